@@ -1,0 +1,144 @@
+"""What a planner is: a pure function from a problem and a history to suggestions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
+
+from pydantic import Field
+
+from sdl.journal.records import Decision, Observation, ParameterValue, Prediction
+from sdl.problem import Problem
+from sdl.problem.value import FrozenMap, Tuple, Value
+
+
+class TrialState(StrEnum):
+    """The life of a trial.
+
+    ::
+
+                              +--------------------------------- redo --------------+
+                              v                                                     |
+        PROPOSED --start--> RUNNING --observation--> COMPLETED                      |
+            |                 |  +------failure----> FAILED <------ mark failed ----+
+            |                 +---------crash------> UNKNOWN -----------------------+
+            +----give up----> ABANDONED <----------------------- give up -----------+
+
+    COMPLETED, FAILED and ABANDONED are final. PROPOSED, RUNNING and UNKNOWN are *pending*: planners condition on them.
+    """
+
+    PROPOSED = "proposed"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to the trial."""
+        return self in {TrialState.COMPLETED, TrialState.FAILED, TrialState.ABANDONED}
+
+
+class HistoryEntry(Value):
+    """What a planner may know of one trial: its values, its state, and its observation where it has one."""
+
+    trial: int
+    values: FrozenMap[ParameterValue]
+    state: TrialState
+    observation: Observation | None = None
+    failure: str | None = None
+
+
+class History(Value):
+    """All trials that a planner may learn from, oldest first; seed data come before the campaign's own."""
+
+    entries: Tuple[HistoryEntry] = ()
+    positional: ClassVar[tuple[str, ...]] = ("entries",)
+
+    @property
+    def completed(self) -> tuple[HistoryEntry, ...]:
+        """The trials with an observation."""
+        return tuple(entry for entry in self.entries if entry.state is TrialState.COMPLETED)
+
+    @property
+    def failed(self) -> tuple[HistoryEntry, ...]:
+        """The trials that were executed and gave no observation."""
+        return tuple(entry for entry in self.entries if entry.state is TrialState.FAILED)
+
+    @property
+    def pending(self) -> tuple[HistoryEntry, ...]:
+        """The trials whose outcome is not known yet: proposed, running or unknown."""
+        return tuple(entry for entry in self.entries if not entry.state.is_final)
+
+
+class Situation(Value):
+    """What the laboratory knows at the moment of asking.
+
+    Parameters
+    ----------
+    context
+        The current value of every contextual parameter, in its declared unit; suggestions carry these values unchanged.
+    n_free_slots
+        How many suggestions could start at once.
+    n_trials_left
+        How many more trials the budget allows; None without a budget of trials.
+    """
+
+    context: FrozenMap[ParameterValue] = {}
+    n_free_slots: Annotated[int, Field(ge=0)] = 1
+    n_trials_left: Annotated[int, Field(ge=0)] | None = None
+
+
+class Suggestion(Value):
+    """Parameter values in their declared units, and the decision that led to them."""
+
+    values: FrozenMap[ParameterValue]
+    decision: Decision
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """Proposes what to try next.
+
+    A planner has no hidden state: the same arguments give the same suggestions. A planner that is a
+    :class:`~sdl.problem.value.Value` (a frozen pydantic model) can be kept in the journal, sent to a process of its
+    own, and made again from a campaign file.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name that decision records carry."""
+        ...
+
+    def suggest(
+        self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
+    ) -> Sequence[Suggestion]:
+        """Return *n* suggestions, all legal, or fewer where the space holds no more.
+
+        Parameters
+        ----------
+        problem
+            The search space, the objectives and the outcome constraints.
+        history
+            The trials so far; pending ones have no observation.
+        n
+            How many suggestions are wanted, at least 1.
+        situation
+            What the laboratory knows.
+        seed
+            The only source of chance.
+        """
+        ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A planner that can say what it expects elsewhere; reports draw slices of it."""
+
+    def predict(
+        self, problem: Problem, history: History, points: Sequence[Mapping[str, ParameterValue]]
+    ) -> Sequence[Mapping[str, Prediction]]:
+        """Return, for each of *points*, a prediction of every outcome that the problem names."""
+        ...

@@ -1,0 +1,314 @@
+"""What the journal says: decisions, observations, failures, and the body of every kind of event."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from sdl.problem import Measurement, Problem
+from sdl.problem.value import FrozenMap, Tuple, Value
+
+ParameterValue = float | str
+
+
+class Prediction(Value):
+    """What a planner expects of one outcome, in the outcome's unit."""
+
+    mean: float
+    standard_deviation: Annotated[float, Field(ge=0)]
+    positional: ClassVar[tuple[str, ...]] = ("mean", "standard_deviation")
+
+
+class RunnerUp(Value):
+    """A point that was considered and not chosen."""
+
+    values: FrozenMap[ParameterValue]
+    acquisition: float | None = None
+    predicted: FrozenMap[Prediction] = {}
+
+
+class Decision(Value):
+    """Why a suggestion was made: enough to explain it, and to make it again.
+
+    Parameters
+    ----------
+    planner, version
+        Who proposed it.
+    seed
+        The seed that the planner was given for this request.
+    n_observed, n_pending
+        How many completed and how many pending trials the planner had seen.
+    predicted
+        Mean and standard deviation of each outcome at the suggested point, before it is measured.
+    acquisition, acquisition_name
+        The value that was maximised, and its name.
+    expected_improvement
+        By how much the first objective is expected to improve on the best so far, in its unit; stopping rules use it.
+    runners_up
+        The best points that were not chosen, best first.
+    fallback_from
+        The error of the planner that should have answered, where a fall-back planner answered in its place.
+    note
+        One plain sentence.
+    """
+
+    planner: str
+    version: str
+    seed: int
+    n_observed: int
+    n_pending: int
+    predicted: FrozenMap[Prediction] = {}
+    acquisition: float | None = None
+    acquisition_name: str | None = None
+    expected_improvement: float | None = None
+    runners_up: Tuple[RunnerUp] = ()
+    fallback_from: str | None = None
+    note: str = ""
+
+
+class Artifact(Value):
+    """A file of the store, named by the SHA-256 of its bytes."""
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    size: Annotated[int, Field(ge=0)]
+    name: str
+    media_type: str = "application/octet-stream"
+
+
+class Observation(Value):
+    """Measured outcomes of one trial, and the runs that they came from."""
+
+    outcomes: FrozenMap[Measurement]
+    runs: Tuple[str] = ()
+
+
+class FailureCategory(StrEnum):
+    """Where a trial failed."""
+
+    LIMIT = "limit"  # refused before anything moved, or at the act
+    DEVICE = "device"  # an instrument reported an error
+    TIMEOUT = "timeout"  # something did not finish in time
+    READBACK = "readback"  # an instrument is not where it was sent
+    MEASUREMENT = "measurement"  # the result is no valid observation
+    PLAN = "plan"  # the user's plan or evaluation raised
+    ABORTED = "aborted"  # aborted on request
+    INTERRUPTED = "interrupted"  # cut off by a crash, and marked failed by policy
+
+
+class Failure(Value):
+    """Why a trial gave no observation, and what was kept of it."""
+
+    category: FailureCategory
+    reason: str
+    step: str | None = None
+    partial: FrozenMap[Measurement] = {}
+    runs: Tuple[str] = ()
+    raw: Artifact | None = None
+
+
+# --- the events -------------------------------------------------------------------------------------------------------
+
+
+class CampaignOpened(Value):
+    """The first event of a campaign: what is asked, by which planner, on which laboratory."""
+
+    kind: Literal["campaign.opened"] = "campaign.opened"
+    problem: Problem
+    problem_digest: str
+    planner: FrozenMap[JsonValue]
+    lab: FrozenMap[JsonValue]
+    settings: FrozenMap[JsonValue] = {}
+    seed: int
+
+
+class CampaignChanged(Value):
+    """A later session runs the campaign with another planner, laboratory or settings."""
+
+    kind: Literal["campaign.changed"] = "campaign.changed"
+    planner: FrozenMap[JsonValue]
+    lab: FrozenMap[JsonValue]
+    settings: FrozenMap[JsonValue] = {}
+
+
+class SessionStarted(Value):
+    """A process began to run the campaign. ``session`` counts from 1."""
+
+    kind: Literal["session.started"] = "session.started"
+    session: int
+    is_virtual: bool
+    host: str
+    pid: int
+    versions: FrozenMap[str]
+
+
+class SessionEnded(Value):
+    """A process stopped to run the campaign in order; a session without this event was killed."""
+
+    kind: Literal["session.ended"] = "session.ended"
+    session: int
+    status: Literal["finished", "stopped", "aborted", "paused", "error"]
+    reason: str
+
+
+class PlannerFailed(Value):
+    """The planner raised, hung, or proposed something illegal."""
+
+    kind: Literal["planner.failed"] = "planner.failed"
+    planner: str
+    attempt: int
+    error: str
+    action: Literal["retry", "fall back", "pause"]
+
+
+class TrialProposed(Value):
+    """A new trial, with its parameter values in the declared units and the decision that led to them."""
+
+    kind: Literal["trial.proposed"] = "trial.proposed"
+    values: FrozenMap[ParameterValue]
+    decision: Decision
+
+
+class TrialStarted(Value):
+    """An attempt at the trial begins."""
+
+    kind: Literal["trial.started"] = "trial.started"
+    attempt: int
+
+
+class StepStarted(Value):
+    """A station begins a step."""
+
+    kind: Literal["step.started"] = "step.started"
+    step: str
+    station: str
+    attempt: int
+
+
+class StepEnded(Value):
+    """A station ended a step. ``returned`` is what the step's plan returned, as plain data."""
+
+    kind: Literal["step.ended"] = "step.ended"
+    step: str
+    station: str
+    attempt: int
+    is_success: bool
+    seconds: float
+    runs: Tuple[str] = ()
+    returned: JsonValue = None
+
+
+class DocumentEmitted(Value):
+    """One bluesky document, as it came."""
+
+    kind: Literal["document"] = "document"
+    name: str
+    document: FrozenMap[JsonValue]
+
+
+class AttemptFailed(Value):
+    """An attempt failed, and the trial will be tried again."""
+
+    kind: Literal["trial.attempt_failed"] = "trial.attempt_failed"
+    attempt: int
+    failure: Failure
+
+
+class TrialCompleted(Value):
+    """The trial has an observation."""
+
+    kind: Literal["trial.completed"] = "trial.completed"
+    observation: Observation
+    cost: float = 0.0
+
+
+class TrialFailed(Value):
+    """The trial has none, and will not be tried again."""
+
+    kind: Literal["trial.failed"] = "trial.failed"
+    failure: Failure
+    cost: float = 0.0
+
+
+class TrialAbandoned(Value):
+    """The trial was given up before it was executed."""
+
+    kind: Literal["trial.abandoned"] = "trial.abandoned"
+    reason: str
+
+
+class TrialUnknown(Value):
+    """Nobody knows what became of the trial: the process that ran it is gone."""
+
+    kind: Literal["trial.unknown"] = "trial.unknown"
+    attempt: int
+    reason: str
+
+
+class TrialResolved(Value):
+    """What is to become of an unknown trial, and who said so. The event that carries it out follows."""
+
+    kind: Literal["trial.resolved"] = "trial.resolved"
+    answer: Literal["redo", "failed", "abandoned"]
+    reason: str
+
+
+class Comment(Value):
+    """Something a person wants on record."""
+
+    kind: Literal["comment"] = "comment"
+    text: str
+
+
+Body = Annotated[
+    CampaignOpened
+    | CampaignChanged
+    | SessionStarted
+    | SessionEnded
+    | PlannerFailed
+    | TrialProposed
+    | TrialStarted
+    | StepStarted
+    | StepEnded
+    | DocumentEmitted
+    | AttemptFailed
+    | TrialCompleted
+    | TrialFailed
+    | TrialAbandoned
+    | TrialUnknown
+    | TrialResolved
+    | Comment,
+    Field(discriminator="kind"),
+]
+
+
+class Entry(Value):
+    """Something to be recorded: a body, and whom it concerns. The journal adds the rest and makes it an Event."""
+
+    body: Body
+    campaign: str
+    trial: int | None = None
+    actor: str = "engine"
+    positional: ClassVar[tuple[str, ...]] = ("body", "campaign", "trial")
+
+
+class Event(Value):
+    """One row of the journal.
+
+    ``sequence`` counts from 1 without gaps. ``time`` is UTC; ``monotonic`` seconds compare only within one ``boot_id``.
+    ``hash`` is the SHA-256 of ``previous_hash`` and the canonical text of all other fields.
+    """
+
+    sequence: int
+    campaign: str
+    trial: int | None
+    actor: str
+    time: datetime
+    monotonic: float
+    boot_id: str
+    version: str
+    body: Body
+    previous_hash: str
+    hash: str
