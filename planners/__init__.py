@@ -1,0 +1,19 @@
+"""Planners: what to try next.
+
+Importing this package is cheap. The Bayesian planner imports PyTorch when it first has data to learn from.
+"""
+
+from __future__ import annotations
+
+from sdl.planners.bayesian import BayesianPlanner
+from sdl.planners.manual import ManualPlanner
+from sdl.planners.space_filling import GridPlanner, LatinHypercubePlanner, RandomPlanner, SobolPlanner
+
+__all__ = [
+    "BayesianPlanner",
+    "GridPlanner",
+    "LatinHypercubePlanner",
+    "ManualPlanner",
+    "RandomPlanner",
+    "SobolPlanner",
+]

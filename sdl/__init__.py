@@ -1,0 +1,131 @@
+"""A closed-loop engine for self-driving laboratories: planners propose, bluesky executes, a journal keeps everything."""
+
+from __future__ import annotations
+
+import importlib
+from pkgutil import extend_path
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+# The rooms devices/, planners/ and simulators/ lie beside this folder and are
+# installed as sub-packages of sdl. Run from the clone, python finds this folder
+# first; this line lets it find the installed rooms as well.
+__path__ = extend_path(__path__, __name__)
+
+if TYPE_CHECKING:
+    from sdl.campaign import (
+        Budget,
+        Campaign,
+        FailurePolicy,
+        NoImprovement,
+        NoImprovementExpected,
+        TargetReached,
+        Trial,
+        TrialState,
+    )
+    from sdl.errors import SdlError
+    from sdl.journal import open_journal
+    from sdl.journal.seeds import load_seed
+    from sdl.lab import Experiment, Lab, Settings, Step, VirtualClock, WallClock
+    from sdl.problem import (
+        AtMost,
+        CandidatePool,
+        Categorical,
+        Continuous,
+        Discrete,
+        Fixed,
+        LinearConstraint,
+        Maximize,
+        Measurement,
+        Minimize,
+        Mixture,
+        OutcomeConstraint,
+        Problem,
+        SearchSpace,
+        Target,
+    )
+
+_HOMES = {
+    "sdl.campaign": (
+        "Budget",
+        "Campaign",
+        "FailurePolicy",
+        "NoImprovement",
+        "NoImprovementExpected",
+        "TargetReached",
+        "Trial",
+        "TrialState",
+    ),
+    "sdl.errors": ("SdlError",),
+    "sdl.journal": ("open_journal",),
+    "sdl.journal.seeds": ("load_seed",),
+    "sdl.lab": ("Experiment", "Lab", "Settings", "Step", "VirtualClock", "WallClock"),
+    "sdl.problem": (
+        "AtMost",
+        "CandidatePool",
+        "Categorical",
+        "Continuous",
+        "Discrete",
+        "Fixed",
+        "LinearConstraint",
+        "Maximize",
+        "Measurement",
+        "Minimize",
+        "Mixture",
+        "OutcomeConstraint",
+        "Problem",
+        "SearchSpace",
+        "Target",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AtMost",
+    "Budget",
+    "Campaign",
+    "CandidatePool",
+    "Categorical",
+    "Continuous",
+    "Discrete",
+    "Experiment",
+    "FailurePolicy",
+    "Fixed",
+    "Lab",
+    "LinearConstraint",
+    "Maximize",
+    "Measurement",
+    "Minimize",
+    "Mixture",
+    "NoImprovement",
+    "NoImprovementExpected",
+    "OutcomeConstraint",
+    "Problem",
+    "SdlError",
+    "SearchSpace",
+    "Settings",
+    "Step",
+    "Target",
+    "TargetReached",
+    "Trial",
+    "TrialState",
+    "VirtualClock",
+    "WallClock",
+    "load_seed",
+    "open_journal",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for, so that ``import sdl`` stays light."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'sdl' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted(__all__)

@@ -1,0 +1,33 @@
+"""Simulated laboratories, known truths, simulated instruments and the transport that reaches them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from sdl.simulators.twins import TWINS, Twin
+
+if TYPE_CHECKING:
+    from sdl.journal.tables import TableSchema
+    from sdl.simulators.table import TableLab
+    from sdl.simulators.thin_film import ThinFilmLab
+    from sdl.simulators.thin_film_instruments import Faults
+    from sdl.simulators.transport import Reply, SimulatedTransport
+
+_HOMES = {
+    "Faults": "sdl.simulators.thin_film_instruments",
+    "Reply": "sdl.simulators.transport",
+    "SimulatedTransport": "sdl.simulators.transport",
+    "TableLab": "sdl.simulators.table",
+    "TableSchema": "sdl.journal.tables",
+    "ThinFilmLab": "sdl.simulators.thin_film",
+}
+
+__all__ = ["TWINS", "Faults", "Reply", "SimulatedTransport", "TableLab", "TableSchema", "ThinFilmLab", "Twin"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a laboratory when it is first asked for: a list of twins needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

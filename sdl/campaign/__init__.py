@@ -1,0 +1,38 @@
+"""The loop: campaigns, trials, the planner protocol, budgets and decisions."""
+
+from sdl.campaign.budget import (
+    Budget,
+    FailurePolicy,
+    NoImprovement,
+    NoImprovementExpected,
+    StoppingRule,
+    TargetReached,
+    UnknownPolicy,
+)
+from sdl.campaign.campaign import Campaign, Ended
+from sdl.campaign.loop import Observer
+from sdl.campaign.planner import History, HistoryEntry, Planner, Predictor, Situation, Suggestion, TrialState
+from sdl.campaign.trials import Trial
+from sdl.campaign.view import CampaignView
+
+__all__ = [
+    "Budget",
+    "Campaign",
+    "CampaignView",
+    "Ended",
+    "FailurePolicy",
+    "History",
+    "HistoryEntry",
+    "NoImprovement",
+    "NoImprovementExpected",
+    "Observer",
+    "Planner",
+    "Predictor",
+    "Situation",
+    "StoppingRule",
+    "Suggestion",
+    "TargetReached",
+    "Trial",
+    "TrialState",
+    "UnknownPolicy",
+]

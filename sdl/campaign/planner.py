@@ -18,12 +18,14 @@ class TrialState(StrEnum):
 
     ::
 
-                              +--------------------------------- redo --------------+
-                              v                                                     |
-        PROPOSED --start--> RUNNING --observation--> COMPLETED                      |
-            |                 |  +------failure----> FAILED <------ mark failed ----+
-            |                 +---------crash------> UNKNOWN -----------------------+
-            +----give up----> ABANDONED <----------------------- give up -----------+
+            +----------- another attempt ----+--------- redo ---------+
+            v                                |                        |
+        PROPOSED --start--> RUNNING --failure, to be retried          |
+            |                  |                                      |
+            |                  +--observation--> COMPLETED            |
+            |                  +--failure------> FAILED <--as failed--+
+            |                  +--crash--------> UNKNOWN -------------+
+            +--give up-------------------------> ABANDONED <--give up-+
 
     COMPLETED, FAILED and ABANDONED are final. PROPOSED, RUNNING and UNKNOWN are *pending*: planners condition on them.
     """
@@ -54,7 +56,7 @@ class HistoryEntry(Value):
 class History(Value):
     """All trials that a planner may learn from, oldest first; seed data come before the campaign's own."""
 
-    entries: Tuple[HistoryEntry] = ()
+    entries: Tuple[HistoryEntry] = Field((), kw_only=False)
     positional: ClassVar[tuple[str, ...]] = ("entries",)
 
     @property

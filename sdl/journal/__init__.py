@@ -1,0 +1,62 @@
+"""What happened: an append-only record of everything that a campaign decides, does and measures.
+
+The store is loaded when it is asked for; the records alone cost no database.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sdl.journal.audit import Finding, VerifyReport, verify
+    from sdl.journal.compare import VARYING, comparable_lines, digest
+    from sdl.journal.memory import MemoryJournal
+    from sdl.journal.protocol import Journal
+    from sdl.journal.records import Artifact, Entry, Event
+    from sdl.journal.store import SqlJournal, open_journal
+    from sdl.journal.upkeep import backup, orphans, remove_orphans
+
+_WHERE = {
+    "Artifact": "records",
+    "Entry": "records",
+    "Event": "records",
+    "Finding": "audit",
+    "Journal": "protocol",
+    "MemoryJournal": "memory",
+    "SqlJournal": "store",
+    "VARYING": "compare",
+    "VerifyReport": "audit",
+    "backup": "upkeep",
+    "comparable_lines": "compare",
+    "digest": "compare",
+    "open_journal": "store",
+    "orphans": "upkeep",
+    "remove_orphans": "upkeep",
+    "verify": "audit",
+}
+
+__all__ = [
+    "VARYING",
+    "Artifact",
+    "Entry",
+    "Event",
+    "Finding",
+    "Journal",
+    "MemoryJournal",
+    "SqlJournal",
+    "VerifyReport",
+    "backup",
+    "comparable_lines",
+    "digest",
+    "open_journal",
+    "orphans",
+    "remove_orphans",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

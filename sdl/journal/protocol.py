@@ -46,6 +46,10 @@ class Journal(Protocol):
         """Return the bytes of *artifact*, verified against its hash."""
         ...
 
+    def keep_time(self, time_source: TimeSource) -> None:
+        """Take the time of events from *time_source* from now on: a campaign goes by its laboratory's clock."""
+        ...
+
     @property
     def head(self) -> tuple[int, str]:
         """The sequence number and the hash of the last event, ``(0, "0" * 64)`` for an empty journal."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
+from sdl.errors import JournalCorrupt
 from sdl.problem import Measurement, Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
 
@@ -17,8 +18,8 @@ ParameterValue = float | str
 class Prediction(Value):
     """What a planner expects of one outcome, in the outcome's unit."""
 
-    mean: float
-    standard_deviation: Annotated[float, Field(ge=0)]
+    mean: float = Field(kw_only=False)
+    standard_deviation: Annotated[float, Field(ge=0)] = Field(kw_only=False)
     positional: ClassVar[tuple[str, ...]] = ("mean", "standard_deviation")
 
 
@@ -131,6 +132,23 @@ class CampaignChanged(Value):
     planner: FrozenMap[JsonValue]
     lab: FrozenMap[JsonValue]
     settings: FrozenMap[JsonValue] = {}
+
+
+class SeedRow(Value):
+    """One measurement that was made before the campaign: values and outcomes in the problem's units."""
+
+    values: FrozenMap[ParameterValue]
+    outcomes: FrozenMap[Measurement]
+
+
+class SeedAdded(Value):
+    """Prior data that the planner learns from, with where they come from."""
+
+    kind: Literal["campaign.seeded"] = "campaign.seeded"
+    name: str
+    origin: str
+    licence: str = ""
+    rows: Tuple[SeedRow]
 
 
 class SessionStarted(Value):
@@ -265,6 +283,7 @@ class Comment(Value):
 Body = Annotated[
     CampaignOpened
     | CampaignChanged
+    | SeedAdded
     | SessionStarted
     | SessionEnded
     | PlannerFailed
@@ -287,28 +306,72 @@ Body = Annotated[
 class Entry(Value):
     """Something to be recorded: a body, and whom it concerns. The journal adds the rest and makes it an Event."""
 
-    body: Body
-    campaign: str
-    trial: int | None = None
+    body: Body = Field(kw_only=False)
+    campaign: str = Field(kw_only=False)
+    trial: int | None = Field(default=None, kw_only=False)
     actor: str = "engine"
     positional: ClassVar[tuple[str, ...]] = ("body", "campaign", "trial")
 
 
-class Event(Value):
-    """One row of the journal.
+_body = TypeAdapter[Body](Body).validator
 
-    ``sequence`` counts from 1 without gaps. ``time`` is UTC; ``monotonic`` seconds compare only within one ``boot_id``.
-    ``hash`` is the SHA-256 of ``previous_hash`` and the canonical text of all other fields.
-    """
 
+class _Columns(NamedTuple):
     sequence: int
     campaign: str
     trial: int | None
+    kind: str
     actor: str
-    time: datetime
+    timestamp: str
     monotonic: float
     boot_id: str
     version: str
-    body: Body
+    text: str
     previous_hash: str
     hash: str
+
+
+class Event(_Columns):
+    """One row of the journal: the columns as they are stored.
+
+    ``sequence`` counts from 1 without gaps. ``kind`` is the kind of the body. ``timestamp`` is ISO 8601 in UTC, with
+    microseconds; ``monotonic`` seconds compare only within one ``boot_id``. ``text`` is the JSON text of the body.
+    ``hash`` is the SHA-256 of ``previous_hash`` and the canonical text of all other fields.
+
+    The body is read when it is first asked for, and kept then. A fold over a long journal looks at ``kind``, asks for
+    few bodies, and keeps events instead of what is in them: the text of a decision takes a tenth of the memory.
+    """
+
+    @property
+    def time(self) -> datetime:
+        """When it was recorded, in UTC."""
+        return datetime.fromisoformat(self.timestamp)
+
+    @property
+    def body(self) -> Body:
+        """What happened. Raises :class:`~sdl.errors.JournalCorrupt` where the text is no body of an event."""
+        kept: Body | None = self.__dict__.get("body")
+        if kept is None:
+            kept = self.__dict__["body"] = self._read_body()
+        return kept
+
+    def _read_body(self) -> Body:
+        try:
+            body: Body = _body.validate_json(self.text)
+        except ValueError as error:
+            raise JournalCorrupt(
+                f"event {self.sequence} ({self.kind}) cannot be read: {_first_line(error)}",
+                hint="sdl verify says what else is wrong with the store; a backup may still have it",
+            ) from error
+        return body
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"an event is frozen: {name} cannot be set")
+
+
+def _first_line(error: ValueError) -> str:
+    """Say in one line what is wrong with a body."""
+    if isinstance(error, ValidationError):
+        item = error.errors(include_url=False, include_input=False)[0]
+        return ": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"])))
+    return str(error).partition("\n")[0]

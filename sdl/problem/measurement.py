@@ -24,8 +24,8 @@ class Measurement(Value):
         How many repeated measurements *value* is the mean of.
     """
 
-    value: float
-    unit: str | None = None
+    value: float = Field(kw_only=False)
+    unit: str | None = Field(None, kw_only=False)
     standard_error: Annotated[float, Field(ge=0)] | None = None
     n_replicates: Annotated[int, Field(ge=1)] = 1
     positional: ClassVar[tuple[str, ...]] = ("value", "unit")

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast, dataclass_transform
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from sdl.errors import ProblemError, SdlError
 
@@ -23,10 +35,29 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
 
-FrozenMap = Annotated[dict[str, T], BeforeValidator(_dict), AfterValidator(MappingProxyType), PlainSerializer(dict)]
+@dataclass(frozen=True)
+class _Accepting:
+    """Annotation: Python input goes through *convert* first; JSON, which can only give the plain type, does not.
+
+    A validator in front of the core would make it build the Python objects of the JSON below it and then check those,
+    at every level of nesting anew; reading a decision record takes twice as long that way.
+    """
+
+    convert: Callable[[object], object]
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler(source)
+        converted = core_schema.no_info_before_validator_function(self.convert, inner)
+        return core_schema.json_or_python_schema(json_schema=inner, python_schema=converted)
+
+
+if TYPE_CHECKING:
+    FrozenMap = Annotated[Mapping[str, T], "frozen"]
+else:
+    FrozenMap = Annotated[dict[str, T], AfterValidator(MappingProxyType), _Accepting(_dict), PlainSerializer(dict)]
 """A mapping with string keys that cannot be changed after construction; any Mapping is accepted."""
 
-Tuple = Annotated[tuple[T, ...], BeforeValidator(_tuple)]
+Tuple = Annotated[tuple[T, ...], _Accepting(_tuple)]
 """A tuple of any length; a list is accepted."""
 
 
@@ -44,12 +75,19 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> SdlError:
     return ProblemError(f"{cls.__name__} is not valid: " + "; ".join(parts))
 
 
-class _ValueType(type(BaseModel)):  # type: ignore[misc] # the class of a class, which checkers cannot see
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field, PrivateAttr))
+class _ValueType(ModelMetaclass):
     """Lets a value be called with the positional arguments it names, and raises our errors."""
 
     if not TYPE_CHECKING:
 
-        def __call__(cls, *args: object, **kwargs: object) -> object:
+        def __call__(cls, *args: object, **kwargs: object) -> object:  # noqa: N805 # a class is its self
             if len(args) > len(cls.positional):
                 raise ProblemError(
                     f"{cls.__name__} takes {len(cls.positional)} positional arguments, got {len(args)}",
@@ -68,9 +106,7 @@ class _ValueType(type(BaseModel)):  # type: ignore[misc] # the class of a class,
 class Value(BaseModel, metaclass=_ValueType):
     """A frozen value. Subclasses list in ``positional`` the fields that may be given by position."""
 
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings"
-    )
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings")
     positional: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -99,7 +135,21 @@ class Value(BaseModel, metaclass=_ValueType):
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self)(**(fields | changes))
 
-    @property
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
+        """Return a copy with the fields in *update* changed, validated; see :meth:`replace`."""
+        return self.replace(**(update or {}))
+
+    def __copy__(self) -> Self:
+        return self  # frozen
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, dict(cast("Mapping[str, object]", value)) if isinstance(value, MappingProxyType) else value
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON text (sorted keys, no spaces), in hexadecimal: the same on every machine."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
@@ -108,6 +158,13 @@ class Value(BaseModel, metaclass=_ValueType):
 def canonical_json(data: object) -> str:
     """Return the one JSON text of plain data that hashes are made of: sorted keys, no spaces, no NaN."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def as_tuple(values: object) -> object:
+    """Return an iterable other than a text or a mapping as a tuple; anything else as it is, to be refused by type."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        return values  # pyright: ignore[reportUnknownVariableType] # of any type
+    return tuple(cast("Iterable[object]", values))
 
 
 def listing(names: Iterable[object], limit: int = 8) -> str:

@@ -1,0 +1,303 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
+"""How much a point is worth to measure: which BoTorch acquisition function a problem gets, and access to it in NumPy.
+
+* One objective to minimise or maximise, one point, nothing pending, little noise: analytic log expected improvement.
+* One objective otherwise: log noisy expected improvement by quasi-Monte-Carlo, with pending points and constraints.
+* Several objectives: log noisy expected hypervolume improvement.
+* Outcome constraints, and nothing measured yet that keeps them: the probability to keep them.
+
+Sources: Ament et al., "Unexpected improvements to expected improvement" (NeurIPS 2023); Daulton, Balandat and Bakshy,
+"Parallel Bayesian optimization of multiple noisy objectives with expected hypervolume improvement" (NeurIPS 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from botorch.acquisition import AcquisitionFunction, LogExpectedImprovement, qLogNoisyExpectedImprovement
+from botorch.acquisition.logei import qLogProbabilityOfFeasibility
+from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+from botorch.acquisition.objective import GenericMCObjective, ScalarizedPosteriorTransform
+from botorch.generation.gen import gen_candidates_scipy
+from botorch.sampling import SobolQMCNormalSampler
+from botorch.utils.transforms import t_batch_mode_transform
+from torch import Tensor
+
+from sdl.planners.domain import LinearForm, Mask
+from sdl.planners.encoding import Array
+from sdl.planners.goals import reference_point, score_with, scores
+from sdl.planners.surrogate import Surrogate, to_tensor
+from sdl.problem import Objective, OutcomeConstraint, Problem, Target
+
+LITTLE_NOISE = 0.01
+"""Noise variance, in units of the outcome's, below which the analytic expected improvement is exact enough."""
+
+N_SAMPLES = 128
+"""Quasi-Monte-Carlo samples of the posterior."""
+
+CHUNK = 256
+"""Rows that are evaluated at a time."""
+
+UNREACHABLE = -30.0
+"""A limit that a scale cannot hold (a resistance below zero), in standard deviations."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a request knows besides the model.
+
+    Parameters
+    ----------
+    observed
+        Rows of the completed trials, shape (n, columns).
+    feasible
+        Which of them keep the outcome constraints as measured.
+    pending
+        Rows of trials whose outcome is awaited, shape (m, columns).
+    failed
+        Rows of failed trials, shape (k, columns).
+    """
+
+    observed: Array
+    feasible: Mask
+    pending: Array
+    failed: Array
+
+
+class Acquisition:
+    """An acquisition function on rows of coordinates.
+
+    Parameters
+    ----------
+    function
+        Larger is better; log-valued.
+    name
+        What decision records call it.
+    """
+
+    def __init__(self, function: AcquisitionFunction, name: str) -> None:
+        self.name = name
+        self._function = function
+
+    def values(self, rows: Array) -> Array:
+        """Return the value at each row, shape (n,); minus infinity where it is not a number."""
+        found = [np.zeros(0)]
+        with torch.no_grad():
+            for start in range(0, len(rows), CHUNK):
+                found.append(self._function(to_tensor(rows[start : start + CHUNK, None, :])).numpy())
+        return np.nan_to_num(np.concatenate(found), nan=-np.inf, posinf=-np.inf)
+
+    def climb(self, starts: Array, movable: Mask, forms: Sequence[LinearForm], max_iterations: int) -> Array:
+        """Return where a gradient search in the *movable* columns leads from each of *starts*, shape (n, columns)."""
+        held = {int(column): to_tensor(starts[:, column]) for column in np.flatnonzero(~movable)}
+        inequalities, equalities = _constraints(forms)
+        options: dict[str, object] = {"maxiter": max_iterations}
+        if forms:
+            options["max_optimization_problem_aggregation_size"] = 1
+        found, _ = gen_candidates_scipy(
+            to_tensor(starts[:, None, :]),
+            self._function,
+            lower_bounds=torch.zeros(starts.shape[1], dtype=torch.double),
+            upper_bounds=torch.ones(starts.shape[1], dtype=torch.double),
+            inequality_constraints=inequalities or None,
+            equality_constraints=equalities or None,
+            options=options,
+            fixed_features=held or None,
+        )
+        climbed: Array = found[:, 0, :].detach().numpy()
+        return climbed
+
+
+def acquisition_for(problem: Problem, surrogate: Surrogate, known: Evidence, *, n: int, seed: int) -> Acquisition:
+    """Return the acquisition function that fits *problem* and what is *known*, to choose *n* points one by one."""
+    function, name = _choose(problem, surrogate, known, n, seed)
+    if len(known.failed):
+        return Acquisition(SuccessWeighted(function, known), f"{name} with chance of success")
+    return Acquisition(function, name)
+
+
+def _choose(
+    problem: Problem, surrogate: Surrogate, known: Evidence, n: int, seed: int
+) -> tuple[AcquisitionFunction, str]:
+    if problem.outcome_constraints and not known.feasible.any():
+        return _probability_of_feasibility(problem, surrogate, known, seed), "log probability of feasibility"
+    if len(problem.objectives) > 1:
+        return _hypervolume_improvement(problem, surrogate, known, seed), "qLogNEHVI"
+    if _is_simple(problem, surrogate, known, n):
+        return _expected_improvement(problem, surrogate, known), "LogEI"
+    return _noisy_expected_improvement(problem, surrogate, known, seed), "qLogNEI"
+
+
+def _is_simple(problem: Problem, surrogate: Surrogate, known: Evidence, n: int) -> bool:
+    objective = problem.objectives[0]
+    is_plain = not problem.outcome_constraints and not isinstance(objective, Target)
+    is_alone = n == 1 and not len(known.pending)
+    return is_plain and is_alone and float(surrogate.fits[objective.outcome].noise.max()) <= LITTLE_NOISE
+
+
+def _expected_improvement(problem: Problem, surrogate: Surrogate, known: Evidence) -> AcquisitionFunction:
+    objective = problem.objectives[0]
+    means, _ = surrogate.latent(known.observed)
+    sign = float(scores(objective, np.ones(1))[0])
+    return LogExpectedImprovement(
+        surrogate.model.models[0],
+        best_f=float((sign * means[:, 0]).max()),
+        posterior_transform=ScalarizedPosteriorTransform(torch.tensor([sign], dtype=torch.double)),
+    )
+
+
+def _noisy_expected_improvement(
+    problem: Problem, surrogate: Surrogate, known: Evidence, seed: int
+) -> AcquisitionFunction:
+    score = _scorer(problem.objectives[0], surrogate, is_bent=True)
+
+    def objective(samples: Tensor, X: Tensor | None = None) -> Tensor:  # noqa: N803, ARG001 # BoTorch's signature
+        return score(samples)
+
+    return qLogNoisyExpectedImprovement(
+        surrogate.model,
+        X_baseline=to_tensor(known.observed),
+        sampler=_sampler(seed),
+        objective=GenericMCObjective(objective),
+        X_pending=_pending(known),
+        constraints=_outcome_limits(problem, surrogate) or None,
+        prune_baseline=True,
+    )
+
+
+def _hypervolume_improvement(problem: Problem, surrogate: Surrogate, known: Evidence, seed: int) -> AcquisitionFunction:
+    """Return the hypervolume improvement of scores in the outcomes' own units, each divided by its range."""
+    means = np.stack([surrogate.expected_score(o, known.observed) for o in problem.objectives], axis=1)
+    widths = means.max(axis=0) - means.min(axis=0)
+    widths = np.where(widths > 0.0, widths, 1.0)
+    references = [None if o.reference is None else o.score(o.reference) for o in problem.objectives]
+    reference = reference_point(references, means[known.feasible])
+    scorers = [_scorer(o, surrogate, is_bent=False) for o in problem.objectives]
+
+    def objective(samples: Tensor, X: Tensor | None = None) -> Tensor:  # noqa: N803, ARG001 # BoTorch's signature
+        scored = [score(samples) / width for score, width in zip(scorers, widths, strict=True)]
+        return torch.stack(scored, dim=-1)
+
+    return qLogNoisyExpectedHypervolumeImprovement(
+        surrogate.model,
+        ref_point=to_tensor(reference / widths),
+        X_baseline=to_tensor(known.observed),
+        sampler=_sampler(seed),
+        objective=GenericMCMultiOutputObjective(objective),
+        X_pending=_pending(known),
+        constraints=_outcome_limits(problem, surrogate) or None,
+        prune_baseline=True,
+    )
+
+
+def _probability_of_feasibility(
+    problem: Problem, surrogate: Surrogate, known: Evidence, seed: int
+) -> AcquisitionFunction:
+    return qLogProbabilityOfFeasibility(
+        surrogate.model,
+        constraints=_outcome_limits(problem, surrogate),
+        sampler=_sampler(seed),
+        X_pending=_pending(known),
+    )
+
+
+def _sampler(seed: int) -> SobolQMCNormalSampler:
+    return SobolQMCNormalSampler(torch.Size([N_SAMPLES]), seed=seed)
+
+
+def _pending(known: Evidence) -> Tensor | None:
+    return to_tensor(known.pending) if len(known.pending) else None
+
+
+Scorer = Callable[[Tensor], Tensor]
+"""Maps posterior samples, shape (..., outcomes), to scores, shape (...)."""
+
+
+def _scorer(objective: Objective, surrogate: Surrogate, *, is_bent: bool) -> Scorer:
+    """Return how samples are scored: on the model's own scale if *is_bent* and the goal is an end of it, else in units.
+
+    Improvement on a logarithmic scale is improvement by a factor. For one objective that is the better aim, because
+    it does not bet on rare great outcomes; hypervolumes and distances to a target are the user's, in his units.
+    """
+    number = surrogate.names.index(objective.outcome)
+    warp = surrogate.fits[objective.outcome].warp
+    if is_bent and not isinstance(objective, Target):
+        return lambda samples: score_with(torch, objective, samples[..., number])
+    size = 1.0 if not isinstance(objective, Target) or not is_bent else _size(surrogate, objective)
+    return lambda samples: score_with(torch, objective, warp.backward_with(torch, samples[..., number])) / size
+
+
+def _size(surrogate: Surrogate, objective: Objective) -> float:
+    """Return the spread of an outcome's measured values in its unit."""
+    fit = surrogate.fits[objective.outcome]
+    return float(fit.warp.backward(fit.data.targets).std()) or 1.0
+
+
+def _outcome_limits(problem: Problem, surrogate: Surrogate) -> list[Scorer]:
+    """Return functions of posterior samples that are negative where a limit is kept."""
+    limits: list[Scorer] = []
+    for constraint in problem.outcome_constraints:
+        limits += _limits_of(constraint, surrogate)
+    return limits
+
+
+def _limits_of(constraint: OutcomeConstraint, surrogate: Surrogate) -> list[Scorer]:
+    number = surrogate.names.index(constraint.outcome)
+    warp = surrogate.fits[constraint.outcome].warp
+    limits: list[Scorer] = []
+    if constraint.lower is not None:
+        lower = max(float(warp.forward(np.array([constraint.lower]))[0]), UNREACHABLE)
+        limits.append(lambda samples: lower - samples[..., number])
+    if constraint.upper is not None:
+        upper = max(float(warp.forward(np.array([constraint.upper]))[0]), UNREACHABLE)
+        limits.append(lambda samples: samples[..., number] - upper)
+    return limits
+
+
+class SuccessWeighted(AcquisitionFunction):
+    """Adds the log of the chance that a trial succeeds, judged by the fate of earlier trials close by.
+
+    The chance is ``(1 + completed) / (1 + completed + 2 failed)``, where trials count the less the farther they are:
+    by a normal density of a tenth of the diagonal. One failure makes a planner hesitate, a cluster keeps it away, and a
+    success close by takes the suspicion back.
+    """
+
+    def __init__(self, base: AcquisitionFunction, known: Evidence) -> None:
+        super().__init__(model=base.model)
+        self._base = base
+        self._completed = to_tensor(known.observed)
+        self._failed = to_tensor(known.failed)
+
+    @t_batch_mode_transform(expected_q=1)
+    def forward(self, X: Tensor) -> Tensor:  # noqa: N803 # BoTorch's signature
+        """Return the weighted acquisition value of *X*, shape (batch, 1, columns), shape (batch,)."""
+        completed, failed = self._near(X, self._completed), self._near(X, self._failed)
+        return self._base(X) + torch.log1p(completed) - torch.log1p(completed + 2.0 * failed)
+
+    @staticmethod
+    def _near(X: Tensor, rows: Tensor) -> Tensor:  # noqa: N803 # BoTorch's signature
+        squared = ((X - rows) ** 2).sum(dim=-1)
+        return torch.exp(-0.5 * squared / (0.01 * X.shape[-1])).sum(dim=-1)
+
+
+def _constraints(
+    forms: Sequence[LinearForm],
+) -> tuple[list[tuple[Tensor, Tensor, float]], list[tuple[Tensor, Tensor, float]]]:
+    """Return BoTorch's inequality and equality constraints: ``coefficients @ x >= bound`` and ``= bound``."""
+    inequalities: list[tuple[Tensor, Tensor, float]] = []
+    equalities: list[tuple[Tensor, Tensor, float]] = []
+    for form in forms:
+        columns, coefficients = torch.tensor(form.columns), to_tensor(form.coefficients)
+        if form.lower == form.upper:
+            equalities.append((columns, coefficients, form.lower))
+            continue
+        if np.isfinite(form.lower):
+            inequalities.append((columns, coefficients, form.lower))
+        if np.isfinite(form.upper):
+            inequalities.append((columns, -coefficients, -form.upper))
+    return inequalities, equalities

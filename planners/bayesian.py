@@ -1,0 +1,115 @@
+"""The Bayesian planner: learns from the trials, and proposes where most improvement can be expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion, TrialState
+from sdl.errors import PlannerError
+from sdl.journal.records import ParameterValue, Prediction
+from sdl.planners.domain import Domain
+from sdl.planners.encoding import Encoding
+from sdl.planners.space_filling import blank_decision, placed, sobol_points
+from sdl.problem import Problem
+from sdl.problem.value import Value
+
+
+class BayesianPlanner(Value):
+    """Proposes where Gaussian processes expect the most improvement.
+
+    Begins with a Sobol sequence. From then on every outcome is modelled by a Gaussian process, on a linear or a bent
+    scale, whichever the data speak for, and the suggestion is the point of the greatest expected improvement: log EI
+    for one objective, its noisy form under noise, constraints or pending trials, hypervolume improvement for several.
+    Standard errors of measurements are used where they are given; noise beyond them is inferred. Failed trials make
+    their neighbourhood less attractive.
+
+    Parameters
+    ----------
+    seed
+        Makes two planners in one campaign differ.
+    n_initial
+        How many trials are completed or under way before the model decides; seed data count. None: between 4 and
+        twice the number of free parameters.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    n_initial: Annotated[int, Field(ge=2)] | None = None
+    version: ClassVar[str] = "1"
+
+    @property
+    def name(self) -> str:
+        """The name that decision records carry."""
+        return "Bayesian"
+
+    def suggest(
+        self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
+    ) -> list[Suggestion]:
+        """Return *n* suggestions; fewer where the space holds no more new points."""
+        domain = Domain(problem.space, situation.context)
+        n_filling = self._n_filling(problem, history, n, domain)
+        suggestions = self._fill(domain, history, n_filling, seed)
+        if n_filling < n:
+            history = _with_pending(history, suggestions)
+            suggestions += self._propose(problem, history, n - n_filling, domain, seed)
+        return suggestions
+
+    def predict(
+        self, problem: Problem, history: History, points: Sequence[Mapping[str, ParameterValue]]
+    ) -> list[dict[str, Prediction]]:
+        """Return what a measurement at each of *points* is expected to give; deviations include the noise.
+
+        Raises
+        ------
+        PlannerError
+            An outcome was never measured.
+        """
+        encoding = Encoding(problem.space)
+        known = [entry for entry in history.completed if encoding.can_encode(entry.values) and entry.observation]
+        for name in problem.outcomes:
+            if not any(entry.observation and name in entry.observation.outcomes for entry in known):
+                raise PlannerError(f"outcome {name!r} cannot be predicted: it was never measured", hint="run a trial")
+        from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
+
+        return proposal.predict(problem, history, points)
+
+    def _n_filling(self, problem: Problem, history: History, n: int, domain: Domain) -> int:
+        """Return how many of *n* points are still to fill the space."""
+        wanted = self.n_initial or max(4, min(2 * domain.n_free, domain.n_free + 4))
+        completed = [entry for entry in placed(domain, history.completed) if _is_whole(problem, entry)]
+        n_different = len(np.unique(domain.encoding.encode([entry.values for entry in completed]), axis=0))
+        # While most of the first points are still being measured, a model of the few others would choose badly.
+        if n_different < 2 or len(completed) < wanted / 2:
+            return n
+        return min(n, max(0, wanted - len(completed) - len(history.pending)))
+
+    def _fill(self, domain: Domain, history: History, n: int, seed: int) -> list[Suggestion]:
+        if not n:
+            return []
+        points, note = sobol_points(domain, history, n, own_seed=self.seed, seed=seed)
+        decision = blank_decision(self.name, self.version, history, seed, f"Before there is a model. {note}")
+        return [Suggestion(values=point, decision=decision) for point in points]
+
+    def _propose(self, problem: Problem, history: History, n: int, domain: Domain, seed: int) -> list[Suggestion]:
+        from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
+
+        chance = np.random.SeedSequence([self.seed, seed, len(history.entries)]).generate_state(1)[0]
+        request = proposal.Request.of(problem, history, domain, int(chance))
+        return proposal.propose(request, n, blank_decision(self.name, self.version, history, seed, ""))
+
+
+def _is_whole(problem: Problem, entry: HistoryEntry) -> bool:
+    return entry.observation is not None and all(name in entry.observation.outcomes for name in problem.outcomes)
+
+
+def _with_pending(history: History, suggestions: Sequence[Suggestion]) -> History:
+    """Return *history* with *suggestions* as trials that wait to be executed."""
+    first = 1 + max((entry.trial for entry in history.entries), default=0)
+    waiting = tuple(
+        HistoryEntry(trial=first + number, values=suggestion.values, state=TrialState.PROPOSED)
+        for number, suggestion in enumerate(suggestions)
+    )
+    return History((*history.entries, *waiting))

@@ -1,0 +1,50 @@
+"""Objectives and outcome constraints on whole arrays, for NumPy and PyTorch alike."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+
+from sdl.planners.encoding import Array
+from sdl.problem import Maximize, Minimize, Objective, Target
+
+
+def score_with(xp: ModuleType, objective: Objective, values: Any) -> Any:
+    """Return the scores of outcome *values*, higher is better, computed by the array library *xp*."""
+    match objective:
+        case Minimize():
+            return -values
+        case Maximize():
+            return values
+        case Target(range=(low, high)):
+            return -(xp.clip(low - values, 0.0, None) + xp.clip(values - high, 0.0, None))
+
+
+def scores(objective: Objective, values: Array) -> Array:
+    """Return the scores of outcome *values*, higher is better."""
+    return cast("Array", score_with(np, objective, values))
+
+
+def pareto_mask(points: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Tell which rows of *points*, shape (n, objectives), no other row dominates; higher is better."""
+    is_as_good = (points[:, None, :] >= points[None, :, :]).all(axis=2)
+    is_better = (points[:, None, :] > points[None, :, :]).any(axis=2)
+    return np.asarray(~(is_as_good & is_better).any(axis=0))
+
+
+def reference_point(problem_references: list[float | None], points: Array) -> Array:
+    """Return the scores just worse than anything of interest, shape (objectives,).
+
+    Where the user gives none, it lies below the worst of the Pareto front by a tenth of the front's range, the rule of
+    Ishibuchi et al., "Reference point specification in hypervolume calculation" (GECCO 2011), as BoTorch has it. Of a
+    front without range, the range of all points is taken.
+    """
+    front = points[pareto_mask(points)]
+    worst = front.min(axis=0)
+    ranges = front.max(axis=0) - worst
+    wide = np.where(ranges > 0.0, ranges, points.max(axis=0) - points.min(axis=0))
+    inferred = worst - 0.1 * np.where(wide > 0.0, wide, np.maximum(np.abs(worst), 1.0))
+    given = [inferred[i] if reference is None else reference for i, reference in enumerate(problem_references)]
+    return np.array(given, dtype=np.float64)

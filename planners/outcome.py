@@ -1,0 +1,123 @@
+"""What the history says about one outcome, and the Gaussian process that explains it best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdl.campaign.planner import HistoryEntry
+from sdl.planners.encoding import Array, Encoding
+from sdl.planners.evidence import NOISE_CEILING, Hyperparameters, TrainingSet, default_hyperparameters, fit
+from sdl.planners.warp import Scale, Warp, possible_scales
+
+BENT_MARGIN = 2.0
+"""A scale that is not linear must beat the linear one by so much log evidence: odds of 7 to 1."""
+
+MANY = 200
+"""Beyond so many observations the scale is chosen on a part of them, and the last fit starts from one place."""
+
+
+@dataclass(frozen=True)
+class OutcomeData:
+    """The measurements of one outcome.
+
+    Parameters
+    ----------
+    rows
+        Where, shape (n, columns).
+    values
+        What, in the outcome's unit, shape (n,).
+    errors
+        Standard errors in the same unit, shape (n,); 0 where none is known.
+    """
+
+    rows: Array
+    values: Array
+    errors: Array
+
+    @classmethod
+    def of(cls, encoding: Encoding, entries: Sequence[HistoryEntry], outcome: str) -> OutcomeData:
+        """Gather the measurements of *outcome* from *entries*, leaving out entries that lack it."""
+        pairs = [
+            (e.values, e.observation.outcomes[outcome])
+            for e in entries
+            if e.observation and outcome in e.observation.outcomes
+        ]
+        values = np.array([measured.value for _, measured in pairs], dtype=np.float64)
+        errors = np.array([measured.standard_error or 0.0 for _, measured in pairs], dtype=np.float64)
+        return cls(encoding.encode([point for point, _ in pairs]), values, errors)
+
+    def part(self, n: int) -> OutcomeData:
+        """Return *n* of the measurements, evenly over time."""
+        chosen = np.unique(np.linspace(0, len(self.values) - 1, n).astype(np.intp))
+        return OutcomeData(self.rows[chosen], self.values[chosen], self.errors[chosen])
+
+
+@dataclass(frozen=True)
+class OutcomeFit:
+    """A Gaussian process for one outcome: scale, standardised data, hyper-parameters."""
+
+    warp: Warp
+    data: TrainingSet
+    hyperparameters: Hyperparameters
+
+    @property
+    def noise(self) -> Array:
+        """Variance of the noise of each observation, standardised, shape (n,)."""
+        return self.data.known_noise + self.hyperparameters.noise
+
+    @property
+    def next_noise(self) -> float:
+        """Variance of the noise to expect of the next observation, standardised."""
+        return float(np.median(self.data.known_noise)) + self.hyperparameters.noise
+
+    @property
+    def lengthscales(self) -> Array:
+        """The lengthscale of every column, shape (columns,)."""
+        return self.hyperparameters.lengthscales[self.data.groups]
+
+
+def fit_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
+    """Fit the scale and the hyper-parameters of an outcome with at least one measurement.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        Where no hyper-parameters give a finite evidence.
+    """
+    few = measured.part(MANY)
+    scale = _best_scale(few, encoding)
+    warp = Warp.of(scale, measured.values)
+    data = _standardised(measured, warp, encoding)
+    return OutcomeFit(warp, data, fit(data, n_starts=3 if len(measured.values) <= MANY else 1))
+
+
+def plain_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
+    """Return a Gaussian process that asks nothing of the numbers: linear scale, assumed hyper-parameters."""
+    warp = Warp.of(Scale.LINEAR, measured.values)
+    data = _standardised(measured, warp, encoding)
+    return OutcomeFit(warp, data, default_hyperparameters(data))
+
+
+def _best_scale(measured: OutcomeData, encoding: Encoding) -> Scale:
+    scales = possible_scales(measured.values)
+    if len(scales) == 1:
+        return scales[0]
+    evidence = {scale: _evidence(scale, measured, encoding) for scale in scales}
+    best = max(evidence, key=lambda scale: evidence[scale])
+    return best if evidence[best] > evidence[Scale.LINEAR] + BENT_MARGIN else Scale.LINEAR
+
+
+def _evidence(scale: Scale, measured: OutcomeData, encoding: Encoding) -> float:
+    """Return the log density of the outcomes themselves: that of the standardised values, times the Jacobian."""
+    warp = Warp.of(scale, measured.values)
+    data = _standardised(measured, warp, encoding)
+    return fit(data, n_starts=2).log_posterior + float(np.log(warp.slope(measured.values)).sum())
+
+
+def _standardised(measured: OutcomeData, warp: Warp, encoding: Encoding) -> TrainingSet:
+    """Return the data on the warp's scale; standard errors are carried over by its slope."""
+    noise = np.minimum((measured.errors * warp.slope(measured.values)) ** 2, NOISE_CEILING)
+    return TrainingSet(measured.rows, warp.forward(measured.values), noise, encoding.groups)

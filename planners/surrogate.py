@@ -1,0 +1,162 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+"""The Gaussian processes of all outcomes as one BoTorch model. GPyTorch has no type information; it stays in here."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+import numpy as np
+import torch
+from botorch.acquisition.multi_objective import logei
+from botorch.exceptions.errors import BotorchError
+from botorch.exceptions.warnings import BotorchWarning
+from botorch.models import ModelListGP, SingleTaskGP
+from botorch.settings import validate_input_scaling
+from botorch.utils.sampling import manual_seed
+from gpytorch.kernels import MaternKernel, ScaleKernel
+from gpytorch.utils.warnings import GPInputWarning
+from linear_operator.utils.errors import NanError, NotPSDError
+from linear_operator.utils.warnings import NumericalWarning
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from sdl.journal.records import Prediction
+from sdl.planners.encoding import Array
+from sdl.planners.goals import scores
+from sdl.planners.outcome import OutcomeFit
+from sdl.planners.warp import normal_nodes
+from sdl.problem import Objective, OutcomeConstraint
+
+NUMERICAL_ERRORS: tuple[type[Exception], ...] = (
+    np.linalg.LinAlgError,
+    torch.linalg.LinAlgError,
+    NanError,
+    NotPSDError,
+    BotorchError,
+    ArithmeticError,
+)
+"""What ill-conditioned data can end in, in NumPy, PyTorch, GPyTorch and BoTorch."""
+
+CHUNK = 512
+"""How many rows are predicted at a time: bounds the memory for their joint covariance."""
+
+
+@contextmanager
+def calm(seed: int) -> Iterator[None]:
+    """Run PyTorch on one thread, from *seed*, without a compiler and without the warnings that are dealt with here.
+
+    Numerical warnings tell of jitter added to a matrix, which is the first step of the ladder that ends in a
+    space-filling suggestion; BoTorch's tell of inputs and optimisers that are checked afterwards.
+    """
+    # The first hypervolume improvement would compile C++ for a minute.
+    logei._load_attempted = True  # noqa: SLF001
+    n_threads = torch.get_num_threads()
+    with warnings.catch_warnings(), validate_input_scaling(False), manual_seed(seed), threadpool_limits(limits=1):
+        for category in (NumericalWarning, GPInputWarning, BotorchWarning):
+            warnings.simplefilter("ignore", category)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(n_threads)
+
+
+def to_tensor(array: Array) -> Tensor:
+    """Return a double-precision tensor with a copy of *array*."""
+    return torch.tensor(array, dtype=torch.double)
+
+
+class Surrogate:
+    """One Gaussian process per outcome, in the order of *fits*.
+
+    Means and deviations called latent are on the standardised scales of the warps, and without noise.
+    """
+
+    def __init__(self, fits: Mapping[str, OutcomeFit]) -> None:
+        self.fits = dict(fits)
+        self.names = tuple(fits)
+
+    @cached_property
+    def model(self) -> ModelListGP:
+        """The BoTorch model, which predicts standardised outcomes."""
+        model = ModelListGP(*(_gaussian_process(fit) for fit in self.fits.values()))
+        model.eval()
+        return model
+
+    def latent(self, rows: Array) -> tuple[Array, Array]:
+        """Return latent mean and standard deviation at *rows*, both of shape (n, outcomes)."""
+        means, deviations = [np.zeros((0, len(self.names)))], [np.zeros((0, len(self.names)))]
+        with torch.no_grad():
+            for chunk in np.array_split(rows, max(1, -(-len(rows) // CHUNK))):
+                posterior = self.model.posterior(to_tensor(chunk))
+                means.append(posterior.mean.numpy())
+                deviations.append(posterior.variance.clamp_min(1e-18).sqrt().numpy())
+        mean, deviation = np.vstack(means), np.vstack(deviations)
+        if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+            raise FloatingPointError("the model predicts values that are not finite")
+        return mean, deviation
+
+    def predict(self, rows: Array) -> list[dict[str, Prediction]]:
+        """Return what the next measurement at each of *rows* is expected to give, its noise included."""
+        means, deviations = self.latent(rows)
+        found: list[dict[str, Prediction]] = [{} for _ in rows]
+        for number, (name, fit) in enumerate(self.fits.items()):
+            noisy = np.sqrt(deviations[:, number] ** 2 + fit.next_noise)
+            for prediction, mean, deviation in zip(found, *fit.warp.moments(means[:, number], noisy), strict=True):
+                prediction[name] = Prediction(mean=float(mean), standard_deviation=float(deviation))
+        return found
+
+    def expected_score(self, objective: Objective, rows: Array) -> Array:
+        """Return the expected score of *objective* at *rows*, in its unit, without noise, shape (n,)."""
+        scored, weights = self._scores(objective, rows)
+        return scored @ weights
+
+    def expected_improvement(self, objective: Objective, rows: Array, best: float) -> Array:
+        """Return by how much the score at *rows* is expected to exceed *best*, in the objective's unit, shape (n,)."""
+        scored, weights = self._scores(objective, rows)
+        return np.maximum(scored - best, 0.0) @ weights
+
+    def _scores(self, objective: Objective, rows: Array) -> tuple[Array, Array]:
+        """Return scores at quantiles of the latent outcome, shape (n, quantiles), and the quantiles' weights."""
+        means, deviations = self.latent(rows)
+        number = self.names.index(objective.outcome)
+        nodes, weights = normal_nodes()
+        latent = means[:, number, None] + deviations[:, number, None] * nodes
+        values = self.fits[objective.outcome].warp.backward(latent)
+        return scores(objective, values), weights
+
+    def chance_to_keep(self, constraints: Sequence[OutcomeConstraint], rows: Array) -> Array:
+        """Return the probability that all *constraints* are kept at *rows*, shape (n,)."""
+        means, deviations = self.latent(rows)
+        chance = np.ones(len(rows))
+        for limit in constraints:
+            number = self.names.index(limit.outcome)
+            bounds = [-np.inf if limit.lower is None else limit.lower, np.inf if limit.upper is None else limit.upper]
+            levels = self.fits[limit.outcome].warp.forward(np.array(bounds))
+            below = [(level - means[:, number]) / deviations[:, number] for level in levels]
+            chance *= np.maximum(_normal_probability(below[1]) - _normal_probability(below[0]), 0.0)
+        return chance
+
+
+def _normal_probability(values: Array) -> Array:
+    probability: Array = torch.special.ndtr(to_tensor(values)).numpy()
+    return probability
+
+
+def _gaussian_process(fit: OutcomeFit) -> SingleTaskGP:
+    kernel = ScaleKernel(MaternKernel(nu=2.5, ard_num_dims=fit.data.inputs.shape[1]))
+    kernel.base_kernel.lengthscale = to_tensor(fit.lengthscales)
+    kernel.outputscale = fit.hyperparameters.amplitude
+    model = SingleTaskGP(
+        to_tensor(fit.data.inputs),
+        to_tensor(fit.data.targets[:, None]),
+        train_Yvar=to_tensor(fit.noise[:, None]),
+        covar_module=kernel,
+        outcome_transform=None,
+    )
+    model.mean_module.constant = fit.hyperparameters.mean
+    return model

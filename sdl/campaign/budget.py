@@ -1,0 +1,146 @@
+"""When a campaign ends: budgets, stopping rules, and what failures do."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import BeforeValidator, Field
+
+from sdl.campaign.trials import Trial
+from sdl.campaign.view import CampaignView
+from sdl.journal.records import FailureCategory
+from sdl.problem.units import to_unit
+from sdl.problem.value import Tuple, Value
+
+
+def _seconds(value: object) -> object:
+    return to_unit(value, "s", name="lab_time") if isinstance(value, str) else value
+
+
+class Budget(Value):
+    """How much a campaign may use. None sets no limit.
+
+    Parameters
+    ----------
+    trials
+        Trials that are executed, failed ones included.
+    lab_time
+        Laboratory seconds, or text with a unit (``"5 days"``), summed over sessions. No trial starts after it.
+    cost
+        In the unit in which the experiment states its cost. A trial that would exceed it does not start.
+    """
+
+    trials: Annotated[int, Field(ge=0)] | None = None
+    lab_time: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
+    cost: Annotated[float, Field(ge=0)] | None = None
+    positional: ClassVar[tuple[str, ...]] = ("trials",)
+
+    def reason(self, view: CampaignView) -> str | None:
+        """Say why nothing more may start, whatever was proposed; None while it may. See :meth:`trials_left` too."""
+        if self.lab_time is not None and view.lab_seconds >= self.lab_time:
+            return f"the budget of {self.lab_time / 3600:.6g} laboratory hours is used"
+        if self.cost is not None and view.cost >= self.cost:
+            return f"the budget of {self.cost:g} is used: {view.cost:g} spent"
+        return None
+
+    def trials_left(self, view: CampaignView) -> int | None:
+        """Return how many more trials may be proposed; None without a budget of trials."""
+        return None if self.trials is None else max(0, self.trials - view.n_counted)
+
+
+@runtime_checkable
+class StoppingRule(Protocol):
+    """Says when there is no point in going on."""
+
+    def reason(self, view: CampaignView) -> str | None:
+        """Return why the campaign should stop now, or None."""
+        ...
+
+
+class TargetReached(Value):
+    """Stop when the best trial is at least as good as *value*, in the unit of the first objective."""
+
+    rule: Literal["target_reached"] = "target_reached"
+    value: float
+    positional: ClassVar[tuple[str, ...]] = ("value",)
+
+    def reason(self, view: CampaignView) -> str | None:
+        """Return why the campaign should stop now, or None."""
+        objective = view.problem.objectives[0]
+        reached = [
+            trial
+            for trial in (view.pareto if len(view.problem.objectives) > 1 else _best(view))
+            if trial.observation is not None
+            and objective.score(trial.observation.outcomes[objective.outcome].value) >= objective.score(self.value)
+        ]
+        if not reached:
+            return None
+        return f"target reached: {reached[0].outcome} in trial {reached[0].number}"
+
+
+class NoImprovement(Value):
+    """Stop when the last *trials* completed trials brought nothing better."""
+
+    rule: Literal["no_improvement"] = "no_improvement"
+    trials: Annotated[int, Field(ge=1)]
+    positional: ClassVar[tuple[str, ...]] = ("trials",)
+
+    def reason(self, view: CampaignView) -> str | None:
+        """Return why the campaign should stop now, or None."""
+        if view.completed_since_best < self.trials:
+            return None
+        return f"no improvement in the last {view.completed_since_best} completed trials"
+
+
+class NoImprovementExpected(Value):
+    """Stop when the planner itself expects no more: its last *patience* expected improvements lie below *below*.
+
+    *below* is in the unit of the first objective. Planners that expect nothing (Sobol, a grid) never trigger it.
+    """
+
+    rule: Literal["no_improvement_expected"] = "no_improvement_expected"
+    below: Annotated[float, Field(gt=0)]
+    patience: Annotated[int, Field(ge=1)] = 3
+    positional: ClassVar[tuple[str, ...]] = ("below", "patience")
+
+    def reason(self, view: CampaignView) -> str | None:
+        """Return why the campaign should stop now, or None."""
+        expected = [
+            view.record(number).decision.expected_improvement
+            for number in range(max(1, view.n_proposed - self.patience + 1), view.n_proposed + 1)
+        ]
+        if len(expected) < self.patience or any(value is None or value >= self.below for value in expected):
+            return None
+        return f"no improvement expected: {expected[-1]:.3g} at the next trial, less than {self.below:g}"
+
+
+def _best(view: CampaignView) -> tuple[Trial, ...]:
+    return () if view.best is None else (view.best,)
+
+
+class FailurePolicy(Value):
+    """What failed trials do to the campaign.
+
+    Parameters
+    ----------
+    retries
+        How many more attempts a trial gets after a failure of a category in *retry_on*.
+    retry_on
+        The categories that another attempt may mend.
+    max_in_a_row
+        After so many failed trials in a row the campaign stops and says so.
+    """
+
+    retries: Annotated[int, Field(ge=0)] = 0
+    retry_on: Tuple[FailureCategory] = (FailureCategory.DEVICE, FailureCategory.TIMEOUT, FailureCategory.READBACK)
+    max_in_a_row: Annotated[int, Field(ge=1)] = 5
+
+    def reason(self, view: CampaignView) -> str | None:
+        """Return why the campaign should stop now, or None."""
+        if view.failures_in_a_row < self.max_in_a_row:
+            return None
+        return f"{view.failures_in_a_row} failures in a row"
+
+
+UnknownPolicy = Literal["ask", "failed", "redo"]
+"""What becomes of a trial that a crash cut off: a person is asked, it is marked failed, or it is done again."""

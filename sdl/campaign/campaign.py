@@ -1,0 +1,379 @@
+"""The campaign: the one stateful object that a user drives."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import JsonValue
+
+from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
+from sdl.campaign.fallback import SpaceFillingFallback
+from sdl.campaign.loop import Answer, Loop, Observer, Rules, Status, check_stations, no_answer
+from sdl.campaign.planner import Planner
+from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for
+from sdl.campaign.progress import ask_on_terminal, terminal_observer
+from sdl.campaign.trials import Trial
+from sdl.campaign.view import CampaignView
+from sdl.errors import CampaignError, JournalNotFound
+from sdl.journal import open_journal
+from sdl.journal.protocol import Journal
+from sdl.journal.records import CampaignChanged, CampaignOpened, Entry, SeedAdded, SeedRow
+from sdl.journal.seeds import SeedData
+from sdl.lab import Experiment, Lab
+from sdl.problem import Objective, OutcomeConstraint, Problem, SearchSpace
+from sdl.problem.value import Value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Ended(Value):
+    """How a session of a campaign ended."""
+
+    status: Status
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.reason}"
+
+
+class Campaign:
+    """A search: a problem, a planner, an experiment, a laboratory, a budget and a journal.
+
+    Everything it knows is in its journal, so the same script run again goes on where the last run stopped, however
+    that one ended.
+
+    Parameters
+    ----------
+    name
+        Names the campaign in its journal, and the store ``NAME.sdl`` in the current folder where *journal* is not given.
+    space, objective, outcome_constraints
+        What is asked. Several objectives make a Pareto front.
+    planner
+        Proposes the trials. Another one may take over in a later session.
+    experiment
+        A plan ``experiment(lab, s)`` (a generator function that returns a mapping from outcome to measurement), or an
+        :class:`~sdl.Experiment` of several steps.
+    lab
+        The laboratory.
+    seed
+        The source of all chance in the campaign.
+    in_flight
+        How many trials may be under way at once.
+    budget, stopping
+        When to end. ``run(trials=...)`` overrides the budget's trials.
+    seed_data
+        Measurements made before, that the planner learns from.
+    on_failure
+        How often a failed trial is tried again, and how many failures in a row stop the campaign.
+    on_unknown
+        What becomes of a trial that a crash cut off: ``"ask"`` a person (by default on a real laboratory), ``"failed"``,
+        or ``"redo"`` (by default in simulation, where nothing is spent).
+    planner_deadline
+        Wall seconds in which the planner must answer.
+    planner_place
+        Where the planner runs: ``"process"``, ``"thread"``, or ``"auto"``.
+    fallback
+        Who proposes when the planner fails twice. None: the campaign pauses instead.
+    journal
+        A store's path or a journal object.
+    progress
+        Whether to show progress on the terminal, or an observer of your own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        space: SearchSpace,
+        objective: Objective | Sequence[Objective],
+        planner: Planner,
+        experiment: Experiment | Callable[[Any, Any], Generator[Any, Any, Any]],
+        lab: Lab,
+        outcome_constraints: Sequence[OutcomeConstraint] = (),
+        seed: int = 0,
+        in_flight: int = 1,
+        budget: Budget | None = None,
+        stopping: Sequence[StoppingRule] = (),
+        seed_data: Sequence[SeedData] = (),
+        on_failure: FailurePolicy | None = None,
+        on_unknown: UnknownPolicy | None = None,
+        planner_deadline: float = 300.0,
+        planner_place: PlannerPlace = "auto",
+        fallback: Planner | None = SpaceFillingFallback(),  # noqa: B008 # a frozen value
+        journal: Journal | Path | str | None = None,
+        progress: bool | Observer = True,
+    ) -> None:
+        if in_flight < 1:
+            raise CampaignError(f"in_flight = {in_flight}", hint="at least one trial must be able to run")
+        self.name = name
+        self.planner = planner
+        self.lab = lab
+        self.experiment = Experiment.of(experiment)
+        self.problem = Problem(space, objective, tuple(outcome_constraints))
+        self.seed = seed
+        self.in_flight = in_flight
+        self.budget = budget or Budget()
+        self.stopping = tuple(stopping)
+        self.seed_data = tuple(seed_data)
+        self.on_failure = on_failure or FailurePolicy()
+        self.on_unknown: UnknownPolicy = on_unknown or ("redo" if lab.is_simulated else "ask")
+        self.fallback = fallback
+        self._deadline = planner_deadline
+        self._place: PlannerPlace = planner_place
+        self._progress = progress
+        self._journal = Path(f"{name}.sdl") if journal is None else journal
+        self._view = CampaignView(name)
+        self._loop: Loop | None = None
+        check_stations(lab, self.experiment)
+        self.refresh()
+
+    # --- driving --------------------------------------------------------------------------------------------------
+
+    def run(self, trials: int | None = None) -> Ended:
+        """Run until the budget is used, a stopping rule fires, or somebody stops it. Blocks.
+
+        Parameters
+        ----------
+        trials
+            How many trials the campaign is to have in all, those of earlier sessions included.
+
+        Returns
+        -------
+        Ended
+            The status and the reason.
+        """
+        budget = self.budget if trials is None else self.budget.replace(trials=trials)
+        if budget == Budget() and not self.stopping:
+            raise CampaignError("the campaign has neither a budget nor a stopping rule", hint="say run(trials=30)")
+        with self._opened_journal() as journal:
+            self._open(journal)
+            with self._looping(journal, budget) as loop, _interrupts(loop):
+                status, reason = loop.run()
+        return Ended(status=status, reason=reason)
+
+    def step(self) -> Trial:
+        """Run one trial and return it."""
+        self.run(trials=self._view.n_counted + 1)
+        if self._view.n_proposed == 0:
+            raise CampaignError(f"campaign {self.name!r} ended before its first trial", hint="see its stopping rules")
+        return self._view.trial(self._view.n_proposed)
+
+    def pause(self) -> None:
+        """Start no more trials until :meth:`resume`; those that run go on. From another thread than :meth:`run`'s."""
+        self._running_loop.pause()
+
+    def resume(self) -> None:
+        """Go on after :meth:`pause`."""
+        self._running_loop.resume()
+
+    def stop(self, reason: str = "stopped on request") -> None:
+        """Finish the running trials, start no more, and let :meth:`run` return."""
+        self._running_loop.stop(reason)
+
+    def abort(self, reason: str = "aborted on request") -> None:
+        """Abort the running steps in order, and let :meth:`run` return."""
+        self._running_loop.abort(reason)
+
+    @property
+    def _running_loop(self) -> Loop:
+        if self._loop is None:
+            raise CampaignError(f"campaign {self.name!r} is not running", hint="call run() first")
+        return self._loop
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> CampaignView:
+        """What the journal says of this campaign."""
+        return self._view
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials, oldest first."""
+        return self._view.trials if self._view.opened else ()
+
+    @property
+    def best(self) -> Trial | None:
+        """The best completed trial that meets the outcome constraints; CampaignError with several objectives."""
+        return self._view.best if self._view.opened else None
+
+    @property
+    def pareto(self) -> tuple[Trial, ...]:
+        """The completed trials that no other one beats in every objective."""
+        return self._view.pareto if self._view.opened else ()
+
+    def dataframe(self) -> pd.DataFrame:
+        """Return the trials as a table, a row each: parameters, outcomes with standard errors, state, times, reasons."""
+        from sdl.export.tables import dataframe  # noqa: PLC0415 # pandas takes half a second, and few ask for it
+
+        return dataframe(self._view)
+
+    def refresh(self) -> None:
+        """Take in what another process has recorded since."""
+        if isinstance(self._journal, str | Path):
+            with contextlib.suppress(JournalNotFound):
+                reader = open_journal(self._journal, mode="read")
+                try:
+                    self._view.catch_up(reader)
+                finally:
+                    reader.close()
+        else:
+            self._view.catch_up(self._journal)
+
+    # --- opening --------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _opened_journal(self) -> Iterator[Journal]:
+        """Hold the journal for the length of a session; a journal object that the user gave stays open."""
+        if not isinstance(self._journal, str | Path):
+            yield self._journal
+            return
+        journal = open_journal(self._journal, mode="write", time_source=self.lab.clock)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    def _open(self, journal: Journal) -> None:
+        """Open the campaign in the journal, or make sure that it is the same one."""
+        journal.keep_time(self.lab.clock)
+        self._view.catch_up(journal)
+        if self._view.last_time is not None:
+            self.lab.clock.advance_to(self._view.last_time.timestamp())
+        described = self._description()
+        opened = self._view.opened
+        if opened is None:
+            body = CampaignOpened(
+                problem=self.problem,
+                problem_digest=self.problem.digest,
+                seed=self.seed,
+                planner=described["planner"],
+                lab=described["lab"],
+                settings=described["settings"],
+            )
+            journal.append(Entry(body=body, campaign=self.name), *map(self._seed_entry, self.seed_data))
+        else:
+            self._check_same(opened)
+            known = {"planner": self._view.planner, "lab": self._view.lab, "settings": self._view.settings}
+            if known != described:
+                changed = CampaignChanged(
+                    planner=described["planner"], lab=described["lab"], settings=described["settings"]
+                )
+                journal.append(Entry(body=changed, campaign=self.name))
+        self._view.catch_up(journal)
+
+    def _check_same(self, opened: CampaignOpened) -> None:
+        if opened.problem_digest != self.problem.digest:
+            raise CampaignError(
+                f"campaign {self.name!r} was begun with another problem: {_differences(opened.problem, self.problem)}",
+                hint="give the changed campaign another name, or seed it with the old one's data",
+            )
+        if opened.seed != self.seed:
+            raise CampaignError(
+                f"campaign {self.name!r} was begun with seed {opened.seed}, not {self.seed}",
+                hint="give the changed campaign another name",
+            )
+
+    def _seed_entry(self, data: SeedData) -> Entry:
+        rows = tuple(SeedRow(values=values, outcomes=outcomes) for values, outcomes in data.for_problem(self.problem))
+        body = SeedAdded(name=data.name, origin=data.origin, licence=data.licence, rows=rows)
+        return Entry(body=body, campaign=self.name)
+
+    def _description(self) -> dict[str, dict[str, JsonValue]]:
+        settings: dict[str, JsonValue] = {
+            "in_flight": self.in_flight,
+            "steps": [step.name for step in self.experiment.steps],
+            "budget": self.budget.model_dump(mode="json"),
+            "stopping": [
+                rule.model_dump(mode="json") if isinstance(rule, Value) else repr(rule) for rule in self.stopping
+            ],
+            "on_failure": self.on_failure.model_dump(mode="json"),
+            "on_unknown": self.on_unknown,
+            "planner_deadline": self._deadline,
+            "fallback": None if self.fallback is None else self.fallback.name,
+        }
+        return {"planner": describe_planner(self.planner), "lab": dict(self.lab.describe()), "settings": settings}
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _looping(self, journal: Journal, budget: Budget) -> Iterator[Loop]:
+        host = host_for(self.planner, self._place, is_virtual=self.lab.clock.is_virtual, deadline=self._deadline)
+        rules = Rules(
+            budget=budget,
+            stopping=self.stopping,
+            on_failure=self.on_failure,
+            on_unknown=self.on_unknown,
+            in_flight=self.in_flight,
+            seed=self.seed,
+            ask=ask_on_terminal if sys.stdin is not None and sys.stdin.isatty() else no_answer,
+        )
+        self._loop = Loop(
+            self._view, journal, self.lab, self.experiment, self._desk(host), rules, self._observers(budget)
+        )
+        try:
+            yield self._loop
+        finally:
+            self._loop = None
+            host.close()
+
+    def _desk(self, host: PlannerHost) -> Callable[[Any], PlanningDesk]:
+        return lambda on_failure: PlanningDesk(host, self.fallback, on_failure)
+
+    def _observers(self, budget: Budget) -> list[Observer]:
+        if isinstance(self._progress, bool):
+            return [terminal_observer(budget, self.in_flight)] if self._progress else []
+        return [self._progress]
+
+
+@contextlib.contextmanager
+def _interrupts(loop: Loop) -> Iterator[None]:
+    """Ctrl-C once stops *loop* in order, twice aborts it, three times is Python's own KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    n_interrupts = 0
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        nonlocal n_interrupts
+        n_interrupts += 1
+        if n_interrupts > 2:  # noqa: PLR2004
+            signal.default_int_handler(number, frame)
+        call = loop.stop if n_interrupts == 1 else loop.abort
+        # A handler interrupts any line, also one that holds a lock which the call needs: another thread makes it.
+        threading.Thread(
+            target=call, args=(f"interrupted {n_interrupts} times" if n_interrupts > 1 else "interrupted",)
+        ).start()
+
+    previous = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _differences(old: Problem, new: Problem) -> str:
+    """Name the first thing in which two problems differ."""
+    for label, a, b in (
+        ("parameters", old.space.parameters, new.space.parameters),
+        ("constraints", old.space.constraints, new.space.constraints),
+        ("candidate pool", old.space.pool, new.space.pool),
+        ("objectives", old.objectives, new.objectives),
+        ("outcome constraints", old.outcome_constraints, new.outcome_constraints),
+    ):
+        if a == b:
+            continue
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            named_a, named_b = cast("Mapping[str, object]", a), cast("Mapping[str, object]", b)
+            changed = [name for name in {**named_a, **named_b} if named_a.get(name) != named_b.get(name)]
+            return f"{label} differ in {', '.join(changed) or 'their order'}"
+        return f"{label} differ"
+    return "they differ"

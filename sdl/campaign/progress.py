@@ -1,0 +1,185 @@
+"""What a person at the terminal sees of a running campaign, and what he is asked."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TextIO, cast
+
+from sdl.campaign.budget import Budget
+from sdl.campaign.loop import Answer, Observer
+from sdl.campaign.planner import TrialState
+from sdl.campaign.trials import Trial
+from sdl.campaign.view import CampaignView
+from sdl.journal.records import Event, PlannerFailed, SessionEnded, SessionStarted
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+ENDINGS = {"trial.completed", "trial.failed", "trial.abandoned", "trial.unknown"}
+
+
+def terminal_observer(budget: Budget, in_flight: int, stream: TextIO | None = None) -> Observer:
+    """Return what shows progress on *stream* (standard error): a live panel on a terminal, plain lines elsewhere."""
+    stream = stream or sys.stderr
+    return LivePanel(budget, in_flight, stream) if stream.isatty() else PlainLines(budget, in_flight, stream)
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for a person: ``45 s``, ``12 min``, ``5.5 h``, ``3.2 days``."""
+    for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 86_400:.3g} days"
+
+
+def seconds_left(view: CampaignView, budget: Budget, in_flight: int) -> float | None:
+    """Estimate the laboratory seconds to the end of the budget of trials; None where there is nothing to go by.
+
+    Ended trials took ``lab_seconds`` together, with *in_flight* at once while they ran.
+    """
+    left = budget.trials_left(view)
+    n_ended = view.counts[TrialState.COMPLETED] + view.counts[TrialState.FAILED]
+    if left is None or n_ended == 0:
+        return None
+    n_open = left + view.counts[TrialState.PROPOSED] + view.counts[TrialState.RUNNING]
+    return view.lab_seconds / n_ended * n_open
+
+
+def best_so_far(view: CampaignView) -> str:
+    """Say in a few words how far the search has come."""
+    if len(view.problem.objectives) > 1:
+        return f"front of {len(view.pareto)} trials"
+    best = view.best
+    return "none yet" if best is None else f"{best.outcome} (trial {best.number})"
+
+
+class PlainLines:
+    """A line for every trial that ends, for logs and pipes."""
+
+    def __init__(self, budget: Budget, in_flight: int, stream: TextIO) -> None:
+        self._budget = budget
+        self._in_flight = in_flight
+        self._stream = stream
+
+    def notify(self, event: Event, view: CampaignView) -> None:
+        """Print what the event means, if it means something to a person."""
+        match event.body:
+            case SessionStarted(session=session):
+                again = "" if session == 1 else f" goes on with {view.n_proposed} trials (session {session})"
+                self._print(f"campaign {view.name}{again or ' begins'}")
+            case SessionEnded(status=status, reason=reason):
+                self._print(f"{status}: {reason}")
+            case PlannerFailed(error=error, action=action):
+                self._print(f"planner: {error} -> {action}")
+            case body if body.kind in ENDINGS and event.trial is not None:
+                self._print(self._line(event.trial, view))
+            case _:
+                pass
+
+    def _line(self, number: int, view: CampaignView) -> str:
+        total = self._budget.trials
+        place = f"[{number}/{total}]" if total is not None else f"[{number}]"
+        return f"{place} {view.trial(number)} | best {best_so_far(view)} | {duration(view.lab_seconds)} of laboratory time"
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)  # noqa: T201 # this is the progress
+
+    def close(self, view: CampaignView) -> None:
+        """Nothing to end."""
+
+
+class LivePanel:
+    """A panel that stays in place: trials done and running, best so far, time left, what each station does."""
+
+    def __init__(self, budget: Budget, in_flight: int, stream: TextIO) -> None:
+        self._budget = budget
+        self._in_flight = in_flight
+        self._stream = stream
+        self._live: Live | None = None
+
+    def notify(self, event: Event, view: CampaignView) -> None:
+        """Redraw the panel; print a line above it for every trial that ends."""
+        live = self._started()
+        if isinstance(event.body, PlannerFailed):
+            live.console.print(f"[yellow]planner: {event.body.error} → {event.body.action}", highlight=False)
+        elif event.body.kind in ENDINGS and event.trial is not None:
+            live.console.print(_coloured(view.trial(event.trial)), highlight=False)
+        live.update(self._panel(view))
+
+    def close(self, view: CampaignView) -> None:
+        """Draw the panel a last time and leave it on the screen."""
+        live = self._started()
+        live.update(self._panel(view), refresh=True)
+        live.stop()
+        self._live = None
+
+    def _started(self) -> Live:
+        if self._live is None:
+            from rich.console import Console  # noqa: PLC0415 # rich is only needed where there is a terminal
+            from rich.live import Live  # noqa: PLC0415
+
+            self._live = Live(console=Console(file=self._stream), refresh_per_second=8, transient=False)
+            self._live.start()
+        return self._live
+
+    def _panel(self, view: CampaignView) -> RenderableType:
+        from rich.console import Group  # noqa: PLC0415
+        from rich.panel import Panel  # noqa: PLC0415
+        from rich.progress_bar import ProgressBar  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        facts = Table.grid(padding=(0, 2))
+        for label, text in self._facts(view):
+            facts.add_row(Text(label, style="bold"), Text(text))
+        bar = Table.grid(expand=True)  # a bar by itself does not end its line
+        bar.add_row(ProgressBar(total=self._budget.trials or 1, completed=_n_done(view) if self._budget.trials else 0))
+        return Panel(Group(bar, facts), title=f"campaign {view.name}", title_align="left")
+
+    def _facts(self, view: CampaignView) -> list[tuple[str, str]]:
+        total = "" if self._budget.trials is None else f" of {self._budget.trials}"
+        counts = f"{_n_done(view)}{total} done, {view.counts[TrialState.RUNNING]} running"
+        counts += f", {view.counts[TrialState.FAILED]} failed" if view.counts[TrialState.FAILED] else ""
+        counts += f", {view.counts[TrialState.UNKNOWN]} unknown" if view.counts[TrialState.UNKNOWN] else ""
+        left = seconds_left(view, self._budget, self._in_flight)
+        time = f"{duration(view.lab_seconds)} of laboratory time"
+        time += f", about {duration(left)} left" if left else ""
+        stations = cast("dict[str, object]", view.lab.get("stations", {}))
+        doing = [(f"station {name}", view.stations.get(name, "idle")) for name in stations]
+        return [("trials", counts), ("best", best_so_far(view)), ("time", time), *doing]
+
+
+def _n_done(view: CampaignView) -> int:
+    return view.counts[TrialState.COMPLETED] + view.counts[TrialState.FAILED]
+
+
+def _coloured(trial: Trial) -> str:
+    from rich.markup import escape  # noqa: PLC0415
+
+    colour = {TrialState.COMPLETED: "green", TrialState.FAILED: "red", TrialState.UNKNOWN: "yellow"}.get(trial.state)
+    return f"[{colour or 'default'}]{escape(str(trial))}"
+
+
+QUESTION = """
+{trial}
+Nobody knows what became of it: {reason}. What is to become of it?
+  r  do it again (only if its sample and materials allow that)
+  f  mark it failed
+  a  abandon it
+  l  leave it for later (it stays pending)
+"""
+
+ANSWERS: dict[str, Answer | None] = {"r": "redo", "f": "failed", "a": "abandoned", "l": None}
+
+
+def ask_on_terminal(trial: Trial) -> Answer | None:
+    """Ask the person at the terminal what is to become of an unknown trial."""
+    print(QUESTION.format(trial=trial, reason=trial.reason))  # noqa: T201 # a question to a person
+    while True:
+        try:
+            answer = input("r, f, a or l: ").strip().lower()
+        except EOFError:
+            return None
+        if answer in ANSWERS:
+            return ANSWERS[answer]

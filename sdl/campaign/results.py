@@ -1,0 +1,148 @@
+"""The edge where what an experiment returned becomes an observation, or a failure with a reason."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import JsonValue
+
+from sdl.errors import (
+    DeviceError,
+    DeviceTimeout,
+    LimitError,
+    ObservationError,
+    ReadbackError,
+    SdlError,
+    StepAborted,
+    TransportError,
+)
+from sdl.journal.protocol import Journal
+from sdl.journal.records import Artifact, Failure, FailureCategory, Observation
+from sdl.lab import Experiment, Settings
+from sdl.problem import Measurement, Problem
+from sdl.problem.value import Value
+
+TRIAL_KEY = "_trial"
+"""An evaluation may echo the trial's number under this key; another number is refused as a result for the wrong trial."""
+
+MAX_RETURNED = 65_536
+"""Characters of JSON; what a step returned beyond that is kept as an artifact, not in the event."""
+
+_CATEGORIES: Sequence[tuple[type[BaseException], FailureCategory]] = (
+    (StepAborted, FailureCategory.ABORTED),
+    (LimitError, FailureCategory.LIMIT),
+    (ReadbackError, FailureCategory.READBACK),
+    (DeviceTimeout, FailureCategory.TIMEOUT),
+    (DeviceError, FailureCategory.DEVICE),
+    (TransportError, FailureCategory.DEVICE),
+    (ObservationError, FailureCategory.MEASUREMENT),
+)
+
+
+def category_of(error: BaseException) -> FailureCategory:
+    """File an error under the part of the trial that it comes from; an error of the user's own is the plan's."""
+    for kind, category in _CATEGORIES:
+        if isinstance(error, kind):
+            return category
+    return FailureCategory.PLAN
+
+
+def observe(
+    problem: Problem, experiment: Experiment, settings: Settings, results: Mapping[str, Any], runs: Sequence[str]
+) -> Observation:
+    """Turn what the steps returned into an observation.
+
+    Raises
+    ------
+    ObservationError
+        For anything but a mapping that names every outcome of the problem with a finite number in a unit of the right
+        dimension, and for a result that names another trial. An error of the user's evaluation passes through.
+    """
+    raw: object = experiment.evaluate(results, settings)
+    if not isinstance(raw, Mapping):
+        raise ObservationError(
+            f"the experiment returned {_short(raw)} where a mapping from outcome to measurement belongs",
+            hint='return for example {"resistance": Measurement(12.3, "ohm")}',
+        )
+    outcomes = {str(name): value for name, value in cast("Mapping[object, object]", raw).items()}
+    echoed = outcomes.pop(TRIAL_KEY, settings.trial)
+    if echoed != settings.trial:
+        raise ObservationError(f"the result is for trial {echoed}, not for trial {settings.trial}")
+    return Observation(outcomes=problem.observe(outcomes), runs=tuple(runs))
+
+
+def failure_of(
+    error: BaseException,
+    *,
+    problem: Problem,
+    step: str | None,
+    results: Mapping[str, Any],
+    runs: Sequence[str],
+    raw: Artifact | None = None,
+) -> Failure:
+    """Describe a failed trial: the category, the reason, what was measured so far, and where the raw result is."""
+    reason = str(error) or type(error).__name__
+    if not isinstance(error, SdlError):
+        reason = f"{type(error).__name__}: {reason}"
+    return Failure(
+        category=category_of(error),
+        reason=reason,
+        step=step,
+        partial=_partial(problem, results),
+        runs=tuple(runs),
+        raw=raw,
+    )
+
+
+def _partial(problem: Problem, results: Mapping[str, Any]) -> dict[str, Measurement]:
+    """Return the outcomes among *results* that are valid by themselves."""
+    found: dict[str, Measurement] = {}
+    for result in results.values():
+        if not isinstance(result, Mapping):
+            continue
+        for name, value in cast("Mapping[object, object]", result).items():
+            try:
+                found |= problem.observe({str(name): value}, partial=True)
+            except (SdlError, TypeError):  # what is no outcome is no partial result either; the raw data are kept
+                continue
+    return found
+
+
+def keep_raw(journal: Journal, trial: int, results: Mapping[str, Any]) -> Artifact:
+    """Keep what the steps returned, as it was, where it could not become an observation."""
+    text = "\n".join(f"{step}: {value!r}" for step, value in results.items())
+    return journal.put(text.encode(errors="backslashreplace"), name=f"trial-{trial}-raw.txt", media_type="text/plain")
+
+
+def plain(value: object, journal: Journal, *, name: str) -> JsonValue:
+    """Return what a step returned as plain data: inline where it is small, as an artifact where it is not."""
+    data = _plain(value)
+    text = json.dumps(data, allow_nan=False)
+    if len(text) <= MAX_RETURNED:
+        return data
+    artifact = journal.put(text.encode(), name=name, media_type="application/json")
+    return {"artifact": artifact.model_dump(mode="json")}
+
+
+def _plain(value: object) -> JsonValue:  # noqa: PLR0911 # one line a type
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Value):
+        return _plain(value.model_dump(mode="python"))  # what skipped validation may hold NaN: written as text below
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Sequence[object]", value)]
+    if hasattr(value, "tolist"):
+        return _plain(cast("Any", value).tolist())
+    return str(value)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,140 @@
+"""A trial: the life of one suggestion, folded from the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sdl.campaign.planner import HistoryEntry, TrialState
+from sdl.journal.records import Decision, Failure, Observation, ParameterValue, SeedRow
+from sdl.problem.value import FrozenMap, Tuple, Value
+
+
+class Trial(Value):
+    """One suggestion and what became of it.
+
+    Parameters
+    ----------
+    number
+        Counts from 1 within the campaign.
+    values, units
+        The parameters in their declared units.
+    state
+        See :class:`~sdl.campaign.TrialState`.
+    decision
+        Why it was proposed.
+    attempts
+        How many times it was begun.
+    observation, failure
+        What was measured, or why nothing was.
+    reason
+        Why it is unknown or was abandoned.
+    cost
+        What it cost, in the campaign's unit of cost.
+    proposed_at, started_at, ended_at
+        UTC, from the laboratory's clock; None for what has not happened.
+    """
+
+    number: int
+    values: FrozenMap[ParameterValue]
+    units: FrozenMap[str | None]
+    state: TrialState
+    decision: Decision
+    attempts: int = 0
+    observation: Observation | None = None
+    failure: Failure | None = None
+    reason: str = ""
+    cost: float = 0.0
+    proposed_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Laboratory seconds from the start of the last attempt to its end; None while it runs."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{name} = {written(value, self.units[name])}" for name, value in self.values.items())
+        return f"trial {self.number} ({self.state}): {self.outcome} at {where}"
+
+    @property
+    def outcome(self) -> str:
+        """What came out, in a few words."""
+        if self.observation is not None:
+            return ", ".join(f"{name} = {measured}" for name, measured in self.observation.outcomes.items())
+        if self.failure is not None:
+            return f"{self.failure.category}: {self.failure.reason}"
+        return self.reason or "no result yet"
+
+
+def written(value: ParameterValue, unit: str | None) -> str:
+    """Write a parameter value for a person: six digits and the unit."""
+    text = value if isinstance(value, str) else f"{value:.6g}"
+    return f"{text} {unit}" if unit else text
+
+
+@dataclass(slots=True)
+class TrialRecord:
+    """What the fold keeps of a trial. It changes as events come; a :class:`Trial` is made of it when one is asked for."""
+
+    number: int
+    values: FrozenMap[ParameterValue]
+    decision: Decision
+    proposed_at: datetime
+    state: TrialState = TrialState.PROPOSED
+    attempts: int = 0
+    observation: Observation | None = None
+    failure: Failure | None = None
+    reason: str = ""
+    cost: float = 0.0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    steps_done: dict[str, object] = field(default_factory=dict[str, object])
+    entry: HistoryEntry | None = None
+    """The history entry of the present state; None when it has changed since one was made."""
+
+    def to_trial(self, units: FrozenMap[str | None]) -> Trial:
+        """Return the frozen view of this moment."""
+        return Trial(
+            number=self.number,
+            values=self.values,
+            units=units,
+            state=self.state,
+            decision=self.decision,
+            attempts=self.attempts,
+            observation=self.observation,
+            failure=self.failure,
+            reason=self.reason,
+            cost=self.cost,
+            proposed_at=self.proposed_at,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+        )
+
+    def to_entry(self) -> HistoryEntry:
+        """Return what a planner may know of the trial."""
+        if self.entry is None:
+            self.entry = HistoryEntry(
+                trial=self.number,
+                values=self.values,
+                state=self.state,
+                observation=self.observation,
+                failure=None if self.failure is None else f"{self.failure.category}: {self.failure.reason}",
+            )
+        return self.entry
+
+
+def seed_entry(number: int, row: SeedRow) -> HistoryEntry:
+    """Return prior data as history; their numbers count down from -1."""
+    return HistoryEntry(
+        trial=-number,
+        values=row.values,
+        state=TrialState.COMPLETED,
+        observation=Observation(outcomes=row.outcomes),
+    )
+
+
+Trials = Tuple[Trial]

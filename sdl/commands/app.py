@@ -1,0 +1,228 @@
+"""All commands: their names, arguments and help. What a command does stands in a module that it imports when it runs.
+
+So ``sdl --help`` costs no more than this page: nothing here imports bluesky, ophyd or torch.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdl import __version__
+from sdl.commands.border import DEBUG_OPTION, DEBUG_VARIABLE, FrontDoor
+
+app = typer.Typer(cls=FrontDoor, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+
+Store = Annotated[
+    Path | None,
+    typer.Argument(metavar="[STORE]", help="A store. Without it: the only one in this folder.", show_default=False),
+]
+CampaignName = Annotated[
+    str | None,
+    typer.Option("--campaign", metavar="NAME", help="Which campaign, where a store holds several.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Trials = Annotated[
+    int | None, typer.Option("--trials", min=1, metavar="N", help="How many trials in all.", show_default=False)
+]
+
+
+class PlannerChoice(StrEnum):
+    """The planners that the demonstration offers."""
+
+    BAYESIAN = "bayesian"
+    SOBOL = "sobol"
+    RANDOM = "random"
+
+
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"sdl {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def sdl(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG_OPTION, help=f"Show tracebacks; {DEBUG_VARIABLE}=1 does the same.")
+    ] = False,
+) -> None:
+    """Run a self-driving laboratory: planners propose, bluesky executes, a journal keeps everything."""
+    del version, debug  # seen to before: the one by its callback, the other by the front door
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def demo(
+    lab: Annotated[
+        str | None,
+        typer.Argument(metavar="[LAB]", help="A simulated laboratory. Without it: list them.", show_default=False),
+    ] = None,
+    *,
+    trials: Annotated[
+        int | None,
+        typer.Option("--trials", min=1, metavar="N", help="How many trials in all; 30 at first.", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, metavar="N", help="The source of all chance; 7 at first.", show_default=False),
+    ] = None,
+    planner: Annotated[
+        PlannerChoice | None, typer.Option("--planner", help="Who proposes; bayesian at first.", show_default=False)
+    ] = None,
+    in_flight: Annotated[
+        int | None,
+        typer.Option(
+            "--in-flight", min=1, metavar="N", help="How many trials at once; 1 at first.", show_default=False
+        ),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="PATH", help="Where; LAB.sdl in this folder.", show_default=False)
+    ] = None,
+    real_time: Annotated[
+        bool, typer.Option("--real-time", help="Let everything take as long as it would; hours a trial.")
+    ] = False,
+) -> None:
+    """Run a simulated laboratory.
+
+    Run it again: it goes on where it stopped.
+    """
+    from sdl.commands.demo import DemoOptions, demo, list_twins
+
+    if lab is None:
+        list_twins()
+        return
+    chosen = None if planner is None else planner.value
+    demo(lab, store, DemoOptions(trials=trials, seed=seed, planner=chosen, in_flight=in_flight, real_time=real_time))
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(metavar="SCRIPT|CAMPAIGN.yaml", help="What to run.", show_default=False)],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- ARGUMENTS]", help="Handed to a script.", show_default=False),
+    ] = None,
+    trials: Trials = None,
+) -> None:
+    """Run a campaign from a script or a campaign file.
+
+    Run it again: it goes on where it stopped.
+    """
+    from sdl.commands.run import run
+
+    run(file, tuple(arguments or ()), trials)
+
+
+@app.command()
+def status(store: Store = None, as_json: AsJson = False) -> None:
+    """Say how campaigns stand.
+
+    Trials, the best so far, laboratory time, budget, failures, and what a kill has cut off.
+    """
+    from sdl.commands.status import status
+    from sdl.commands.stores import find_store
+
+    status(find_store(store), as_json=as_json)
+
+
+@app.command()
+def show(
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.", show_default=False)],
+    store: Store = None,
+    campaign: CampaignName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one trial, and why it was proposed."""
+    from sdl.commands.show import show
+    from sdl.commands.stores import find_store
+
+    show(trial, find_store(store), campaign=campaign, as_json=as_json)
+
+
+@app.command()
+def report(
+    store: Store = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="NAME.html beside the store.", show_default=False),
+    ] = None,
+    campaign: CampaignName = None,
+) -> None:
+    """Write a report: an HTML page and pictures."""
+    from sdl.commands.exports import report
+    from sdl.commands.stores import find_store
+
+    report(find_store(store), output, campaign=campaign)
+
+
+@app.command()
+def export(
+    store: Store = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="Write the trials as CSV; - for standard output.", show_default=False
+        ),
+    ] = None,
+    campaign: CampaignName = None,
+) -> None:
+    """Write the trials as a table."""
+    from sdl.commands.exports import export
+    from sdl.commands.stores import find_store
+
+    if csv is None:
+        raise typer.BadParameter("say where to: --csv FILE", param_hint="--csv")
+    export(find_store(store), csv, campaign=campaign)
+
+
+@app.command()
+def verify(
+    store: Store = None,
+    expected_head: Annotated[
+        str | None,
+        typer.Option("--expected-head", metavar="NUMBER:HASH", help="A head noted elsewhere.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a store is what was written to it.
+
+    The chain of hashes, every event, every artifact. Note the head that is printed: given back later with
+    --expected-head, it shows whether the end was cut off.
+    """
+    from sdl.commands.exports import verify
+    from sdl.commands.stores import find_store
+
+    raise typer.Exit(verify(find_store(store), expected_head, as_json=as_json))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="LAB", help="The folder to make, and the name.", show_default=False)],
+) -> None:
+    """Make a folder with a laboratory to edit.
+
+    It holds a driver, a simulated instrument, a plan, a campaign and passing tests.
+    """
+    from sdl.commands.new import new
+
+    new(Path(name))
+
+
+@app.command()
+def doctor(
+    as_json: AsJson = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also import torch, which takes some seconds.")] = False,
+) -> None:
+    """Say what is installed and what is wrong."""
+    from sdl.commands.doctor import doctor
+
+    raise typer.Exit(doctor(as_json=as_json, deep=deep))

@@ -1,0 +1,78 @@
+"""What the commands say of a campaign and of its trials: as data for programs, and in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from pydantic import JsonValue
+
+from sdl.campaign.trials import Trial
+from sdl.campaign.view import CampaignView
+from sdl.export import words
+from sdl.export.tables import winners
+from sdl.journal.records import Prediction
+from sdl.problem import Measurement, ParameterValue
+from sdl.problem.value import Value
+
+
+def values_json(values: Mapping[str, ParameterValue], units: Mapping[str, str | None]) -> dict[str, JsonValue]:
+    """Return parameter values, each with its unit."""
+    return {name: {"value": value, "unit": units[name]} for name, value in values.items()}
+
+
+def mapping_json(values: Mapping[str, Value]) -> dict[str, JsonValue]:
+    """Return a mapping of values as data."""
+    return {name: value.model_dump(mode="json") for name, value in values.items()}
+
+
+def trial_json(trial: Trial) -> dict[str, JsonValue]:
+    """Return a trial in short: number, state, values, outcomes, failure, reason."""
+    return {
+        "trial": trial.number,
+        "state": trial.state.value,
+        "values": values_json(trial.values, trial.units),
+        "outcomes": mapping_json(trial.observation.outcomes) if trial.observation is not None else {},
+        "failure": trial.failure.model_dump(mode="json") if trial.failure is not None else None,
+        "reason": trial.reason or None,
+    }
+
+
+def time_json(time: datetime | None) -> str | None:
+    """Return a UTC time as ISO 8601."""
+    return None if time is None else time.astimezone(UTC).isoformat()
+
+
+def second(time: datetime | None) -> str:
+    """Write a UTC time to the second; nothing for None."""
+    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def point_text(values: Mapping[str, ParameterValue], units: Mapping[str, str | None]) -> str:
+    """Write a point for a person."""
+    return ", ".join(f"{name} = {words.setting(value, units[name])}" for name, value in values.items())
+
+
+def outcomes_text(outcomes: Mapping[str, Measurement]) -> str:
+    """Write measured outcomes for a person."""
+    return ", ".join(f"{name} = {words.measurement(measured)}" for name, measured in outcomes.items())
+
+
+def prediction_text(predicted: Mapping[str, Prediction], units: Mapping[str, str | None]) -> str:
+    """Write what was expected: mean ± standard deviation of every outcome."""
+    return ", ".join(f"{name} = {words.prediction(found, units.get(name))}" for name, found in predicted.items())
+
+
+def winner_lines(view: CampaignView) -> list[str]:
+    """Say which trials are the best: what came out, and where."""
+    return [
+        f"trial {trial.number}: {outcomes_text(trial.observation.outcomes)} at {point_text(trial.values, trial.units)}"
+        for trial in winners(view)
+        if trial.observation is not None
+    ]
+
+
+def deviation(predicted: Prediction, measured: Measurement) -> float | None:
+    """Return by how many standard deviations the measurement missed the prediction; None where neither is uncertain."""
+    spread = (predicted.standard_deviation**2 + (measured.standard_error or 0.0) ** 2) ** 0.5
+    return abs(measured.value - predicted.mean) / spread if spread > 0 else None

@@ -1,0 +1,220 @@
+"""``sdl show``: one trial, and why it was proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from sdl.campaign.trials import Trial
+from sdl.campaign.view import CampaignView
+from sdl.commands.facts import (
+    deviation,
+    mapping_json,
+    outcomes_text,
+    point_text,
+    prediction_text,
+    second,
+    time_json,
+    trial_json,
+    values_json,
+)
+from sdl.commands.output import say, say_facts, say_json, say_table, title
+from sdl.commands.stores import reading, view_of
+from sdl.export import words
+from sdl.journal.protocol import Journal
+from sdl.journal.records import AttemptFailed, Decision, DocumentEmitted, Failure, RunnerUp, StepEnded, StepStarted
+
+KINDS = ("step.started", "step.ended", "trial.attempt_failed", "document")
+
+
+@dataclass
+class Course:
+    """What was done for a trial: steps that ended or still run, attempts that failed, bluesky documents."""
+
+    ended: list[StepEnded] = field(default_factory=list[StepEnded])
+    under_way: dict[tuple[str, int], StepStarted] = field(default_factory=dict[tuple[str, int], StepStarted])
+    failed_attempts: list[AttemptFailed] = field(default_factory=list[AttemptFailed])
+    n_documents: int = 0
+
+    @classmethod
+    def of(cls, journal: Journal, campaign: str, trial: int) -> Course:
+        """Read the course of *trial*."""
+        course = cls()
+        for event in journal.read(campaign=campaign, trial=trial, kinds=KINDS):
+            match event.body:
+                case StepStarted() as step:
+                    course.under_way[step.step, step.attempt] = step
+                case StepEnded() as step:
+                    course.under_way.pop((step.step, step.attempt), None)
+                    course.ended.append(step)
+                case AttemptFailed() as attempt:
+                    course.failed_attempts.append(attempt)
+                case DocumentEmitted():
+                    course.n_documents += 1
+                case _:
+                    pass
+        return course
+
+
+def show(number: int, store: Path, *, campaign: str | None, as_json: bool) -> None:
+    """Print everything that the journal of *store* says of one trial."""
+    with reading(store) as journal:
+        view = view_of(journal, campaign)
+        trial = view.trial(number)
+        course = Course.of(journal, view.name, number)
+    if as_json:
+        say_json(_json(trial, course, view))
+    else:
+        _say(trial, course, view)
+
+
+# --- for programs -----------------------------------------------------------------------------------------------------
+
+
+def _json(trial: Trial, course: Course, view: CampaignView) -> dict[str, JsonValue]:
+    is_best = len(view.problem.objectives) == 1 and view.best is not None and view.best.number == trial.number
+    return {
+        "campaign": view.name,
+        **trial_json(trial),
+        "is_best": is_best,
+        "attempts": trial.attempts,
+        "cost": trial.cost,
+        "proposed_at": time_json(trial.proposed_at),
+        "started_at": time_json(trial.started_at),
+        "ended_at": time_json(trial.ended_at),
+        "seconds": trial.seconds,
+        "runs": [*trial.observation.runs] if trial.observation is not None else [],
+        "steps": [step.model_dump(mode="json", exclude={"kind"}) for step in course.ended],
+        "steps_under_way": [step.model_dump(mode="json", exclude={"kind"}) for step in course.under_way.values()],
+        "failed_attempts": [attempt.model_dump(mode="json", exclude={"kind"}) for attempt in course.failed_attempts],
+        "n_documents": course.n_documents,
+        "decision": _decision_json(trial.decision, trial.units),
+    }
+
+
+def _decision_json(decision: Decision, units: Mapping[str, str | None]) -> dict[str, JsonValue]:
+    runners_up: list[JsonValue] = [
+        {
+            "values": values_json(other.values, units),
+            "acquisition": other.acquisition,
+            "predicted": mapping_json(other.predicted),
+        }
+        for other in decision.runners_up
+    ]
+    return decision.model_dump(mode="json") | {"runners_up": runners_up}
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+def _say(trial: Trial, course: Course, view: CampaignView) -> None:
+    title(f"trial {trial.number} of campaign {view.name}: {trial.state.value}")
+    say_facts(
+        [
+            ("where", point_text(trial.values, trial.units)),
+            ("measured", outcomes_text(trial.observation.outcomes) if trial.observation is not None else ""),
+            *_failure_facts(trial.failure),
+            ("reason", trial.reason if trial.failure is None else ""),
+            ("proposed", second(trial.proposed_at)),
+            ("started", second(trial.started_at)),
+            ("ended", second(trial.ended_at)),
+            ("duration", "" if trial.seconds is None else words.duration(trial.seconds)),
+            ("attempts", str(trial.attempts)),
+            ("cost", words.number(trial.cost) if trial.cost else ""),
+            ("documents", words.count(course.n_documents, "bluesky document") if course.n_documents else ""),
+        ]
+    )
+    _say_steps(course)
+    _say_decision(trial, view.problem.outcomes)
+
+
+def _failure_facts(failure: Failure | None) -> list[tuple[str, str]]:
+    if failure is None:
+        return []
+    step = f" in step {failure.step}" if failure.step else ""
+    return [
+        ("failure", f"{failure.category.value}{step}: {failure.reason}"),
+        ("measured", f"{outcomes_text(failure.partial)}, before it failed" if failure.partial else ""),
+        ("raw result", f"artifact {failure.raw.sha256} ({failure.raw.name})" if failure.raw is not None else ""),
+    ]
+
+
+def _say_steps(course: Course) -> None:
+    if not course.ended and not course.under_way:
+        return
+    say("steps")
+    rows = [
+        [
+            step.step,
+            step.station,
+            str(step.attempt),
+            words.duration(step.seconds),
+            "done" if step.is_success else "failed",
+            ", ".join(step.runs),
+        ]
+        for step in course.ended
+    ]
+    rows += [
+        [step.step, step.station, str(step.attempt), "", "no end recorded", ""] for step in course.under_way.values()
+    ]
+    say_table(["step", "station", "attempt", "time", "end", "runs"], rows, indent=2)
+    for attempt in course.failed_attempts:
+        say(f"  attempt {attempt.attempt} failed: {attempt.failure.category.value}: {attempt.failure.reason}")
+
+
+def _say_decision(trial: Trial, outcomes: Mapping[str, str | None]) -> None:
+    decision = trial.decision
+    say("why it was proposed")
+    for sentence in (*_who(decision), *_expectations(trial, outcomes), *_merit(decision, outcomes)):
+        say(f"  {sentence}")
+    if decision.runners_up:
+        say("  The next best points:")
+        _say_runners_up(decision.runners_up, trial.units, outcomes)
+
+
+def _who(decision: Decision) -> Iterable[str]:
+    seen = words.count(decision.n_observed, "result")
+    pending = f" and {words.count(decision.n_pending, 'trial')} without a result yet" if decision.n_pending else ""
+    yield f"Planner {decision.planner}, version {decision.version}, seed {decision.seed}; it had seen {seen}{pending}."
+    if decision.fallback_from is not None:
+        yield f"It answered in place of the chosen planner, which failed: {decision.fallback_from}"
+    if decision.note:
+        yield decision.note
+
+
+def _expectations(trial: Trial, outcomes: Mapping[str, str | None]) -> Iterable[str]:
+    for name, predicted in trial.decision.predicted.items():
+        expected = f"Expected {prediction_text({name: predicted}, outcomes)}"
+        found = None if trial.observation is None else trial.observation.outcomes.get(name)
+        if found is None:
+            yield f"{expected}."
+            continue
+        off = deviation(predicted, found)
+        how_far = "" if off is None else f": {off:.1f} standard deviations off"
+        yield f"{expected}, measured {words.measurement(found)}{how_far}."
+
+
+def _merit(decision: Decision, outcomes: Mapping[str, str | None]) -> Iterable[str]:
+    if decision.acquisition is not None:
+        yield f"{decision.acquisition_name or 'The acquisition value'} = {words.number(decision.acquisition)}."
+    if decision.expected_improvement is not None:
+        unit = next(iter(outcomes.values()), None)
+        gain = words.in_unit(words.number(decision.expected_improvement), unit)
+        yield f"It was expected to improve on the best so far by {gain}."
+
+
+def _say_runners_up(
+    others: Sequence[RunnerUp], units: Mapping[str, str | None], outcomes: Mapping[str, str | None]
+) -> None:
+    rows = [
+        [
+            point_text(other.values, units),
+            "" if other.acquisition is None else words.number(other.acquisition),
+            prediction_text(other.predicted, outcomes),
+        ]
+        for other in others
+    ]
+    say_table(["where", "acquisition", "expected"], rows, indent=4)

@@ -1,0 +1,171 @@
+"""``sdl status``: how the campaigns of a store stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from pydantic import JsonValue
+
+from sdl.campaign.planner import TrialState
+from sdl.campaign.trials import Trial
+from sdl.campaign.view import CampaignView
+from sdl.commands.facts import time_json, trial_json, winner_lines
+from sdl.commands.output import say, say_facts, say_json, say_table, title
+from sdl.commands.stores import holder_of, reading
+from sdl.export import words
+from sdl.export.tables import winners
+from sdl.journal.protocol import Journal
+
+MAX_LISTED = 10
+"""How many failures, or trials of a Pareto front, are listed for a person; JSON has all."""
+
+
+class Standing(NamedTuple):
+    """Whether a campaign is being run, or how its last session ended."""
+
+    state: str
+    reason: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process runs it now."""
+        return self.state == "running"
+
+
+def status(store: Path, *, as_json: bool) -> None:
+    """Print how every campaign of *store* stands."""
+    holder = holder_of(store)
+    with reading(store) as journal:
+        views = [CampaignView.of(journal, name) for name in journal.campaigns]
+        standings = [standing(view, journal, holder) for view in views]
+    if as_json:
+        found = [campaign_json(*pair) for pair in zip(views, standings, strict=True)]
+        say_json({"store": str(store), "is_locked": holder is not None, "campaigns": [*found]})
+        return
+    for view, how in zip(views, standings, strict=True):
+        say_campaign(view, how)
+    if not views:
+        say(f"{store} holds no campaign yet")
+
+
+def standing(view: CampaignView, journal: Journal, holder: Mapping[str, object] | None) -> Standing:
+    """Say whether the process that holds the store's lock runs the campaign, or how its last session ended."""
+    if view.ended is not None:
+        return Standing(view.ended.status, view.ended.reason)
+    sessions: list[Any] = [event.body for event in journal.read(campaign=view.name, kinds={"session.started"})]
+    if not sessions:
+        return Standing("not begun")
+    last = sessions[-1]
+    who = f"process {last.pid} on {last.host}"
+    if holder is not None and holder.get("pid", last.pid) == last.pid:
+        return Standing("running", who)
+    return Standing("killed", f"{who} is gone without a word; run the campaign again, and it goes on")
+
+
+def campaign_json(view: CampaignView, how: Standing) -> dict[str, JsonValue]:
+    """Return what is known of a campaign, for programs."""
+    best: list[JsonValue] = [trial_json(trial) for trial in winners(view)]
+    is_single = len(view.problem.objectives) == 1
+    return {
+        "campaign": view.name,
+        "state": how.state,
+        "reason": how.reason or None,
+        "n_trials": view.n_proposed,
+        "trials": {state.value: view.counts[state] for state in TrialState},
+        "best": best[0] if is_single and best else None,
+        "pareto": None if is_single else best,
+        "sessions": view.session,
+        "lab_seconds": view.lab_seconds,
+        "cost": view.cost,
+        "budget": view.settings.get("budget"),
+        "seed": view.seed,
+        "planner": dict(view.planner),
+        "lab": dict(view.lab),
+        "failures": [trial_json(trial) for trial in view.in_state(TrialState.FAILED)],
+        "unknown": [trial_json(trial) for trial in _cut_off(view, how)],
+        "stations": {**view.stations} if how.is_running else {},
+        "last_event_at": time_json(view.last_time),
+    }
+
+
+def say_campaign(view: CampaignView, how: Standing) -> None:
+    """Print what is known of a campaign."""
+    sessions = f" in {view.session} sessions" if view.session > 1 else ""
+    title(f"campaign {view.name}: {how.state}{f' ({how.reason})' if how.reason else ''}")
+    facts = [
+        ("trials", counts_text(view)),
+        *_best(view),
+        ("lab time", f"{words.duration(view.lab_seconds)}{sessions}"),
+        ("cost", words.number(view.cost) if view.cost else ""),
+        ("budget", budget_text(view.settings.get("budget"))),
+        ("planner", str(view.planner.get("name", ""))),
+        ("laboratory", str(view.lab.get("name", ""))),
+        *((f"station {name}", text) for name, text in view.stations.items() if how.is_running),
+    ]
+    say_facts(facts)
+    _say_failures(view)
+    for trial in _cut_off(view, how):
+        because = f" ({trial.reason})" if trial.reason else ""
+        say(f"  trial {trial.number} was cut off{because}: run the campaign again, and {_way_out(view)}")
+
+
+def counts_text(view: CampaignView) -> str:
+    """Say how many trials there are, and in which states."""
+    counts = [f"{view.counts[state]} {state.value}" for state in TrialState if view.counts[state]]
+    return f"{view.n_proposed}: {', '.join(counts)}" if counts else "none yet"
+
+
+def budget_text(budget: object) -> str:
+    """Say what a campaign may use; nothing where that is only said in its call of ``run``."""
+    if not isinstance(budget, Mapping):
+        return ""
+    limits = cast("Mapping[str, Any]", budget)
+    trials, lab_time, cost = (limits.get(name) for name in ("trials", "lab_time", "cost"))
+    parts = [
+        "" if trials is None else words.count(trials, "trial"),
+        "" if lab_time is None else f"{words.duration(lab_time)} of laboratory time",
+        "" if cost is None else f"cost {words.number(cost)}",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _best(view: CampaignView) -> list[tuple[str, str]]:
+    lines = winner_lines(view)
+    if len(view.problem.objectives) == 1:
+        return [("best", lines[0] if lines else "no result yet")]
+    more = [("", f"and {len(lines) - MAX_LISTED} more")] if len(lines) > MAX_LISTED else []
+    front = f"{words.count(len(lines), 'trial')} on the Pareto front"
+    return [("best", front), *(("", line) for line in lines[:MAX_LISTED]), *more]
+
+
+def _say_failures(view: CampaignView) -> None:
+    failed = view.in_state(TrialState.FAILED)
+    rows = [
+        [str(trial.number), failure.category.value, failure.step or "", words.shortened(failure.reason)]
+        for trial in failed[-MAX_LISTED:]
+        if (failure := trial.failure) is not None
+    ]
+    if not rows:
+        return
+    say("  failures")
+    say_table(["trial", "category", "step", "reason"], rows, indent=4)
+    if len(failed) > len(rows):
+        say(f"    and {len(failed) - len(rows)} before them")
+
+
+def _cut_off(view: CampaignView, how: Standing) -> tuple[Trial, ...]:
+    """Return the trials of which nobody knows the end: the next session has to see to them."""
+    states = [TrialState.UNKNOWN] if how.is_running else [TrialState.UNKNOWN, TrialState.RUNNING]
+    return view.in_state(*states)
+
+
+def _way_out(view: CampaignView) -> str:
+    match view.settings.get("on_unknown"):
+        case "redo":
+            return "it is done again"
+        case "failed":
+            return "it is marked failed"
+        case _:
+            return "you are asked what is to become of it (do it again, mark it failed, abandon it)"

@@ -1,0 +1,244 @@
+"""What stands between a plan and the RunEngine: limits, timeouts, readbacks, and one run for each step.
+
+A :class:`Supervisor` passes a plan's messages on and acts on some of them:
+
+``set``
+    is held to the laboratory's limits and the device's own ``check_value`` before it is sent.
+``wait``
+    gets a timeout where it has none; when it is over, every number that was set in its group is read back.
+``create`` and others that need a run
+    get one, if the plan has not opened one itself.
+``pause`` and ``install_suspender``
+    are refused: on resuming, bluesky repeats what was done since the last checkpoint.
+
+Errors are thrown into the plan where it yielded the message, so that its clean-up runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bluesky.run_engine import WaitForTimeoutError
+from bluesky.utils import FailedStatus
+
+from sdl.errors import LabError
+from sdl.lab.clock import Clock
+from sdl.lab.envelope import Envelope, as_number
+from sdl.lab.messages import Message, Steps, group_of, message, with_timeout
+from sdl.lab.readback import Move, Reading, read_back, tolerance_of, verify
+from sdl.lab.walk import check_set
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a station asks of every plan; see :class:`~sdl.lab.station.Station`."""
+
+    envelope: Envelope
+    wait_timeout: float
+    tolerance: float
+
+
+class Supervisor:
+    """Supervises one plan. :meth:`supervise` is a plan itself."""
+
+    def __init__(self, rules: Rules, clock: Clock) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._last: dict[int, tuple[object, Reading]] = {}
+        self._moves: defaultdict[Hashable, list[Move]] = defaultdict(list)
+        self._members: defaultdict[Hashable, list[object]] = defaultdict(list)
+        self._statuses: dict[int, tuple[object, object]] = {}
+        self._open_runs: set[Hashable] = set()
+        self._is_run_ours = False
+        self._is_rewindable = True
+        self._n_runs = 0
+        self._fault: tuple[BaseException, str] | None = None
+        self._handlers: Mapping[str, Callable[[Message], Steps[Any]]] = {
+            "set": self._set,
+            "wait": self._wait,
+            "wait_for": self._wait_for,
+            "open_run": self._open_run,
+            "close_run": self._close_run,
+            "kickoff": self._kickoff,
+            "rewindable": self._rewindable,
+            **dict.fromkeys(("pause", "install_suspender"), self._refuse),
+            **dict.fromkeys(("trigger", "prepare", "complete"), self._command),
+            **dict.fromkeys(("create", "declare_stream", "monitor", "collect"), self._with_run),
+        }
+
+    def culprit(self, error: BaseException) -> str | None:
+        """Return the name of the device that *error* came from; None where the plan's own code raised it."""
+        if isinstance(error, FailedStatus) and error.args:
+            known = self._statuses.get(id(error.args[0]))
+            if known is not None:
+                return self._rules.envelope.name(known[1])
+        if self._fault is not None and self._fault[0] is error:
+            return self._fault[1]
+        return None
+
+    def supervise(self, plan: Steps[Any]) -> Steps[Any]:
+        """Run *plan* under supervision and return what it returns."""
+        try:
+            value = yield from self._pass_on(plan)
+        except Exception:
+            if self._n_runs == 0:  # a failed step is a run too: the RunEngine closes it with the reason
+                yield from self._open_run(message("open_run"))
+            raise
+        if self._n_runs == 0:
+            yield from self._open_ours()
+        if self._is_run_ours:
+            yield from self._close_ours()
+        return value
+
+    def _pass_on(self, plan: Steps[Any]) -> Steps[Any]:
+        answer: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                given: Message = plan.send(answer) if error is None else plan.throw(error)
+            except StopIteration as end:
+                return end.value
+            answer = error = None
+            handler = self._handlers.get(given.command)
+            try:
+                answer = (yield given) if handler is None else (yield from handler(given))
+            except GeneratorExit:
+                plan.close()
+                raise
+            except Exception as raised:  # noqa: BLE001 # it is the plan's to handle
+                error = raised
+                self._note_fault(given, raised)
+
+    def _note_fault(self, given: Message, error: Exception) -> None:
+        if isinstance(error, WaitForTimeoutError) and given.command == "wait":
+            members = self._members.get(group_of(given), ())
+            names = dict.fromkeys(self._rules.envelope.name(device) for device in members)
+            self._fault = (error, ", ".join(names) or "what the plan waited for")
+        elif given.obj is not None and not isinstance(error, FailedStatus):
+            self._fault = (error, self._rules.envelope.name(given.obj))
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def _command(self, given: Message) -> Steps[Any]:
+        status = yield given
+        self._members[given.kwargs.get("group")].append(given.obj)
+        self._statuses[id(status)] = (status, given.obj)
+        if self._clock.is_virtual and _ends_in_wall_time(status):
+            give_back = self._clock.lend()
+            status.add_callback(functools.partial(_then, give_back))
+        return status
+
+    def _set(self, given: Message) -> Steps[Any]:
+        yield from check_set(given, self._rules.envelope)
+        target = as_number(given.args[0]) if given.args else None
+        if target is None:
+            return (yield from self._command(given))
+        before = yield from self._before(given.obj)
+        commanded = self._clock.time()
+        status = yield from self._command(given)
+        self._moves[given.kwargs.get("group")].append(Move(given.obj, target, commanded, before))
+        return status
+
+    def _wait(self, given: Message) -> Steps[Any]:
+        group = group_of(given)
+        is_done = yield with_timeout(given, self._timeout(group))
+        if is_done is not False:
+            self._members.pop(group, None)
+            for move in self._moves.pop(group, ()):
+                yield from self._verify(move)
+        return is_done
+
+    def _timeout(self, group: Hashable) -> float:
+        return max([self._rules.wait_timeout, *(_own_timeout(device) for device in self._members.get(group, ()))])
+
+    def _wait_for(self, given: Message) -> Steps[Any]:
+        return (yield with_timeout(given, self._rules.wait_timeout))
+
+    def _refuse(self, given: Message) -> Steps[Any]:
+        raise LabError(
+            f"the plan sends {given.command!r}, and after a pause bluesky repeats what was done since a checkpoint",
+            hint="pause the campaign instead; use bps.sleep to wait",
+        )
+        yield
+
+    def _rewindable(self, given: Message) -> Steps[Any]:
+        """Answer as a RunEngine would. Nothing is rewound where nothing pauses, so it need not know."""
+        (asked,) = given.args
+        self._is_rewindable = self._is_rewindable if asked is None else bool(asked)
+        return self._is_rewindable
+        yield
+
+    # --- readbacks ------------------------------------------------------------------------------------------------
+
+    def _before(self, device: object) -> Steps[Reading | None]:
+        # One reading for each device and job: a campaign that is resumed then asks what it would have asked.
+        known = self._last.get(id(device))
+        return known[1] if known is not None else (yield from read_back(device))
+
+    def _verify(self, move: Move) -> Steps[None]:
+        name = self._rules.envelope.name(move.device)
+        try:
+            now = yield from read_back(move.device)
+        except Exception as error:
+            self._fault = (error, name)
+            raise
+        if now is not None:
+            tolerance = tolerance_of(move.device, move.target, self._rules.envelope, self._rules.tolerance)
+            verify(move, now, name=name, tolerance=tolerance)
+            self._last[id(move.device)] = (move.device, now)
+
+    # --- runs -----------------------------------------------------------------------------------------------------
+
+    def _with_run(self, given: Message) -> Steps[Any]:
+        if given.run is None and None not in self._open_runs:
+            yield from self._open_ours()
+        return (yield given)
+
+    def _kickoff(self, given: Message) -> Steps[Any]:
+        if given.run is None and None not in self._open_runs:
+            yield from self._open_ours()
+        return (yield from self._command(given))
+
+    def _open_ours(self) -> Steps[None]:
+        yield from self._open_run(message("open_run"))
+        self._is_run_ours = True
+
+    def _close_ours(self) -> Steps[None]:
+        yield from self._close_run(message("close_run", exit_status="success"))
+
+    def _open_run(self, given: Message) -> Steps[Any]:
+        if given.run is None and self._is_run_ours:
+            yield from self._close_ours()
+        uid = yield given
+        self._open_runs.add(given.run)
+        self._n_runs += 1
+        return uid
+
+    def _close_run(self, given: Message) -> Steps[Any]:
+        uid = yield given
+        self._open_runs.discard(given.run)
+        if given.run is None:
+            self._is_run_ours = False
+        return uid
+
+
+def _own_timeout(device: object) -> float:
+    for name in ("timeout_s", "timeout"):
+        seconds = as_number(getattr(device, name, None))
+        if seconds is not None and math.isfinite(seconds):
+            return seconds
+    return 0.0
+
+
+def _then(give_back: Callable[[], None], _status: object) -> None:
+    give_back()
+
+
+def _ends_in_wall_time(status: object) -> bool:
+    """ophyd's own statuses call back from threads, which know nothing of virtual time."""
+    return any(cls.__module__.startswith("ophyd.") for cls in type(status).__mro__)

@@ -1,0 +1,383 @@
+"""The only place that knows a RunEngine.
+
+An :class:`Engine` has one worker thread and one ``bluesky.RunEngine``, made with the first job. The RunEngine's loop
+has a thread of its own (one for all engines, on a virtual clock). The worker calls the RunEngine, which blocks it until
+the plan has ended; everything in the plan happens on the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import queue
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+from bluesky.log import ComposableLogAdapter
+from bluesky.run_engine import RunEngine, RunEngineResult, TransitionError  # type: ignore[attr-defined] # vendored, and raised by the public abort
+from bluesky.utils import DuringTask, RunEngineInterrupted
+
+from sdl.errors import DeviceTimeout, LabError, StepAborted
+from sdl.lab.checks import Rules, Supervisor
+from sdl.lab.clock import CLOCK, Clock, Mailbox, Passage, thread_of
+from sdl.lab.connection import connect_all, disconnect_all
+from sdl.lab.documents import plain
+from sdl.lab.faults import translate
+from sdl.lab.job import Job, JobResult
+from sdl.lab.messages import Steps, message
+from sdl.lab.quiet import muted
+from sdl.lab.walk import walk_steps
+
+if TYPE_CHECKING:
+    from sdl.lab.station import Station
+
+CLOSE_TIMEOUT = 30.0
+"""Wall seconds that an aborted job gets to clean up when its station closes."""
+
+_TIMED = frozenset(("start", "descriptor", "event", "stop"))
+_STARTING = threading.Lock()
+"""RunEngines that share a loop are made one after the other: the first one starts it."""
+
+_LOG = logging.getLogger("sdl.lab.bluesky")
+# That a run failed or was aborted is in the job's result; a traceback on the terminal would say it again.
+_LOG.addFilter(lambda record: record.msg != "Run aborted")
+
+
+class _LoopDied(BaseException):
+    """The loop's thread has ended under a plan. No Exception, because bluesky would try to halt a loop that is gone."""
+
+
+class _Watch(DuringTask):
+    """Blocks the worker during a plan, without a look at Qt, and not for ever when the loop is dead."""
+
+    PERIOD: ClassVar[float] = 2.0
+    """Wall seconds between two looks at the loop."""
+
+    def __init__(self) -> None:
+        self.thread: threading.Thread | None = None
+
+    def block(self, blocking_event: threading.Event) -> None:
+        """Wait for the plan's end."""
+        while not blocking_event.wait(self.PERIOD):
+            if self.thread is not None and not self.thread.is_alive():
+                raise _LoopDied
+
+
+class _RunEngine(Protocol):
+    """What is used of a RunEngine, with the types that bluesky does not declare."""
+
+    log: logging.LoggerAdapter[Any]
+    state_hook: Callable[[object, object], None] | None
+    rewindable: bool
+
+    @property
+    def state(self) -> str: ...
+
+    def __call__(self, plan: Steps[Any], /, **md: Any) -> RunEngineResult: ...
+
+    def abort(self, reason: str = "") -> object: ...
+
+    def subscribe(self, func: Callable[[str, dict[str, Any]], None]) -> int: ...
+
+
+@dataclass(eq=False)
+class _Task:
+    """A job on its way through the engine."""
+
+    job: Job
+    passage: Passage
+    supervisor: Supervisor | None  # None for the engine's own errands, which are no steps
+    started: float | None = None
+    ended: float | None = None
+    runs: list[str] = field(default_factory=list[str])
+    document_error: Exception | None = None
+    abort_reason: str | None = None
+    is_late: bool = False
+    is_aborted: bool = False
+    aborter: threading.Thread | None = None
+
+
+class Engine:
+    """One RunEngine on its own worker thread, for one station."""
+
+    def __init__(self, station: Station, clock: Clock) -> None:
+        self._name = station.name
+        self._devices = station.devices
+        self._clock = clock
+        self._rules = Rules(station.envelope, station.wait_timeout, station.tolerance)
+        self._jobs: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._task: _Task | None = None
+        self._engine: _RunEngine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watch = _Watch()
+        self._is_connected = False
+        self._is_closed = False
+        self._worker = threading.Thread(target=self._work, name=f"sdl-{station.name}", daemon=True)
+        self._worker.start()
+
+    # --- from any thread ------------------------------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job is queued or running."""
+        return self._task is not None
+
+    def submit(self, job: Job) -> None:
+        """Run *job* on the worker thread."""
+        self._submit(job, Supervisor(self._rules, self._clock))
+
+    def connect(self) -> None:
+        """Connect the devices, and wait until they are. Raises what :func:`connect_all` raises."""
+        if self._is_connected:
+            return
+        box: Mailbox[JobResult] = self._clock.mailbox()
+        self._submit(Job(self._connect, on_done=box.put), None)
+        result = box.get()
+        if result is not None and result.error is not None:
+            raise result.error
+
+    def abort(self, reason: str) -> None:
+        """Abort the present job. Takes no lock, so that a signal handler may call it in the middle of anything."""
+        task = self._task
+        if task is None:
+            return
+        task.abort_reason = task.abort_reason or reason
+        loop = self._loop
+        if loop is None:  # there is no loop yet, and the job looks before it begins
+            return
+        self._clock.hold()
+        try:
+            loop.call_soon_threadsafe(self._interrupt, task, reason)
+        except RuntimeError:  # it was closed a moment ago
+            self._clock.release()
+
+    def close(self) -> None:
+        """Abort what runs, disconnect the devices, end the threads."""
+        self._is_closed = True
+        self.abort("the laboratory closes")
+        self._jobs.put(None)
+        box: Mailbox[bool] = self._clock.mailbox()
+        waiter = threading.Thread(target=self._wait_for_worker, args=(box,), name="sdl-close", daemon=True)
+        waiter.start()
+        box.get()  # lets virtual time go on, which a clean-up may need
+        waiter.join()
+        self._drop_engine()
+        self._worker.join(2 * _Watch.PERIOD)
+
+    def _wait_for_worker(self, box: Mailbox[bool]) -> None:
+        self._worker.join(CLOSE_TIMEOUT)
+        box.put(True)
+
+    def _submit(self, job: Job, supervisor: Supervisor | None) -> None:
+        if self._is_closed:
+            raise LabError(f"station {self._name} is closed")
+        if self._task is not None:
+            raise LabError(f"station {self._name} is busy", hint="it runs one job at a time")
+        task = _Task(job, self._clock.admit(), supervisor)
+        self._task = task
+        self._jobs.put(task)
+
+    # --- on the worker thread -------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        CLOCK.set(self._clock)
+        while (task := self._jobs.get()) is not None:
+            self._attend(task)
+        if self._is_connected:
+            farewell = _Task(Job(self._disconnect), self._clock.admit(), None)
+            self._task = farewell
+            self._attend(farewell)
+
+    def _attend(self, task: _Task) -> None:
+        result = self._execute(task)
+        with task.passage.deliver():
+            self._task = None
+            try:
+                task.job.on_done(result)
+            except Exception:  # noqa: BLE001 # the border: the next job is not to suffer
+                _LOG.exception("what station %s was told to call when a job is done raised", self._name)
+
+    def _execute(self, task: _Task) -> JobResult:
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            engine = self._ready()
+            value = engine(self._named(task), **task.job.md).plan_result
+        except BaseException as raised:  # noqa: BLE001 # the border: whatever ended the plan is the job's result
+            error = raised
+        if task.aborter is not None:
+            task.aborter.join()
+        self._mend()
+        return self._result(task, value, error)
+
+    def _result(self, task: _Task, value: Any, error: BaseException | None) -> JobResult:
+        if task.document_error is not None:
+            error = task.document_error
+        elif error is not None:
+            error = self._explain(task, error)
+        ended = self._clock.time() if task.ended is None else task.ended
+        return JobResult(
+            value=value if error is None else None,
+            error=error,
+            runs=tuple(task.runs),
+            started=ended if task.started is None else task.started,
+            ended=ended,
+            is_aborted=isinstance(error, StepAborted),
+        )
+
+    def _explain(self, task: _Task, error: BaseException) -> BaseException:
+        if isinstance(error, _LoopDied):
+            explained: BaseException = LabError(f"the event loop of station {self._name} died under the plan")
+        elif task.is_aborted and task.is_late:
+            explained = DeviceTimeout(f"the step took longer than its {task.job.timeout:g} s")
+        elif task.is_aborted or isinstance(error, RunEngineInterrupted):
+            explained = StepAborted(f"the step was aborted: {task.abort_reason or 'by somebody else'}")
+        else:
+            culprit = None if task.supervisor is None else task.supervisor.culprit(error)
+            return translate(error, culprit)
+        explained.__cause__ = error
+        return explained
+
+    # --- the RunEngine --------------------------------------------------------------------------------------------
+
+    def _ready(self) -> _RunEngine:
+        """Return the RunEngine; make one if there is none."""
+        if self._engine is None:
+            with _STARTING:
+                loop = self._clock.new_loop()
+                engine = cast("_RunEngine", self._make(loop))
+            engine.log = ComposableLogAdapter(_LOG, {"RE": engine})
+            engine.state_hook = self._state_changed
+            engine.rewindable = False  # nothing is ever repeated: see Supervisor on pauses
+            engine.subscribe(self._document)
+            self._watch.thread = thread_of(loop)
+            self._engine, self._loop = engine, loop
+        return self._engine
+
+    def _make(self, loop: asyncio.AbstractEventLoop) -> object:
+        return RunEngine({}, loop=loop, context_managers=[], call_returns_result=True, during_task=self._watch)
+
+    def _mend(self) -> None:
+        """Leave a RunEngine that can take the next job, or none."""
+        engine = self._engine
+        if engine is None:
+            return
+        if engine.state == "paused":
+            with muted(self._watch.thread):
+                engine.abort("a plan cannot pause")
+        is_alive = self._watch.thread is not None and self._watch.thread.is_alive()
+        if engine.state != "idle" or not is_alive:
+            self._drop_engine()
+
+    def _drop_engine(self) -> None:
+        loop, self._loop, self._engine = self._loop, None, None
+        if loop is not None:
+            self._clock.close_loop(loop)
+
+    # --- on the loop ----------------------------------------------------------------------------------------------
+
+    def _named(self, task: _Task) -> Steps[Any]:
+        """Return the plan to execute, under the name that the start document gives it."""
+        plan = self._plan(task)
+        cast("GeneratorType[Any, Any, Any]", plan).__name__ = _name_of(task.job.plan)
+        return plan
+
+    def _plan(self, task: _Task) -> Steps[Any]:
+        if self._clock.is_virtual:
+            yield from _await(task.passage.begin)
+        task.started = self._clock.time()
+        if task.abort_reason is not None:
+            raise StepAborted(f"the step was aborted before it began: {task.abort_reason}")
+        if task.supervisor is None:
+            return (yield from task.job.plan())
+        timer = self._watchdog(task)
+        try:
+            if not self._is_connected:
+                yield from self._connect()
+            report = yield from walk_steps(task.job.plan(), self._rules.envelope)
+            report.check()
+            return (yield from task.supervisor.supervise(task.job.plan()))
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _connect(self) -> Steps[Any]:
+        yield from _await(functools.partial(connect_all, self._devices))
+        self._is_connected = True
+
+    def _disconnect(self) -> Steps[Any]:
+        yield from _await(functools.partial(disconnect_all, self._devices))
+        self._is_connected = False
+
+    def _watchdog(self, task: _Task) -> asyncio.TimerHandle | None:
+        seconds = task.job.timeout
+        if seconds is None:
+            return None
+        return asyncio.get_running_loop().call_later(seconds, self._expire, task, seconds)
+
+    def _expire(self, task: _Task, seconds: float) -> None:
+        task.is_late = True
+        self._clock.hold()
+        self._interrupt(task, f"took longer than {seconds:g} s")
+
+    def _state_changed(self, new: object, _old: object) -> None:
+        task = self._task
+        if str(new) == "idle" and task is not None:
+            task.ended = self._clock.time()
+            task.passage.finish()
+
+    def _document(self, name: str, document: dict[str, Any]) -> None:
+        task = self._task
+        if task is None:
+            return
+        clean: dict[str, Any] = plain(document)
+        if name == "start":
+            task.runs.append(clean["uid"])
+        if self._clock.is_virtual and name in _TIMED:
+            clean["time"] = self._clock.time()
+        try:
+            task.job.on_document(name, clean)
+        except Exception as error:
+            task.document_error = task.document_error or error
+            raise
+
+    def _interrupt(self, task: _Task, reason: str) -> None:
+        """Have the RunEngine abort *task*. The caller holds time, and gives the hold away.
+
+        A RunEngine waits for its loop to abort, so that a thread of its own has to ask for it.
+        """
+        engine = self._engine
+        is_over = task is not self._task or task.ended is not None
+        if engine is None or is_over or task.aborter is not None or engine.state == "idle":
+            self._clock.release()
+            return
+        task.aborter = threading.Thread(
+            target=self._abort, args=(engine, task, reason), name=f"sdl-{self._name}-abort", daemon=True
+        )
+        task.aborter.start()
+
+    def _abort(self, engine: _RunEngine, task: _Task, reason: str) -> None:
+        try:
+            with muted(self._watch.thread):
+                engine.abort(reason)
+            task.is_aborted = True
+        except (TransitionError, RuntimeError):  # the plan ended a moment ago
+            pass
+        finally:
+            self._clock.release()
+
+
+def _await(coroutine: Callable[[], Awaitable[None]]) -> Steps[Any]:
+    done = yield message("wait_for", None, [coroutine])
+    for future in done:
+        future.result()
+
+
+def _name_of(plan: object) -> str:
+    while isinstance(plan, functools.partial):
+        plan = plan.func
+    return str(getattr(plan, "__name__", type(plan).__name__))

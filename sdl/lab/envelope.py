@@ -1,0 +1,138 @@
+"""Names and limits of a laboratory's devices, and what counts as a device."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdl.errors import LabError, LimitError
+
+
+def as_number(value: object) -> float | None:
+    """Return *value* as a float if it is a real number (numpy's scalars are, booleans are not), else None."""
+    if isinstance(value, bool):
+        return None
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "shape", None) == ():
+        value = item()
+    return float(value) if isinstance(value, numbers.Real) else None
+
+
+Limits = Mapping[str, tuple[float | None, float | None]]
+
+VERBS: Mapping[str, tuple[str, ...]] = {
+    "Readable": ("read", "describe"),
+    "Movable": ("set",),
+    "Triggerable": ("trigger",),
+    "Locatable": ("locate",),
+    "Flyable": ("kickoff", "complete"),
+    "Preparable": ("prepare",),
+    "Stageable": ("stage", "unstage"),
+}
+"""The protocols of ``bluesky.protocols`` by their methods, so that checking a device does not import bluesky."""
+
+
+def verbs_of(device: object) -> tuple[str, ...]:
+    """Return the names of the bluesky protocols that *device* satisfies."""
+    if isinstance(device, type):
+        return ()
+    return tuple(name for name, methods in VERBS.items() if all(callable(getattr(device, m, None)) for m in methods))
+
+
+def children(device: object) -> Iterator[tuple[str, object]]:
+    """Yield the public attributes of *device* that are devices or namespaces of devices."""
+    for name, value in list(getattr(device, "__dict__", {}).items()):
+        if name.startswith("_") or name == "parent" or isinstance(value, type) or not hasattr(value, "__dict__"):
+            continue
+        yield name, value
+
+
+def tree(name: str, device: object, depth: int = 3) -> Iterator[tuple[str, object]]:
+    """Yield *device* and the devices below it, with their dotted names."""
+    if verbs_of(device):
+        yield name, device
+    if depth:
+        for child_name, child in children(device):
+            yield from tree(f"{name}.{child_name}", child, depth - 1)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The range that a laboratory allows for one device; None for an open end."""
+
+    name: str
+    low: float | None
+    high: float | None
+
+    def check(self, value: object) -> None:
+        """Raise :class:`~sdl.errors.LimitError` unless *value* is a number within the range."""
+        hint = f"the laboratory allows {_show(self.low, '-∞')} to {_show(self.high, '∞')}"
+        number = as_number(value)
+        if number is None:
+            raise LimitError(f"{self.name} was sent {value!r}, which is no number", hint=hint)
+        if self.low is not None and number < self.low:
+            raise LimitError(f"{self.name} was sent {number:g}, which is below {self.low:g}", hint=hint)
+        if self.high is not None and number > self.high:
+            raise LimitError(f"{self.name} was sent {number:g}, which is above {self.high:g}", hint=hint)
+
+
+def _show(bound: float | None, otherwise: str) -> str:
+    return otherwise if bound is None else f"{bound:g}"
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What a laboratory knows of its devices: their dotted names and their limits, by identity."""
+
+    names: Mapping[int, str] = field(default_factory=dict[int, str])
+    limits: Mapping[int, Limit] = field(default_factory=dict[int, Limit])
+
+    def name(self, device: object) -> str:
+        """Return the dotted name of *device* in the laboratory, else what it calls itself."""
+        known = self.names.get(id(device))
+        return known or str(getattr(device, "name", "") or type(device).__name__)
+
+    def width(self, device: object) -> float:
+        """Return the width of the laboratory's limits for *device*; zero where an end is open, or both."""
+        limit = self.limits.get(id(device))
+        return 0.0 if limit is None or limit.low is None or limit.high is None else limit.high - limit.low
+
+    def check(self, device: object, value: object) -> None:
+        """Raise :class:`~sdl.errors.LimitError` when *value* is not finite, or outside the laboratory's limits."""
+        if isinstance(value, float) and not math.isfinite(value):
+            raise LimitError(f"{self.name(device)} was sent {value}", hint="a set-point is a finite number")
+        limit = self.limits.get(id(device))
+        if limit is not None:
+            limit.check(value)
+
+
+def make_envelope(lab: str, devices: Mapping[str, object], limits: Limits | None) -> Envelope:
+    """Name every device of *devices* and find those that *limits* speak of."""
+    names: dict[int, str] = {}
+    for name, device in devices.items():
+        for dotted, found in tree(name, device):
+            names.setdefault(id(found), dotted)
+    by_id: dict[int, Limit] = {}
+    for dotted, (low, high) in (limits or {}).items():
+        device = _find(lab, devices, dotted)
+        if low is not None and high is not None and not low <= high:
+            raise LabError(f"the limits of {dotted} in {lab} are ({low}, {high}), the wrong way round")
+        by_id[id(device)] = Limit(dotted, low, high)
+        names[id(device)] = dotted
+    return Envelope(names, by_id)
+
+
+def _find(lab: str, devices: Mapping[str, object], dotted: str) -> object:
+    first, *rest = dotted.split(".")
+    device: Any = devices.get(first)
+    for part in rest:
+        device = getattr(device, part, None)
+    if device is None or not callable(getattr(device, "set", None)):
+        raise LabError(
+            f"{lab} has limits for {dotted!r}, and no such device that can be set",
+            hint='name it by its attributes in the laboratory, as in "sputter.temperature"',
+        )
+    return device

@@ -1,0 +1,72 @@
+"""What a station is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+
+if TYPE_CHECKING:
+    from bluesky.utils import Msg
+
+
+def _ignore(_name: str, _document: dict[str, Any]) -> None:
+    pass
+
+
+def _forget(_result: JobResult) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at one step.
+
+    Parameters
+    ----------
+    plan
+        Returns a fresh bluesky plan. It is called once for the dry walk and once for the execution.
+    md
+        Goes into the start document of every run of the job: campaign, trial, step, attempt.
+    on_document
+        Called with every bluesky document as it comes, in order, on the loop's thread. Documents are plain JSON data.
+        If it raises, the step fails with that error.
+    on_done
+        Called once, from the station's worker thread, when the job has ended in whatever way.
+    timeout
+        Clock seconds for the whole job; None for no limit.
+    """
+
+    plan: Callable[[], Generator[Msg, Any, Any]]
+    md: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    on_document: Callable[[str, dict[str, Any]], None] = _ignore
+    on_done: Callable[[JobResult], None] = _forget
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a job ended.
+
+    Parameters
+    ----------
+    value
+        What the plan returned; None where it failed.
+    error
+        Why it failed; None where it did not.
+    runs
+        The uids of the runs that the job opened, in order.
+    started, ended
+        UTC seconds by the laboratory's clock.
+    is_aborted
+        Whether it was ended by :meth:`Station.abort <sdl.lab.station.Station.abort>`.
+    """
+
+    value: Any
+    error: BaseException | None
+    runs: tuple[str, ...]
+    started: float
+    ended: float
+    is_aborted: bool

@@ -1,0 +1,187 @@
+"""The laboratory: its devices, its stations, its limits and its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Any, ClassVar, Self
+
+from pydantic import JsonValue
+
+from sdl.errors import LabError
+from sdl.lab.clock import Clock, WallClock
+from sdl.lab.envelope import VERBS, Limits, make_envelope, tree
+from sdl.lab.experiment import Plan, Settings, Step
+from sdl.lab.job import Job
+from sdl.lab.station import TOLERANCE, WAIT_TIMEOUT, Station, class_of
+from sdl.problem.value import listing
+
+
+class Lab:
+    """Devices, and the stations that work them.
+
+    Parameters
+    ----------
+    name
+        What the journal calls it.
+    stations
+        Which devices belong to which station: ``{"deposition": ["sputter"], "probe": ["probe"]}``. Every device belongs
+        to one. Left out, one station with the laboratory's name has them all.
+    limits
+        The range allowed for a device, by its dotted name: ``{"sputter.temperature": (20, 400)}``; None for an open
+        end. No plan moves a device outside, whoever wrote it.
+    clock
+        Wall time, unless told otherwise.
+    wait_timeout, tolerance
+        See :class:`~sdl.lab.station.Station`; a mapping gives each station its own.
+    devices
+        Any objects with the verbs of ``bluesky.protocols``, or namespaces of such objects. Each becomes an attribute.
+    """
+
+    is_simulated: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stations: Mapping[str, Sequence[str]] | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        wait_timeout: float | Mapping[str, float] = WAIT_TIMEOUT,
+        tolerance: float | Mapping[str, float] = TOLERANCE,
+        **devices: Any,
+    ) -> None:
+        if not name:
+            raise LabError("a laboratory needs a name")
+        for device_name, device in devices.items():
+            self._check_device(name, device_name, device)
+        self.name = name
+        self.clock: Clock = clock or WallClock()
+        self.devices: Mapping[str, Any] = MappingProxyType(devices)
+        self.limits: Limits = MappingProxyType(dict(limits or {}))
+        envelope = make_envelope(name, devices, limits)
+        shares = {name: list(devices)} if stations is None else stations
+        check_shares(name, shares, devices)
+        self.stations: Mapping[str, Station] = MappingProxyType(
+            {
+                station: Station(
+                    station,
+                    {device: devices[device] for device in share},
+                    self.clock,
+                    envelope=envelope,
+                    wait_timeout=_for_station(wait_timeout, station, WAIT_TIMEOUT),
+                    tolerance=_for_station(tolerance, station, TOLERANCE),
+                )
+                for station, share in shares.items()
+            }
+        )
+
+    def _check_device(self, lab: str, name: str, device: object) -> None:
+        if name.startswith("_") or hasattr(type(self), name) or name in {"name", "clock", "devices", "limits"}:
+            raise LabError(f"{lab} cannot have a device called {name!r}", hint="the name is taken, or private")
+        if not any(True for _ in tree(name, device)):
+            raise LabError(
+                f"{name} of {lab} is a {class_of(device)}, which has none of the verbs of a device",
+                hint=f"a device is one of {listing(VERBS)}, or a namespace of such objects",
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        devices: Mapping[str, Any] = self.__dict__.get("devices", {})
+        if name in devices:
+            return devices[name]
+        raise AttributeError(f"{type(self).__name__} has no device {name!r}; it has {listing(devices) or 'none'}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.devices]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, devices={list(self.devices)}, stations={list(self.stations)})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def prepare(self, trial: int, attempt: int) -> None:
+        """Make ready for an attempt at a trial. Simulated laboratories seed their noise anew; others do nothing."""
+
+    def context(self) -> Mapping[str, float | str]:
+        """Return the present values of contextual parameters."""
+        return {}
+
+    def stations_for(self, step: Step) -> tuple[str, ...]:
+        """Return the names of the stations that may run *step*."""
+        return tuple(self.stations) if step.stations is None else step.stations
+
+    def connect(self) -> None:
+        """Connect all devices now, rather than before each station's first job.
+
+        Raises :class:`~sdl.errors.LabError` naming the device that does not answer.
+        """
+        for station in self.stations.values():
+            station.connect()
+
+    def run(self, plan: Plan, values: Mapping[str, float | str] | None = None, *, station: str | None = None) -> Any:
+        """Run *plan* once, outside any campaign, and return what it returns; for trying things out.
+
+        Parameters
+        ----------
+        plan
+            A generator function ``plan(lab, settings)``.
+        values
+            What the settings contain.
+        station
+            The station that runs it; the first one, unless told otherwise.
+        """
+        step = Step("try", plan, station=station)
+        settings = Settings(values or {})
+        result = self.stations[self.stations_for(step)[0]].run(Job(lambda: plan(self, settings)))
+        if result.error is not None:
+            raise result.error
+        return result.value
+
+    def describe(self) -> dict[str, JsonValue]:
+        """Return the laboratory as plain data, for the journal."""
+        stations: dict[str, JsonValue] = {name: station.describe() for name, station in self.stations.items()}
+        limits: dict[str, JsonValue] = {name: list(limit) for name, limit in self.limits.items()}
+        return {
+            "name": self.name,
+            "kind": class_of(self),
+            "is_simulated": self.is_simulated,
+            "clock": "virtual" if self.clock.is_virtual else "wall",
+            "devices": {name: class_of(device) for name, device in self.devices.items()},
+            "stations": stations,
+            "limits": limits,
+        }
+
+    def close(self) -> None:
+        """Abort what runs, disconnect the devices, and end all threads and loops."""
+        for station in self.stations.values():
+            station.close()
+
+
+def _for_station(given: float | Mapping[str, float], station: str, default: float) -> float:
+    return given.get(station, default) if isinstance(given, Mapping) else given
+
+
+def check_shares(lab: str, shares: Mapping[str, Sequence[str]], devices: Mapping[str, object]) -> None:
+    """Raise :class:`~sdl.errors.LabError` unless every device belongs to exactly one station."""
+    if not shares:
+        raise LabError(f"{lab} has no station", hint="leave stations out, and one station has all the devices")
+    named = [device for share in shares.values() for device in share]
+    unknown = sorted(set(named) - set(devices))
+    twice = sorted({device for device in named if named.count(device) > 1})
+    left = sorted(set(devices) - set(named))
+    faults = [
+        f"{what}: {listing(which)}"
+        for what, which in (("no such device", unknown), ("in two stations", twice), ("in no station", left))
+        if which
+    ]
+    if faults:
+        raise LabError(
+            f"the stations of {lab} do not fit its devices: {'; '.join(faults)}",
+            hint="every device belongs to exactly one station; a plan may use those of other stations too",
+        )

@@ -1,0 +1,47 @@
+"""The twins that come with sdl, by name: what ``sdl demo`` lists and starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A simulated laboratory that can be started by name.
+
+    Parameters
+    ----------
+    summary
+        One line for a list.
+    module, attribute
+        Where its class is; not imported before :meth:`load`. The class takes ``seed=``, and has ``space()``,
+        ``objective`` and a plan ``deposit_and_measure`` or as *plan* names it.
+    plan
+        The name of the plan.
+    """
+
+    summary: str
+    module: str
+    attribute: str
+    plan: str
+
+    def load(self) -> Any:
+        """Return the laboratory's class."""
+        return getattr(import_module(self.module), self.attribute)
+
+
+TWINS: Mapping[str, Twin] = MappingProxyType(
+    {
+        "thin-film": Twin(
+            "sputter Nb-doped TiO2 films, minimise their resistance (3 knobs, about 2 laboratory hours a trial)",
+            "sdl.simulators.thin_film",
+            "ThinFilmLab",
+            "deposit_and_measure",
+        ),
+    }
+)
+"""Name -> twin."""

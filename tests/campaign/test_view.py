@@ -1,0 +1,146 @@
+"""The fold: fast, and the same however the events come in."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy import SPACE, LinePlanner, ToyLab, toy_campaign
+
+import sdl
+from sdl.campaign import CampaignView
+from sdl.campaign.budget import Budget
+from sdl.campaign.progress import LivePanel, PlainLines, ask_on_terminal, duration
+from sdl.errors import CampaignError
+from sdl.journal import MemoryJournal, open_journal
+from sdl.journal.records import CampaignOpened, Decision, Entry, Observation, TrialCompleted, TrialProposed, TrialStarted
+
+
+def recorded() -> MemoryJournal:
+    journal = MemoryJournal()
+    lab = ToyLab()
+    toy_campaign(lab, planner=LinePlanner(), journal=journal).run(trials=8)
+    lab.close()
+    return journal
+
+
+JOURNAL = recorded()
+EVENTS = list(JOURNAL.read())
+
+
+@given(st.lists(st.integers(0, len(EVENTS)), max_size=6))
+def test_the_fold_does_not_depend_on_where_it_was_interrupted(cuts: list[int]) -> None:
+    whole = CampaignView.of(JOURNAL)
+    pieces = CampaignView("toy")
+    for cut in [*sorted(cuts), len(EVENTS)]:
+        for event in EVENTS[:cut]:
+            pieces.apply(event)  # what it has seen already it passes over
+    assert pieces.trials == whole.trials
+    assert pieces.history == whole.history
+    assert pieces.best == whole.best
+    assert pieces.lab_seconds == whole.lab_seconds
+
+
+def fill(journal: sdl.campaign.campaign.Journal, n: int) -> None:
+    problem = sdl.Problem(SPACE, sdl.Minimize("signal", unit="V"))
+    opened = CampaignOpened(problem=problem, problem_digest=problem.digest, planner={}, lab={}, seed=0)
+    journal.append(Entry(opened, "big"))
+    decision = Decision(planner="line", version="1", seed=0, n_observed=0, n_pending=0, note="x" * 200)
+    for start in range(1, n + 1, 500):
+        entries = []
+        for i in range(start, min(start + 500, n + 1)):
+            x = (i % 997) / 997
+            observation = Observation(outcomes={"signal": sdl.Measurement(x, "V")}, runs=("a" * 36,))
+            entries += [
+                Entry(TrialProposed(values={"x": x}, decision=decision), "big", i),
+                Entry(TrialStarted(attempt=1), "big", i),
+                Entry(TrialCompleted(observation=observation), "big", i),
+            ]
+        journal.append(*entries)
+
+
+def test_folding_100_000_trials_takes_at_most_five_seconds(tmp_path: Path) -> None:
+    n = 20_000  # a fifth of it, in a fifth of the time
+    store = tmp_path / "big.sdl"
+    journal = open_journal(store)
+    fill(journal, n)
+    journal.close()
+    reader = open_journal(store, mode="read")
+    seconds: list[float] = []
+    for _ in range(3):
+        began = time.process_time()
+        assert CampaignView.of(reader).n_proposed == n
+        seconds.append(time.process_time() - began)
+    reader.close()
+    assert min(seconds) <= 5.0 * n / 100_000
+
+
+def test_a_journal_without_the_campaign_is_refused_by_name() -> None:
+    with pytest.raises(CampaignError, match="no campaign 'other'.*it holds toy"):
+        CampaignView.of(JOURNAL, "other")
+    with pytest.raises(CampaignError, match="no trial 9.*1 to 8"):
+        CampaignView.of(JOURNAL).trial(9)
+
+
+def test_the_problem_may_not_change_under_a_campaign() -> None:
+    with pytest.raises(CampaignError, match="parameters differ in x"):
+        toy_campaign(space=sdl.SearchSpace(x=sdl.Continuous(0.0, 2.0)), journal=JOURNAL).run(trials=9)
+    with pytest.raises(CampaignError, match="seed 0, not 1"):
+        toy_campaign(seed=1, journal=JOURNAL).run(trials=9)
+
+
+def test_what_a_person_reads_of_a_trial() -> None:
+    space = sdl.SearchSpace({"O2": sdl.Continuous(0.0, 1.0, unit="Pa"), "gas": sdl.Categorical(["Ar", "N2"])})
+    problem = sdl.Problem(space, sdl.Minimize("resistance", unit="ohm"))
+    journal = MemoryJournal()
+    opened = CampaignOpened(problem=problem, problem_digest=problem.digest, planner={}, lab={}, seed=0)
+    decision = Decision(planner="line", version="1", seed=0, n_observed=0, n_pending=0)
+    observation = Observation(outcomes={"resistance": sdl.Measurement(12.3456789, "ohm", standard_error=0.2)})
+    journal.append(
+        Entry(opened, "c"),
+        Entry(TrialProposed(values={"O2": 0.1, "gas": "Ar"}, decision=decision), "c", 1),
+        Entry(TrialStarted(attempt=1), "c", 1),
+        Entry(TrialCompleted(observation=observation), "c", 1),
+    )
+    assert str(CampaignView.of(journal).best) == (
+        "trial 1 (completed): resistance = 12.3457 ± 0.2 ohm at O2 = 0.1 Pa, gas = Ar"
+    )
+
+
+def test_plain_lines_name_every_trial_the_best_and_the_end() -> None:
+    stream = io.StringIO()
+    budget = Budget(trials=3)
+    toy_campaign(ToyLab(seconds=3590), planner=LinePlanner(), progress=PlainLines(budget, 1, stream)).run(trials=3)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "campaign toy begins"
+    assert lines[1].startswith("[1/3] trial 1 (completed): signal = 0.0625 V at x = 0.05 | best signal = 0.0625 V")
+    assert lines[3].endswith("3 h of laboratory time")
+    assert lines[4].startswith("finished: 3 trials")
+
+
+def test_the_panel_shows_counts_best_time_and_stations() -> None:
+    stream = io.StringIO()
+    toy_campaign(planner=LinePlanner(), progress=LivePanel(Budget(trials=2), 1, stream)).run(trials=2)
+    text = stream.getvalue()
+    for part in ("2 of 2 done, 0 running", "best signal", "of laboratory time", "station cell0", "idle"):
+        assert part in text
+
+
+@given(st.floats(0, 1e8))
+@settings(max_examples=50)
+def test_durations_are_short_and_not_far_off(seconds: float) -> None:
+    number, unit = duration(seconds).split()
+    size = {"s": 1, "min": 60, "h": 3600, "days": 86_400}[unit]
+    assert float(number) * size == pytest.approx(seconds, rel=0.01)
+    assert len(duration(seconds)) <= 13
+
+
+def test_a_person_is_asked_until_he_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = iter(["maybe", "F"])
+    monkeypatch.setattr("builtins.input", lambda _: next(answers))
+    assert ask_on_terminal(CampaignView.of(JOURNAL).trial(1)) == "failed"
+    assert "Nobody knows" in capsys.readouterr().out

@@ -1,0 +1,76 @@
+"""What every test gets: no thread and no process may outlive it, and hypothesis repeats itself."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "sdl",
+    derandomize=bool(os.environ.get("CI")),  # in CI the same examples every time; on a desk new ones
+    deadline=None,  # two cores, shared: a slow example says nothing
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("sdl")
+
+# Threads that may stay, by the start of their name, and why.
+MAY_STAY = {
+    "ophyd-": "ophyd's own dispatcher threads live as long as the process",
+    "pytest_timeout": "the watchdog of pytest-timeout",
+    "asyncio_": "the default executor of an event loop keeps its idle workers",
+    "pymp-": "pytorch's and numpy's helper threads",
+    "QueueFeederThread": "multiprocessing feeds a queue to a process that a wider fixture owns",
+}
+GRACE = 3.0  # seconds of real time that a thread has to end after its test
+
+
+def strangers(before: set[threading.Thread]) -> list[threading.Thread]:
+    """Threads that were not there before and have no leave to stay."""
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread not in before and thread.is_alive() and not thread.name.startswith(tuple(MAY_STAY))
+    ]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    """Fail the test that leaves a thread or a child process behind."""
+    threads = set(threading.enumerate())
+    children = set(multiprocessing.active_children())
+    yield
+    deadline = time.monotonic() + GRACE
+    while strangers(threads) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    left = [thread.name for thread in strangers(threads)]
+    left += [child.name for child in multiprocessing.active_children() if child not in children]
+    if left:
+        pytest.fail(f"the test left behind: {', '.join(left)}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Tests on published tables need a folder of them, which is not part of the project."""
+    parser.addoption(
+        "--datasets",
+        default=os.environ.get("SDL_DATASETS"),
+        help="folder of published tables (crossed_barrel, p3ht, ...); default: the variable SDL_DATASETS",
+    )
+
+
+@pytest.fixture(scope="session")
+def datasets(pytestconfig: pytest.Config) -> Path:
+    """The folder of published tables; a test that asks for it is skipped, and says so, where there is none."""
+    folder = pytestconfig.getoption("--datasets")
+    if not folder:
+        pytest.skip("needs the published tables: set SDL_DATASETS or give --datasets FOLDER")
+    path = Path(str(folder))
+    assert path.is_dir(), f"SDL_DATASETS or --datasets names {path}, which is no folder"
+    return path
