@@ -1,5 +1,5 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
+# pyright: reportUnknownArgumentType=false
 """How much a point is worth to measure: which BoTorch acquisition function a problem gets, and access to it in NumPy.
 
 * One objective to minimise or maximise, one point, nothing pending, little noise: analytic log expected improvement.
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from botorch.acquisition import AcquisitionFunction, LogExpectedImprovement, qLogNoisyExpectedImprovement
-from botorch.acquisition.logei import qLogProbabilityOfFeasibility
+from botorch.acquisition.acquisition import AcquisitionFunction
+from botorch.acquisition.analytic import LogExpectedImprovement
+from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective, ScalarizedPosteriorTransform
 from botorch.generation.gen import gen_candidates_scipy
-from botorch.sampling import SobolQMCNormalSampler
-from botorch.utils.transforms import t_batch_mode_transform
+from botorch.sampling.normal import SobolQMCNormalSampler
 from torch import Tensor
 
 from sdl.planners.domain import LinearForm, Mask
@@ -88,8 +88,8 @@ class Acquisition:
         """Return the value at each row, shape (n,); minus infinity where it is not a number."""
         found = [np.zeros(0)]
         with torch.no_grad():
-            for start in range(0, len(rows), CHUNK):
-                found.append(self._function(to_tensor(rows[start : start + CHUNK, None, :])).numpy())
+            chunks = (rows[start : start + CHUNK, None, :] for start in range(0, len(rows), CHUNK))
+            found += [self._function(to_tensor(chunk)).numpy() for chunk in chunks]
         return np.nan_to_num(np.concatenate(found), nan=-np.inf, posinf=-np.inf)
 
     def climb(self, starts: Array, movable: Mask, forms: Sequence[LinearForm], max_iterations: int) -> Array:
@@ -145,7 +145,7 @@ def _expected_improvement(problem: Problem, surrogate: Surrogate, known: Evidenc
     means, _ = surrogate.latent(known.observed)
     sign = float(scores(objective, np.ones(1))[0])
     return LogExpectedImprovement(
-        surrogate.model.models[0],
+        surrogate.models[0],
         best_f=float((sign * means[:, 0]).max()),
         posterior_transform=ScalarizedPosteriorTransform(torch.tensor([sign], dtype=torch.double)),
     )
@@ -273,11 +273,11 @@ class SuccessWeighted(AcquisitionFunction):
         self._completed = to_tensor(known.observed)
         self._failed = to_tensor(known.failed)
 
-    @t_batch_mode_transform(expected_q=1)
     def forward(self, X: Tensor) -> Tensor:  # noqa: N803 # BoTorch's signature
         """Return the weighted acquisition value of *X*, shape (batch, 1, columns), shape (batch,)."""
         completed, failed = self._near(X, self._completed), self._near(X, self._failed)
-        return self._base(X) + torch.log1p(completed) - torch.log1p(completed + 2.0 * failed)
+        weighted: Tensor = self._base(X) + torch.log1p(completed) - torch.log1p(completed + 2.0 * failed)
+        return weighted
 
     @staticmethod
     def _near(X: Tensor, rows: Tensor) -> Tensor:  # noqa: N803 # BoTorch's signature

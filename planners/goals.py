@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, cast
 
@@ -34,7 +35,7 @@ def pareto_mask(points: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.asarray(~(is_as_good & is_better).any(axis=0))
 
 
-def reference_point(problem_references: list[float | None], points: Array) -> Array:
+def reference_point(given_references: Sequence[float | None], points: Array) -> Array:
     """Return the scores just worse than anything of interest, shape (objectives,).
 
     Where the user gives none, it lies below the worst of the Pareto front by a tenth of the front's range, the rule of
@@ -43,8 +44,11 @@ def reference_point(problem_references: list[float | None], points: Array) -> Ar
     """
     front = points[pareto_mask(points)]
     worst = front.min(axis=0)
-    ranges = front.max(axis=0) - worst
-    wide = np.where(ranges > 0.0, ranges, points.max(axis=0) - points.min(axis=0))
-    inferred = worst - 0.1 * np.where(wide > 0.0, wide, np.maximum(np.abs(worst), 1.0))
-    given = [inferred[i] if reference is None else reference for i, reference in enumerate(problem_references)]
-    return np.array(given, dtype=np.float64)
+    ranges: Array = front.max(axis=0) - worst
+    ranges[ranges == 0.0] = (points.max(axis=0) - points.min(axis=0))[ranges == 0.0]
+    ranges[ranges == 0.0] = np.maximum(np.abs(worst), 1.0)[ranges == 0.0]
+    reference: Array = worst - 0.1 * ranges
+    for number, given in enumerate(given_references):
+        if given is not None:
+            reference[number] = given
+    return reference

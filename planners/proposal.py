@@ -1,8 +1,8 @@
 """From history to suggestion with Gaussian processes: fit, choose by acquisition, explain.
 
 Numerical failure is met in steps. A matrix that cannot be factorised gets more and more jitter. Where that does not
-help, or numbers overflow, the model is replaced by one with assumed hyper-parameters on a linear scale. Where that fails
-too, the suggestion fills the space, and its note says why.
+help, or numbers overflow, the model is replaced by one with assumed hyper-parameters on a linear scale. Where that
+fails too, the suggestion fills the space, and its note says why.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Deci
 
 
 def _best_rows(surrogate: Surrogate, request: Request) -> Array:
-    """Return the rows of the best trials by the model's expectation, best first; of several objectives, of the front."""
+    """Return the rows of the best trials by the model's expectation; of several objectives, of the front."""
     known = request.known
     rows = known.observed[known.feasible] if known.feasible.any() else known.observed
     scores = np.stack([surrogate.expected_score(o, rows) for o in request.problem.objectives], axis=1)

@@ -21,7 +21,7 @@ def sobol(start: int, n: int, dimension: int, seed: int) -> Array:
 
 
 def latin_hypercube(n: int, dimension: int, seed: int) -> Array:
-    """Return a random Latin hypercube, shape (n, dimension), in [0, 1): each of n slices of each axis holds one point."""
+    """Return a random Latin hypercube, shape (n, dimension), in [0, 1): each slice of each axis holds one point."""
     rng = np.random.default_rng(seed)
     slices = np.array([rng.permutation(n) for _ in range(dimension)]).T.reshape(n, dimension)
     return (slices + rng.random((n, dimension))) / n

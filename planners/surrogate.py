@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -14,14 +14,15 @@ import torch
 from botorch.acquisition.multi_objective import logei
 from botorch.exceptions.errors import BotorchError
 from botorch.exceptions.warnings import BotorchWarning
-from botorch.models import ModelListGP, SingleTaskGP
+from botorch.models.gp_regression import SingleTaskGP
+from botorch.models.model_list_gp_regression import ModelListGP
 from botorch.settings import validate_input_scaling
 from botorch.utils.sampling import manual_seed
 from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.utils.warnings import GPInputWarning
 from linear_operator.utils.errors import NanError, NotPSDError
 from linear_operator.utils.warnings import NumericalWarning
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # has no type information
 from torch import Tensor
 
 from sdl.journal.records import Prediction
@@ -33,7 +34,7 @@ from sdl.problem import Objective, OutcomeConstraint
 
 NUMERICAL_ERRORS: tuple[type[Exception], ...] = (
     np.linalg.LinAlgError,
-    torch.linalg.LinAlgError,
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined] # pyright: ignore[reportPrivateImportUsage] # it is public
     NanError,
     NotPSDError,
     BotorchError,
@@ -46,14 +47,14 @@ CHUNK = 512
 
 
 @contextmanager
-def calm(seed: int) -> Iterator[None]:
+def calm(seed: int) -> Generator[None]:
     """Run PyTorch on one thread, from *seed*, without a compiler and without the warnings that are dealt with here.
 
     Numerical warnings tell of jitter added to a matrix, which is the first step of the ladder that ends in a
     space-filling suggestion; BoTorch's tell of inputs and optimisers that are checked afterwards.
     """
     # The first hypervolume improvement would compile C++ for a minute.
-    logei._load_attempted = True  # noqa: SLF001
+    logei._load_attempted = True  # pyright: ignore[reportPrivateUsage] # there is no public switch
     n_threads = torch.get_num_threads()
     with warnings.catch_warnings(), validate_input_scaling(False), manual_seed(seed), threadpool_limits(limits=1):
         for category in (NumericalWarning, GPInputWarning, BotorchWarning):
@@ -81,9 +82,14 @@ class Surrogate:
         self.names = tuple(fits)
 
     @cached_property
+    def models(self) -> list[SingleTaskGP]:
+        """A BoTorch model for each outcome, which predicts it standardised."""
+        return [_gaussian_process(fit) for fit in self.fits.values()]
+
+    @cached_property
     def model(self) -> ModelListGP:
-        """The BoTorch model, which predicts standardised outcomes."""
-        model = ModelListGP(*(_gaussian_process(fit) for fit in self.fits.values()))
+        """The models as one."""
+        model = ModelListGP(*self.models)
         model.eval()
         return model
 
@@ -158,5 +164,6 @@ def _gaussian_process(fit: OutcomeFit) -> SingleTaskGP:
         covar_module=kernel,
         outcome_transform=None,
     )
-    model.mean_module.constant = fit.hyperparameters.mean
+    model.mean_module.constant = to_tensor(np.array(fit.hyperparameters.mean))
+    model.eval()
     return model

@@ -1,4 +1,4 @@
-"""A closed-loop engine for self-driving laboratories: planners propose, bluesky executes, a journal keeps everything."""
+"""A closed-loop engine for self-driving laboratories: planners propose, bluesky executes, a journal keeps it all."""
 
 from __future__ import annotations
 

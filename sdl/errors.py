@@ -25,7 +25,7 @@
     ├── ObservationError (ValueError)        an experiment returned something that is no observation
     └── CampaignError (RuntimeError)         the campaign cannot go on, or was asked the impossible
 
-Each is also the built-in that it resembles, names the object, the value and the limit, and says the way out in ``hint``.
+Each is also the built-in that it resembles, names the object, the value and the limit, and tells the way out: ``hint``.
 """
 
 from __future__ import annotations

@@ -62,3 +62,11 @@ def test_constraints_pin_what_is_asked_for() -> None:
     assert lines[2] == "torch==2.13.0"
     assert len(pins) == len(set(pins))
     assert names <= set(pins), f"constraints.txt lacks {sorted(names - set(pins))}"
+
+
+def test_test_modules_have_names_of_their_own() -> None:
+    """pytest and mypy import them by their bare names; only conftest.py may be there several times."""
+    paths = [path for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    names = [path.name for path in paths]
+    twice = [str(path.relative_to(ROOT)) for path in paths if names.count(path.name) > 1]
+    assert not twice, f"rename one of {sorted(twice)}"

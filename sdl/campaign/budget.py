@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BeforeValidator, Field
 
@@ -29,6 +29,12 @@ class Budget(Value):
     cost
         In the unit in which the experiment states its cost. A trial that would exceed it does not start.
     """
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, trials: int | None = None, *, lab_time: float | str | None = None, cost: float | None = None
+        ) -> None: ...
 
     trials: Annotated[int, Field(ge=0)] | None = None
     lab_time: Annotated[float, Field(gt=0), BeforeValidator(_seconds)] | None = None
@@ -60,8 +66,8 @@ class StoppingRule(Protocol):
 class TargetReached(Value):
     """Stop when the best trial is at least as good as *value*, in the unit of the first objective."""
 
+    value: float = Field(kw_only=False)
     rule: Literal["target_reached"] = "target_reached"
-    value: float
     positional: ClassVar[tuple[str, ...]] = ("value",)
 
     def reason(self, view: CampaignView) -> str | None:
@@ -81,8 +87,8 @@ class TargetReached(Value):
 class NoImprovement(Value):
     """Stop when the last *trials* completed trials brought nothing better."""
 
+    trials: int = Field(ge=1, kw_only=False)
     rule: Literal["no_improvement"] = "no_improvement"
-    trials: Annotated[int, Field(ge=1)]
     positional: ClassVar[tuple[str, ...]] = ("trials",)
 
     def reason(self, view: CampaignView) -> str | None:
@@ -98,15 +104,15 @@ class NoImprovementExpected(Value):
     *below* is in the unit of the first objective. Planners that expect nothing (Sobol, a grid) never trigger it.
     """
 
+    below: float = Field(gt=0, kw_only=False)
+    patience: int = Field(default=3, ge=1, kw_only=False)
     rule: Literal["no_improvement_expected"] = "no_improvement_expected"
-    below: Annotated[float, Field(gt=0)]
-    patience: Annotated[int, Field(ge=1)] = 3
     positional: ClassVar[tuple[str, ...]] = ("below", "patience")
 
     def reason(self, view: CampaignView) -> str | None:
         """Return why the campaign should stop now, or None."""
         expected = [
-            view.record(number).decision.expected_improvement
+            view.record(number).proposal.decision.expected_improvement
             for number in range(max(1, view.n_proposed - self.patience + 1), view.n_proposed + 1)
         ]
         if len(expected) < self.patience or any(value is None or value >= self.below for value in expected):

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
 from sdl.campaign.fallback import SpaceFillingFallback
-from sdl.campaign.loop import Answer, Loop, Observer, Rules, Status, check_stations, no_answer
+from sdl.campaign.loop import Loop, Observer, Rules, Status, check_stations, no_answer
 from sdl.campaign.planner import Planner
 from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for
 from sdl.campaign.progress import ask_on_terminal, terminal_observer
@@ -53,7 +53,7 @@ class Campaign:
     Parameters
     ----------
     name
-        Names the campaign in its journal, and the store ``NAME.sdl`` in the current folder where *journal* is not given.
+        Names the campaign in its journal, and the store ``NAME.sdl`` in the current folder if *journal* is not given.
     space, objective, outcome_constraints
         What is asked. Several objectives make a Pareto front.
     planner
@@ -74,8 +74,8 @@ class Campaign:
     on_failure
         How often a failed trial is tried again, and how many failures in a row stop the campaign.
     on_unknown
-        What becomes of a trial that a crash cut off: ``"ask"`` a person (by default on a real laboratory), ``"failed"``,
-        or ``"redo"`` (by default in simulation, where nothing is spent).
+        What becomes of a trial that a crash cut off: ``"ask"`` a person (by default on a real laboratory),
+        ``"failed"``, or ``"redo"`` (by default in simulation, where nothing is spent).
     planner_deadline
         Wall seconds in which the planner must answer.
     planner_place
@@ -154,7 +154,7 @@ class Campaign:
         if budget == Budget() and not self.stopping:
             raise CampaignError("the campaign has neither a budget nor a stopping rule", hint="say run(trials=30)")
         with self._opened_journal() as journal:
-            self._open(journal)
+            self._open(journal, budget)
             with self._looping(journal, budget) as loop, _interrupts(loop):
                 status, reason = loop.run()
         return Ended(status=status, reason=reason)
@@ -211,7 +211,7 @@ class Campaign:
         return self._view.pareto if self._view.opened else ()
 
     def dataframe(self) -> pd.DataFrame:
-        """Return the trials as a table, a row each: parameters, outcomes with standard errors, state, times, reasons."""
+        """Return the trials as a table: parameters, outcomes with standard errors, state, times, reasons."""
         from sdl.export.tables import dataframe  # noqa: PLC0415 # pandas takes half a second, and few ask for it
 
         return dataframe(self._view)
@@ -231,7 +231,7 @@ class Campaign:
     # --- opening --------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _opened_journal(self) -> Iterator[Journal]:
+    def _opened_journal(self) -> Generator[Journal]:
         """Hold the journal for the length of a session; a journal object that the user gave stays open."""
         if not isinstance(self._journal, str | Path):
             yield self._journal
@@ -242,13 +242,13 @@ class Campaign:
         finally:
             journal.close()
 
-    def _open(self, journal: Journal) -> None:
+    def _open(self, journal: Journal, budget: Budget) -> None:
         """Open the campaign in the journal, or make sure that it is the same one."""
         journal.keep_time(self.lab.clock)
         self._view.catch_up(journal)
         if self._view.last_time is not None:
             self.lab.clock.advance_to(self._view.last_time.timestamp())
-        described = self._description()
+        described = self._description(budget)
         opened = self._view.opened
         if opened is None:
             body = CampaignOpened(
@@ -287,11 +287,11 @@ class Campaign:
         body = SeedAdded(name=data.name, origin=data.origin, licence=data.licence, rows=rows)
         return Entry(body=body, campaign=self.name)
 
-    def _description(self) -> dict[str, dict[str, JsonValue]]:
+    def _description(self, budget: Budget) -> dict[str, dict[str, JsonValue]]:
         settings: dict[str, JsonValue] = {
             "in_flight": self.in_flight,
             "steps": [step.name for step in self.experiment.steps],
-            "budget": self.budget.model_dump(mode="json"),
+            "budget": budget.model_dump(mode="json"),
             "stopping": [
                 rule.model_dump(mode="json") if isinstance(rule, Value) else repr(rule) for rule in self.stopping
             ],
@@ -305,7 +305,7 @@ class Campaign:
     # --- running --------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _looping(self, journal: Journal, budget: Budget) -> Iterator[Loop]:
+    def _looping(self, journal: Journal, budget: Budget) -> Generator[Loop]:
         host = host_for(self.planner, self._place, is_virtual=self.lab.clock.is_virtual, deadline=self._deadline)
         rules = Rules(
             budget=budget,
@@ -317,7 +317,13 @@ class Campaign:
             ask=ask_on_terminal if sys.stdin is not None and sys.stdin.isatty() else no_answer,
         )
         self._loop = Loop(
-            self._view, journal, self.lab, self.experiment, self._desk(host), rules, self._observers(budget)
+            view=self._view,
+            journal=journal,
+            lab=self.lab,
+            experiment=self.experiment,
+            desk=self._desk(host),
+            rules=rules,
+            observers=self._observers(budget),
         )
         try:
             yield self._loop
@@ -330,13 +336,13 @@ class Campaign:
 
     def _observers(self, budget: Budget) -> list[Observer]:
         if isinstance(self._progress, bool):
-            return [terminal_observer(budget, self.in_flight)] if self._progress else []
+            return [terminal_observer(budget)] if self._progress else []
         return [self._progress]
 
 
 @contextlib.contextmanager
-def _interrupts(loop: Loop) -> Iterator[None]:
-    """Ctrl-C once stops *loop* in order, twice aborts it, three times is Python's own KeyboardInterrupt."""
+def _interrupts(loop: Loop) -> Generator[None]:
+    """Ctrl-C or SIGTERM once stops *loop* in order, twice aborts it, three times raises KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -345,7 +351,7 @@ def _interrupts(loop: Loop) -> Iterator[None]:
     def interrupted(number: int, frame: FrameType | None) -> None:
         nonlocal n_interrupts
         n_interrupts += 1
-        if n_interrupts > 2:  # noqa: PLR2004
+        if n_interrupts > 2:
             signal.default_int_handler(number, frame)
         call = loop.stop if n_interrupts == 1 else loop.abort
         # A handler interrupts any line, also one that holds a lock which the call needs: another thread makes it.

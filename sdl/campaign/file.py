@@ -185,18 +185,17 @@ class CampaignFile(Value):
         """
         lab, plan = make_lab(self.lab, folder, self.seed)
         try:
-            return Campaign(
-                self.name, lab=lab, experiment=self._experiment(lab, plan), **self._arguments(lab, folder), **more
-            )
+            return Campaign(self.name, lab=lab, **self._arguments(lab, plan, folder), **more)
         except BaseException:
             lab.close()
             raise
 
-    def _arguments(self, lab: Lab, folder: Path) -> dict[str, Any]:
+    def _arguments(self, lab: Lab, plan: str, folder: Path) -> dict[str, Any]:
         return {
             "space": _own(lab, "space")() if self.space is None else self.space.make(folder),
             "objective": objectives_of(lab) if self.objective is None else self.objective,
             "outcome_constraints": self.outcome_constraints,
+            "experiment": self._experiment(lab, plan),
             "planner": self.planner.make(),
             "seed": self.seed,
             "in_flight": self.in_flight,
@@ -288,23 +287,30 @@ def make_lab(section: LabSection, folder: Path, seed: int) -> tuple[Lab, str]:
     A class that takes ``seed`` gets the campaign's *seed*, unless the options say another.
     """
     made, plan, options = _lab_class(section, folder)
-    if not (inspect.isclass(made) or inspect.isfunction(made)):
-        raise CampaignError(
-            f"lab {section.type!r} is no class", hint="name a class, or a function that makes a laboratory"
-        )
-    known = inspect.signature(made).parameters
-    if "seed" in known:
+    signature = _signature(made, section.type)
+    if "seed" in signature.parameters:
         options = {"seed": seed, **options}
     if section.clock is not None:
         options["clock"] = VirtualClock() if section.clock == "virtual" else WallClock()
     try:
-        inspect.signature(made).bind(**options)
+        signature.bind(**options)
     except TypeError as error:
-        raise CampaignError(f"lab {section.type!r}: {error}", hint=f"its options are {listing(known)}") from None
+        known = listing(signature.parameters, 20) or "none"
+        raise CampaignError(f"lab {section.type!r}: {error}", hint=f"its options are {known}") from None
     lab = made(**_values(made, options))
     if not isinstance(lab, Lab):
         raise CampaignError(f"lab {section.type!r} made a {type(lab).__name__}, which is no Lab")
     return lab, plan
+
+
+def _signature(made: Any, name: str) -> inspect.Signature:
+    hint = "name a class, or a function that makes a laboratory"
+    if not (inspect.isclass(made) or inspect.isfunction(made)):
+        raise CampaignError(f"lab {name!r} is no class", hint=hint)
+    try:
+        return inspect.signature(made)
+    except ValueError as error:
+        raise CampaignError(f"lab {name!r}: {error}", hint=hint) from None
 
 
 def _lab_class(section: LabSection, folder: Path) -> tuple[Any, str, dict[str, Any]]:

@@ -118,6 +118,7 @@ class Loop:
 
     def __init__(
         self,
+        *,
         view: CampaignView,
         journal: Journal,
         lab: Lab,
@@ -171,21 +172,23 @@ class Loop:
     def run(self) -> tuple[Status, str]:
         """Run until the budget is used, a rule says stop, or somebody does; return the status and the reason."""
         self._record(self._session_started())
-        status: Literal["finished", "stopped", "aborted", "paused", "error"] = "error"
-        reason = "an error ended the session"
         try:
             self._recover()
             self._turn()
-            status, reason = self._ending or ("finished", f"{self.view.n_counted} trials, as many as the budget allows")
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise
-        finally:
             self._settle()
+            self._close("error", f"{type(error).__name__}: {error}")
+            raise
+        status, reason = self._ending or ("finished", f"{self.view.n_counted} trials, as many as the budget allows")
+        self._close(status, reason)
+        return status, reason
+
+    def _close(self, status: Status | Literal["error"], reason: str) -> None:
+        try:
             self._record(SessionEnded(session=self.view.session, status=status, reason=reason))
+        finally:
             for observer in self._observers:
                 observer.close(self.view)
-        return status, reason
 
     def _turn(self) -> None:
         while True:
@@ -353,7 +356,7 @@ class Loop:
 
     def _settings(self, number: int, attempt: int = 1, results: Mapping[str, Any] | None = None) -> Settings:
         record = self.view.record(number)
-        return Settings(record.values, units=self.view.units, trial=number, attempt=attempt, results=results)
+        return Settings(record.proposal.values, units=self.view.units, trial=number, attempt=attempt, results=results)
 
     def _enter(self, number: int, attempt: int) -> None:
         active = ActiveTrial(self._settings(number, attempt), attempt)

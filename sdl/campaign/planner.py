@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from pydantic import Field
@@ -56,7 +57,7 @@ class HistoryEntry(Value):
 class History(Value):
     """All trials that a planner may learn from, oldest first; seed data come before the campaign's own."""
 
-    entries: Tuple[HistoryEntry] = Field((), kw_only=False)
+    entries: Tuple[HistoryEntry] = Field(default=(), kw_only=False)
     positional: ClassVar[tuple[str, ...]] = ("entries",)
 
     @property
@@ -88,7 +89,7 @@ class Situation(Value):
         How many more trials the budget allows; None without a budget of trials.
     """
 
-    context: FrozenMap[ParameterValue] = {}
+    context: FrozenMap[ParameterValue] = MappingProxyType({})
     n_free_slots: Annotated[int, Field(ge=0)] = 1
     n_trials_left: Annotated[int, Field(ge=0)] | None = None
 

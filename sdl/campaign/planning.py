@@ -21,7 +21,6 @@ from sdl.errors import CampaignError, IllegalSuggestion, PlannerError, PlannerTi
 from sdl.problem import Problem
 from sdl.problem.value import Tuple, Value
 
-
 START_SECONDS = 120.0
 """Wall seconds that a planner's process gets to import what it needs."""
 
@@ -118,7 +117,7 @@ class ProcessHost:
         if self._process is None:
             command = [sys.executable, "-m", "sdl.campaign.worker"]
             self._process = subprocess.Popen(  # noqa: S603 # our own module, no shell
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_environment()
             )
             self._exchange(self._process, self._spec.to_json(), max(START_SECONDS, self._deadline))
         return self._process
@@ -176,6 +175,11 @@ class ProcessHost:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment, and where it finds its modules: a planner may lie beside the user's script."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _too_late(name: str, deadline: float) -> PlannerTimeout:

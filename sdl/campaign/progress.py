@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 ENDINGS = {"trial.completed", "trial.failed", "trial.abandoned", "trial.unknown"}
 
 
-def terminal_observer(budget: Budget, in_flight: int, stream: TextIO | None = None) -> Observer:
+def terminal_observer(budget: Budget, stream: TextIO | None = None) -> Observer:
     """Return what shows progress on *stream* (standard error): a live panel on a terminal, plain lines elsewhere."""
-    stream = stream or sys.stderr
-    return LivePanel(budget, in_flight, stream) if stream.isatty() else PlainLines(budget, in_flight, stream)
+    chosen: TextIO = sys.stderr if stream is None else stream
+    return LivePanel(budget, chosen) if chosen.isatty() else PlainLines(budget, chosen)
 
 
 def duration(seconds: float) -> str:
@@ -33,10 +33,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:.3g} days"
 
 
-def seconds_left(view: CampaignView, budget: Budget, in_flight: int) -> float | None:
+def seconds_left(view: CampaignView, budget: Budget) -> float | None:
     """Estimate the laboratory seconds to the end of the budget of trials; None where there is nothing to go by.
 
-    Ended trials took ``lab_seconds`` together, with *in_flight* at once while they ran.
+    So many ended in so much laboratory time, however many were under way at once; the rest will take as long each.
     """
     left = budget.trials_left(view)
     n_ended = view.counts[TrialState.COMPLETED] + view.counts[TrialState.FAILED]
@@ -57,9 +57,8 @@ def best_so_far(view: CampaignView) -> str:
 class PlainLines:
     """A line for every trial that ends, for logs and pipes."""
 
-    def __init__(self, budget: Budget, in_flight: int, stream: TextIO) -> None:
+    def __init__(self, budget: Budget, stream: TextIO) -> None:
         self._budget = budget
-        self._in_flight = in_flight
         self._stream = stream
 
     def notify(self, event: Event, view: CampaignView) -> None:
@@ -72,7 +71,7 @@ class PlainLines:
                 self._print(f"{status}: {reason}")
             case PlannerFailed(error=error, action=action):
                 self._print(f"planner: {error} -> {action}")
-            case body if body.kind in ENDINGS and event.trial is not None:
+            case _ if event.kind in ENDINGS and event.trial is not None:
                 self._print(self._line(event.trial, view))
             case _:
                 pass
@@ -80,10 +79,12 @@ class PlainLines:
     def _line(self, number: int, view: CampaignView) -> str:
         total = self._budget.trials
         place = f"[{number}/{total}]" if total is not None else f"[{number}]"
-        return f"{place} {view.trial(number)} | best {best_so_far(view)} | {duration(view.lab_seconds)} of laboratory time"
+        return (
+            f"{place} {view.trial(number)} | best {best_so_far(view)} | {duration(view.lab_seconds)} of laboratory time"
+        )
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)  # noqa: T201 # this is the progress
+        print(line, file=self._stream, flush=True)  # this is the progress
 
     def close(self, view: CampaignView) -> None:
         """Nothing to end."""
@@ -92,9 +93,8 @@ class PlainLines:
 class LivePanel:
     """A panel that stays in place: trials done and running, best so far, time left, what each station does."""
 
-    def __init__(self, budget: Budget, in_flight: int, stream: TextIO) -> None:
+    def __init__(self, budget: Budget, stream: TextIO) -> None:
         self._budget = budget
-        self._in_flight = in_flight
         self._stream = stream
         self._live: Live | None = None
 
@@ -103,7 +103,7 @@ class LivePanel:
         live = self._started()
         if isinstance(event.body, PlannerFailed):
             live.console.print(f"[yellow]planner: {event.body.error} → {event.body.action}", highlight=False)
-        elif event.body.kind in ENDINGS and event.trial is not None:
+        elif event.kind in ENDINGS and event.trial is not None:
             live.console.print(_coloured(view.trial(event.trial)), highlight=False)
         live.update(self._panel(view))
 
@@ -142,7 +142,7 @@ class LivePanel:
         counts = f"{_n_done(view)}{total} done, {view.counts[TrialState.RUNNING]} running"
         counts += f", {view.counts[TrialState.FAILED]} failed" if view.counts[TrialState.FAILED] else ""
         counts += f", {view.counts[TrialState.UNKNOWN]} unknown" if view.counts[TrialState.UNKNOWN] else ""
-        left = seconds_left(view, self._budget, self._in_flight)
+        left = seconds_left(view, self._budget)
         time = f"{duration(view.lab_seconds)} of laboratory time"
         time += f", about {duration(left)} left" if left else ""
         stations = cast("dict[str, object]", view.lab.get("stations", {}))

@@ -26,7 +26,7 @@ from sdl.problem import Measurement, Problem
 from sdl.problem.value import Value
 
 TRIAL_KEY = "_trial"
-"""An evaluation may echo the trial's number under this key; another number is refused as a result for the wrong trial."""
+"""An evaluation may echo the trial's number under this key; another number is refused: a result for the wrong trial."""
 
 MAX_RETURNED = 65_536
 """Characters of JSON; what a step returned beyond that is kept as an artifact, not in the event."""
@@ -61,13 +61,8 @@ def observe(
         For anything but a mapping that names every outcome of the problem with a finite number in a unit of the right
         dimension, and for a result that names another trial. An error of the user's evaluation passes through.
     """
-    raw: object = experiment.evaluate(results, settings)
-    if not isinstance(raw, Mapping):
-        raise ObservationError(
-            f"the experiment returned {_short(raw)} where a mapping from outcome to measurement belongs",
-            hint='return for example {"resistance": Measurement(12.3, "ohm")}',
-        )
-    outcomes = {str(name): value for name, value in cast("Mapping[object, object]", raw).items()}
+    raw = experiment.evaluate(results, settings)
+    outcomes = {str(name): value for name, value in raw.items()}
     echoed = outcomes.pop(TRIAL_KEY, settings.trial)
     if echoed != settings.trial:
         raise ObservationError(f"the result is for trial {echoed}, not for trial {settings.trial}")
@@ -141,8 +136,3 @@ def _plain(value: object) -> JsonValue:  # noqa: PLR0911 # one line a type
     if hasattr(value, "tolist"):
         return _plain(cast("Any", value).tolist())
     return str(value)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from sdl.campaign.planner import HistoryEntry, TrialState
-from sdl.journal.records import Decision, Failure, Observation, ParameterValue, SeedRow
-from sdl.problem.value import FrozenMap, Tuple, Value
+from sdl.journal.records import (
+    Decision,
+    Event,
+    Failure,
+    Observation,
+    ParameterValue,
+    SeedRow,
+    TrialCompleted,
+    TrialFailed,
+    TrialProposed,
+)
+from sdl.problem.value import FrozenMap, Value
 
 
 class Trial(Value):
@@ -78,51 +88,73 @@ def written(value: ParameterValue, unit: str | None) -> str:
 
 @dataclass(slots=True)
 class TrialRecord:
-    """What the fold keeps of a trial. It changes as events come; a :class:`Trial` is made of it when one is asked for."""
+    """What the fold keeps of a trial: the events that made it what it is, read only when somebody asks.
+
+    It changes as events come; a :class:`Trial` is made of it when one is asked for.
+    """
 
     number: int
-    values: FrozenMap[ParameterValue]
-    decision: Decision
-    proposed_at: datetime
+    proposed: Event
     state: TrialState = TrialState.PROPOSED
     attempts: int = 0
-    observation: Observation | None = None
-    failure: Failure | None = None
+    started: Event | None = None
+    ended: Event | None = None
     reason: str = ""
-    cost: float = 0.0
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    steps_done: dict[str, object] = field(default_factory=dict[str, object])
     entry: HistoryEntry | None = None
     """The history entry of the present state; None when it has changed since one was made."""
+
+    @property
+    def proposal(self) -> TrialProposed:
+        """The values and the decision."""
+        assert isinstance(self.proposed.body, TrialProposed)
+        return self.proposed.body
+
+    @property
+    def observation(self) -> Observation | None:
+        """What was measured, where the trial is completed."""
+        body = None if self.ended is None else self.ended.body
+        return body.observation if isinstance(body, TrialCompleted) else None
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why nothing was, where it failed."""
+        body = None if self.ended is None else self.ended.body
+        return body.failure if isinstance(body, TrialFailed) else None
+
+    @property
+    def cost(self) -> float:
+        """What it cost."""
+        body = None if self.ended is None else self.ended.body
+        return body.cost if isinstance(body, TrialCompleted | TrialFailed) else 0.0
 
     def to_trial(self, units: FrozenMap[str | None]) -> Trial:
         """Return the frozen view of this moment."""
         return Trial(
             number=self.number,
-            values=self.values,
+            values=self.proposal.values,
             units=units,
             state=self.state,
-            decision=self.decision,
+            decision=self.proposal.decision,
             attempts=self.attempts,
             observation=self.observation,
             failure=self.failure,
             reason=self.reason,
             cost=self.cost,
-            proposed_at=self.proposed_at,
-            started_at=self.started_at,
-            ended_at=self.ended_at,
+            proposed_at=self.proposed.time,
+            started_at=None if self.started is None else self.started.time,
+            ended_at=None if self.ended is None else self.ended.time,
         )
 
     def to_entry(self) -> HistoryEntry:
         """Return what a planner may know of the trial."""
         if self.entry is None:
+            failure = self.failure
             self.entry = HistoryEntry(
                 trial=self.number,
-                values=self.values,
+                values=self.proposal.values,
                 state=self.state,
                 observation=self.observation,
-                failure=None if self.failure is None else f"{self.failure.category}: {self.failure.reason}",
+                failure=None if failure is None else f"{failure.category}: {failure.reason}",
             )
         return self.entry
 
@@ -135,6 +167,3 @@ def seed_entry(number: int, row: SeedRow) -> HistoryEntry:
         state=TrialState.COMPLETED,
         observation=Observation(outcomes=row.outcomes),
     )
-
-
-Trials = Tuple[Trial]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from pydantic import JsonValue
 
@@ -23,17 +22,14 @@ from sdl.journal.records import (
     SeedAdded,
     SessionEnded,
     SessionStarted,
-    StepEnded,
     StepStarted,
     TrialAbandoned,
     TrialCompleted,
     TrialFailed,
-    TrialProposed,
     TrialResolved,
-    TrialStarted,
     TrialUnknown,
 )
-from sdl.problem import Problem
+from sdl.problem import Measurement, Problem
 from sdl.problem.value import FrozenMap
 
 FOLDED = (
@@ -77,11 +73,11 @@ class CampaignView:
         self.is_session_open = False
         self.ended: SessionEnded | None = None
         self.n_planner_failures = 0
-        self.stations: dict[str, str] = {}
         self.counts: Counter[TrialState] = Counter()
         self.cost = 0.0
         self.failures_in_a_row = 0
-        self.last_time: datetime | None = None
+        self._last: Event | None = None
+        self._running_steps: dict[int, Event] = {}
         self._records: dict[int, TrialRecord] = {}
         self._seeds: list[HistoryEntry] = []
         self._best: TrialRecord | None = None
@@ -90,6 +86,24 @@ class CampaignView:
         self._seconds_before = 0.0
         self._session_began = 0.0
         self._session_latest = 0.0
+        self._folds: Mapping[str, Callable[[Event], None]] = {
+            "campaign.opened": self._on_opened,
+            "campaign.changed": self._on_changed,
+            "campaign.seeded": self._on_seeded,
+            "session.started": self._on_session_started,
+            "session.ended": self._on_session_ended,
+            "planner.failed": self._on_planner_failed,
+            "trial.proposed": self._on_proposed,
+            "trial.started": self._on_started,
+            "step.started": self._on_step_started,
+            "step.ended": self._on_step_ended,
+            "trial.attempt_failed": self._on_attempt_failed,
+            "trial.completed": self._on_completed,
+            "trial.failed": self._on_failed,
+            "trial.abandoned": self._on_abandoned,
+            "trial.unknown": self._on_unknown,
+            "trial.resolved": self._on_resolved,
+        }
 
     @classmethod
     def of(cls, journal: Journal, name: str | None = None) -> CampaignView:
@@ -114,10 +128,10 @@ class CampaignView:
         if event.campaign != self.name or event.sequence <= self.sequence:
             return
         self.sequence = event.sequence
-        self.last_time = event.time
-        fold = _FOLDS.get(event.body.kind)
+        self._last = event
+        fold = self._folds.get(event.kind)
         if fold is not None:
-            fold(self, event, event.body)
+            fold(event)
         self._session_latest = event.monotonic
 
     # --- what is asked --------------------------------------------------------------------------------------------
@@ -167,6 +181,21 @@ class CampaignView:
         """Return the trials in one of *states*, oldest first."""
         units = self.units
         return tuple(record.to_trial(units) for record in self._records.values() if record.state in states)
+
+    @property
+    def last_time(self) -> datetime | None:
+        """When the last event was recorded, in UTC; None before the first."""
+        return None if self._last is None else self._last.time
+
+    @property
+    def stations(self) -> Mapping[str, str]:
+        """What each working station does now: station to ``trial 3: deposit``; idle ones are left out."""
+        bodies = {number: event.body for number, event in self._running_steps.items()}
+        return {
+            body.station: f"trial {number}: {body.step}"
+            for number, body in bodies.items()
+            if isinstance(body, StepStarted)
+        }
 
     @property
     def n_proposed(self) -> int:
@@ -220,7 +249,7 @@ class CampaignView:
         front = [record for record, score in scored if not any(_dominates(other, score) for _, other in scored)]
         return tuple(record.to_trial(self.units) for record in front)
 
-    def _feasible(self) -> Iterator[tuple[TrialRecord, Mapping[str, Any]]]:
+    def _feasible(self) -> Iterator[tuple[TrialRecord, Mapping[str, Measurement]]]:
         for record in self._records.values():
             if record.observation is not None and self.problem.is_feasible(record.observation.outcomes):
                 yield record, record.observation.outcomes
@@ -233,124 +262,115 @@ class CampaignView:
         record.state = state
         record.entry = None
 
-    def _on_opened(self, _: Event, body: CampaignOpened) -> None:
+    def _on_opened(self, event: Event) -> None:
+        body = event.body
+        assert isinstance(body, CampaignOpened)
         self.opened = body
         self.planner, self.lab, self.settings = body.planner, body.lab, body.settings
 
-    def _on_changed(self, _: Event, body: CampaignChanged) -> None:
+    def _on_changed(self, event: Event) -> None:
+        body = event.body
+        assert isinstance(body, CampaignChanged)
         self.planner, self.lab, self.settings = body.planner, body.lab, body.settings
 
-    def _on_seeded(self, _: Event, body: SeedAdded) -> None:
+    def _on_seeded(self, event: Event) -> None:
+        assert isinstance(event.body, SeedAdded)
         first = len(self._seeds) + 1
-        self._seeds.extend(seed_entry(number, row) for number, row in enumerate(body.rows, first))
+        self._seeds.extend(seed_entry(number, row) for number, row in enumerate(event.body.rows, first))
 
-    def _on_session_started(self, event: Event, body: SessionStarted) -> None:
+    def _on_session_started(self, event: Event) -> None:
+        assert isinstance(event.body, SessionStarted)
         # Monotonic times of two sessions do not compare: each counts from its first event to its own last one.
         self._seconds_before += self._session_seconds
-        self.session, self.is_session_open, self.ended = body.session, True, None
+        self.session, self.is_session_open, self.ended = event.body.session, True, None
         self._session_began = event.monotonic
         self.failures_in_a_row = 0  # whoever runs it again has seen to the cause
+        self._running_steps.clear()
 
-    def _on_session_ended(self, _: Event, body: SessionEnded) -> None:
-        self.is_session_open, self.ended = False, body
+    def _on_session_ended(self, event: Event) -> None:
+        assert isinstance(event.body, SessionEnded)
+        self.is_session_open, self.ended = False, event.body
 
-    def _on_planner_failed(self, _event: Event, _body: object) -> None:
+    def _on_planner_failed(self, _: Event) -> None:
         self.n_planner_failures += 1
 
-    def _on_proposed(self, event: Event, body: TrialProposed) -> None:
-        number = self._number(event)
-        self._records[number] = TrialRecord(number, body.values, body.decision, event.time)
+    def _on_proposed(self, event: Event) -> None:
+        number = _trial_of(event)
+        self._records[number] = TrialRecord(number, event)
         self.counts[TrialState.PROPOSED] += 1
 
-    def _on_started(self, event: Event, body: TrialStarted) -> None:
-        record = self._records[self._number(event)]
-        record.attempts, record.started_at, record.ended_at = body.attempt, event.time, None
-        record.steps_done.clear()
+    def _on_started(self, event: Event) -> None:
+        record = self._records[_trial_of(event)]
+        record.attempts += 1
+        record.started, record.ended = event, None
         self._move(record, TrialState.RUNNING)
 
-    def _on_step_started(self, event: Event, body: StepStarted) -> None:
-        self.stations[body.station] = f"trial {event.trial}: {body.step}"
+    def _on_step_started(self, event: Event) -> None:
+        self._running_steps[_trial_of(event)] = event
 
-    def _on_step_ended(self, event: Event, body: StepEnded) -> None:
-        self.stations.pop(body.station, None)
-        if body.is_success:
-            self._records[self._number(event)].steps_done[body.step] = body.returned
+    def _on_step_ended(self, event: Event) -> None:
+        self._running_steps.pop(_trial_of(event), None)
 
-    def _on_completed(self, event: Event, body: TrialCompleted) -> None:
-        record = self._end(event, TrialState.COMPLETED, body.cost)
-        record.observation = body.observation
+    def _on_completed(self, event: Event) -> None:
+        assert isinstance(event.body, TrialCompleted)
+        record = self._end(event, TrialState.COMPLETED)
+        self.cost += event.body.cost
         self.failures_in_a_row = 0
         self._completed_since_best += 1
-        self._compare(record, body)
+        self._compare(record, event.body.observation.outcomes)
 
-    def _compare(self, record: TrialRecord, body: TrialCompleted) -> None:
-        outcomes = body.observation.outcomes
+    def _compare(self, record: TrialRecord, outcomes: Mapping[str, Measurement]) -> None:
         if not self.problem.is_feasible(outcomes):
             return
         score = self.problem.score(outcomes)[0]
         if score > self._best_score:
             self._best, self._best_score, self._completed_since_best = record, score, 0
 
-    def _on_failed(self, event: Event, body: TrialFailed) -> None:
-        record = self._end(event, TrialState.FAILED, body.cost)
-        record.failure = body.failure
+    def _on_failed(self, event: Event) -> None:
+        assert isinstance(event.body, TrialFailed)
+        self._end(event, TrialState.FAILED)
+        self.cost += event.body.cost
         self.failures_in_a_row += 1
 
-    def _on_abandoned(self, event: Event, body: TrialAbandoned) -> None:
-        self._end(event, TrialState.ABANDONED, 0.0).reason = body.reason
+    def _on_abandoned(self, event: Event) -> None:
+        assert isinstance(event.body, TrialAbandoned)
+        self._end(event, TrialState.ABANDONED).reason = event.body.reason
 
-    def _on_unknown(self, event: Event, body: TrialUnknown) -> None:
-        record = self._records[self._number(event)]
-        record.reason = body.reason
-        self.stations.clear()
+    def _on_unknown(self, event: Event) -> None:
+        assert isinstance(event.body, TrialUnknown)
+        record = self._records[_trial_of(event)]
+        record.reason = event.body.reason
+        self._running_steps.pop(record.number, None)
         self._move(record, TrialState.UNKNOWN)
 
-    def _end(self, event: Event, state: TrialState, cost: float) -> TrialRecord:
-        record = self._records[self._number(event)]
-        record.ended_at, record.cost = event.time, cost
-        self.cost += cost
-        self._move(record, state)
-        return record
-
-    def _number(self, event: Event) -> int:
-        if event.trial is None:
-            raise CampaignError(f"event {event.sequence} ({event.body.kind}) names no trial", hint="run sdl verify")
-        return event.trial
-
-    def _on_attempt_failed(self, event: Event, body: AttemptFailed) -> None:
-        record = self._records[self._number(event)]
+    def _on_attempt_failed(self, event: Event) -> None:
+        body = event.body
+        assert isinstance(body, AttemptFailed)
+        record = self._records[_trial_of(event)]
         record.reason = f"attempt {body.attempt} failed: {body.failure.reason}"
         self._move(record, TrialState.PROPOSED)
 
-    def _on_resolved(self, event: Event, body: TrialResolved) -> None:
-        record = self._records[self._number(event)]
-        if body.answer == "redo":
-            self._move(record, TrialState.PROPOSED)
+    def _on_resolved(self, event: Event) -> None:
+        assert isinstance(event.body, TrialResolved)
+        if event.body.answer == "redo":
+            self._move(self._records[_trial_of(event)], TrialState.PROPOSED)
+
+    def _end(self, event: Event, state: TrialState) -> TrialRecord:
+        record = self._records[_trial_of(event)]
+        record.ended = event
+        self._move(record, state)
+        return record
 
 
-_FOLDS: Mapping[str, Any] = {
-    "campaign.opened": CampaignView._on_opened,
-    "campaign.changed": CampaignView._on_changed,
-    "campaign.seeded": CampaignView._on_seeded,
-    "session.started": CampaignView._on_session_started,
-    "session.ended": CampaignView._on_session_ended,
-    "planner.failed": CampaignView._on_planner_failed,
-    "trial.proposed": CampaignView._on_proposed,
-    "trial.started": CampaignView._on_started,
-    "step.started": CampaignView._on_step_started,
-    "step.ended": CampaignView._on_step_ended,
-    "trial.attempt_failed": CampaignView._on_attempt_failed,
-    "trial.completed": CampaignView._on_completed,
-    "trial.failed": CampaignView._on_failed,
-    "trial.abandoned": CampaignView._on_abandoned,
-    "trial.unknown": CampaignView._on_unknown,
-    "trial.resolved": CampaignView._on_resolved,
-}
+def _trial_of(event: Event) -> int:
+    if event.trial is None:
+        raise CampaignError(f"event {event.sequence} ({event.kind}) names no trial", hint="run sdl verify")
+    return event.trial
 
 
 @contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep Python's cycle collector out: all that a fold makes stays, and to walk it again and again takes half the time."""
+def _no_collector() -> Generator[None]:
+    """Keep Python's cycle collector out: what a fold makes stays, and walking it over and over takes half the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from sdl.commands.output import complain
-from sdl.errors import CampaignError, JournalCorrupt, JournalLocked, SdlError
+from sdl.errors import CampaignError, JournalCorrupt, JournalLocked, LabError, PlannerError, SdlError
 
 DEBUG_OPTION = "--debug"
 DEBUG_VARIABLE = "SDL_DEBUG"
@@ -101,6 +101,8 @@ _CODES: Sequence[tuple[type[BaseException], ExitCode]] = (
     (JournalCorrupt, ExitCode.FAILED),
     (CampaignStopped, ExitCode.FAILED),
     (ScriptError, ExitCode.FAILED),
+    (LabError, ExitCode.FAILED),
+    (PlannerError, ExitCode.FAILED),
     (SdlError, ExitCode.USAGE),
     (OSError, ExitCode.USAGE),
 )

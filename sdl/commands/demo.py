@@ -12,7 +12,7 @@ from sdl.campaign.file import PLANNERS, objectives_of
 from sdl.campaign.planner import Planner
 from sdl.campaign.planning import PlannerSpec, spec_of
 from sdl.commands.exports import beside, reported
-from sdl.commands.facts import deviation, outcomes_text, point_text
+from sdl.commands.facts import expectations, outcomes_text, point_text
 from sdl.commands.output import say, say_facts, say_table, tell, title
 from sdl.commands.run import conclude
 from sdl.commands.stores import reading, stores_in
@@ -146,11 +146,8 @@ def _say_answer(view: CampaignView, path: Path) -> None:
         assert trial.observation is not None
         say(f"trial {trial.number}: {outcomes_text(trial.observation.outcomes)}")
         say(f"at {point_text(trial.values, trial.units)}")
-        for outcome, predicted in trial.decision.predicted.items():
-            off = deviation(predicted, trial.observation.outcomes[outcome])
-            expected = words.prediction(predicted, view.problem.outcomes.get(outcome))
-            how_far = "" if off is None else f", {off:.1f} standard deviations off"
-            say(f"the planner had expected {outcome} = {expected}{how_far}")
+        for line in expectations(trial, view.problem.outcomes):
+            say(line)
     if best:
         store = "" if stores_in(Path()) == [path] else f" {path}"
         say(f"Why this one: sdl show {best[0].number}{store}")

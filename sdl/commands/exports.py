@@ -13,7 +13,7 @@ from sdl.campaign.planning import spec_of
 from sdl.campaign.view import CampaignView
 from sdl.commands.border import ExitCode
 from sdl.commands.output import complain, say, say_facts, say_json
-from sdl.commands.stores import reading, view_of
+from sdl.commands.stores import SUFFIX, reading, view_of
 from sdl.errors import JournalError, ProblemError, SdlError
 from sdl.export import words
 from sdl.export.report import write_report
@@ -52,8 +52,9 @@ def predictor_of(view: CampaignView) -> Predictor | None:
 
 
 def beside(store: Path, suffix: str) -> Path:
-    """Return the path of a file beside *store* that has its name."""
-    return store.resolve().with_suffix(suffix) if store.name in {"", "."} else store.with_suffix(suffix)
+    """Return the path of a file beside *store*: ``films.html`` for ``films.sdl``, ``films.html`` for ``films`` too."""
+    path = store if store.name not in {"", ".."} else store.resolve()
+    return path.with_name(path.name.removesuffix(SUFFIX) + suffix)
 
 
 def check_writable(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
@@ -70,6 +70,22 @@ def winner_lines(view: CampaignView) -> list[str]:
         for trial in winners(view)
         if trial.observation is not None
     ]
+
+
+def expectations(trial: Trial, units: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield a sentence for every outcome that was predicted: what was expected, what was measured, how far off it was.
+
+    *units* has the unit of every outcome.
+    """
+    for name, predicted in trial.decision.predicted.items():
+        expected = f"Expected {prediction_text({name: predicted}, units)}"
+        measured = None if trial.observation is None else trial.observation.outcomes.get(name)
+        if measured is None:
+            yield f"{expected}."
+            continue
+        off = deviation(predicted, measured)
+        how_far = "" if off is None else f": {off:.1f} standard deviations off"
+        yield f"{expected}, measured {words.measurement(measured)}{how_far}."
 
 
 def deviation(predicted: Prediction, measured: Measurement) -> float | None:

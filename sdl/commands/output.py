@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,13 @@ from collections.abc import Iterable, Sequence
 from pydantic import JsonValue
 from rich.console import Console
 from rich.text import Text
+
+
+def spare_signs() -> None:
+    """Let output go on where the terminal's encoding lacks a sign, with a question mark in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def say(text: str = "", *, style: str = "") -> None:

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
 from sdl.commands.facts import (
-    deviation,
+    expectations,
     mapping_json,
     outcomes_text,
     point_text,
@@ -168,7 +168,7 @@ def _say_steps(course: Course) -> None:
 def _say_decision(trial: Trial, outcomes: Mapping[str, str | None]) -> None:
     decision = trial.decision
     say("why it was proposed")
-    for sentence in (*_who(decision), *_expectations(trial, outcomes), *_merit(decision, outcomes)):
+    for sentence in (*_who(decision), *expectations(trial, outcomes), *_merit(decision, outcomes)):
         say(f"  {sentence}")
     if decision.runners_up:
         say("  The next best points:")
@@ -183,18 +183,6 @@ def _who(decision: Decision) -> Iterable[str]:
         yield f"It answered in place of the chosen planner, which failed: {decision.fallback_from}"
     if decision.note:
         yield decision.note
-
-
-def _expectations(trial: Trial, outcomes: Mapping[str, str | None]) -> Iterable[str]:
-    for name, predicted in trial.decision.predicted.items():
-        expected = f"Expected {prediction_text({name: predicted}, outcomes)}"
-        found = None if trial.observation is None else trial.observation.outcomes.get(name)
-        if found is None:
-            yield f"{expected}."
-            continue
-        off = deviation(predicted, found)
-        how_far = "" if off is None else f": {off:.1f} standard deviations off"
-        yield f"{expected}, measured {words.measurement(found)}{how_far}."
 
 
 def _merit(decision: Decision, outcomes: Mapping[str, str | None]) -> Iterable[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,9 +36,6 @@ WIDTH, HALF = 7.6, 4.9
 """Inches: a figure over the whole column, and one of two side by side."""
 
 DPI = 180
-DECADES = 1.5
-"""Positive numbers that span more orders of magnitude than this are drawn on a logarithmic axis."""
-
 # Signs that matplotlib's own font lacks come from the first of these that the machine has.
 _MORE_FONTS = ("Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Arial Unicode MS")
 
@@ -112,12 +109,6 @@ def panels(figure: Figure, n: int, n_columns: int, *, is_y_shared: bool = False)
         shared = made[0] if made and is_y_shared else None
         made.append(figure.add_subplot(grid[divmod(index, n_columns)], sharey=shared))
     return made
-
-
-def is_wide_span(values: Iterable[float]) -> bool:
-    """Tell whether *values* are positive and span so much that a logarithmic axis serves them better."""
-    found = [value for value in values if math.isfinite(value)]
-    return bool(found) and min(found) > 0 and math.log10(max(found) / min(found)) > DECADES
 
 
 def log_axis(axes: Axes, which: str) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,14 +29,15 @@ from sdl.export.drawing import (
     WIDTH,
     Picture,
     finite,
-    is_wide_span,
     legend,
     log_axis,
     png,
     room_below,
 )
+from sdl.export.scales import LOG_NORMAL, centre, interval, is_wide_span, miss
 from sdl.export.tables import is_feasible
 from sdl.export.words import count, label, several
+from sdl.journal.records import Prediction
 from sdl.problem import Measurement, Objective, Target
 
 
@@ -221,22 +221,14 @@ class Forecast(NamedTuple):
     """What was predicted for a trial before it ran, and what was measured."""
 
     trial: int
-    mean: float
-    deviation: float
+    predicted: Prediction
     measured: Measurement
-
-    @property
-    def z(self) -> float:
-        """Measurement minus prediction, in standard deviations of both together; infinite where these are 0."""
-        spread = math.hypot(self.deviation, self.measured.standard_error or 0.0)
-        miss = self.measured.value - self.mean
-        return miss / spread if spread > 0 else math.copysign(math.inf, miss) if miss else 0.0
 
 
 def forecasts(view: CampaignView, outcome: str) -> list[Forecast]:
     """Return what decision records predicted of *outcome*, beside what was measured."""
     return [
-        Forecast(trial.number, predicted.mean, predicted.standard_deviation, trial.observation.outcomes[outcome])
+        Forecast(trial.number, predicted, trial.observation.outcomes[outcome])
         for trial in view.trials
         if trial.observation is not None and (predicted := trial.decision.predicted.get(outcome)) is not None
     ]
@@ -249,24 +241,26 @@ def calibration(view: CampaignView) -> list[Picture]:
         found = forecasts(view, outcome)
         suffix = "" if len(view.problem.outcomes) == 1 else f"-{index}"
         if found:
-            made.append(_forecast_picture(found, outcome, label(outcome, unit), suffix))
-            made.append(_miss_picture(found, outcome, suffix))
+            is_log = is_wide_span(v for item in found for v in (item.predicted.mean, item.measured.value))
+            made.append(_forecast_picture(found, label(outcome, unit), suffix, is_log=is_log))
+            made.append(_miss_picture(found, outcome, suffix, is_log=is_log))
     return made
 
 
-def _forecast_picture(found: Sequence[Forecast], outcome: str, name: str, suffix: str) -> Picture:
+def _forecast_picture(found: Sequence[Forecast], name: str, suffix: str, *, is_log: bool) -> Picture:
     return Picture(
         key=f"calibration{suffix}",
-        alt=f"Measured against predicted {outcome}, with error bars and the line on which they would be equal.",
+        alt=f"Measured against predicted {name}, with error bars and the line on which they would be equal.",
         caption="Each point is a trial: what the planner expected before it ran, with one standard deviation, and what "
-        "was measured.",
-        png=png(lambda figure: _draw_forecasts(figure.add_subplot(), found, name), HALF, 3.7),
+        "was measured." + (LOG_NORMAL if is_log else ""),
+        png=png(lambda figure: _draw_forecasts(figure.add_subplot(), found, name, is_log=is_log), HALF, 3.7),
         is_wide=False,
     )
 
 
-def _miss_picture(found: Sequence[Forecast], outcome: str, suffix: str) -> Picture:
-    one, two = (sum(abs(forecast.z) <= limit for forecast in found) for limit in (1, 2))
+def _miss_picture(found: Sequence[Forecast], outcome: str, suffix: str, *, is_log: bool) -> Picture:
+    misses = [miss(item.predicted, item.measured, is_log=is_log) for item in found]
+    one, two = (sum(abs(z) <= limit for z in misses) for limit in (1, 2))
     told = (
         f"{one} of {count(len(found), 'measurement')} lie within one standard deviation of the prediction, "
         f"{two} within two"
@@ -275,17 +269,17 @@ def _miss_picture(found: Sequence[Forecast], outcome: str, suffix: str) -> Pictu
         key=f"misses{suffix}",
         alt=f"By how many standard deviations {outcome} missed its prediction, trial by trial. {told}.",
         caption=f"{told}. Of honest predictions 68 % and 95 % would.",
-        png=png(lambda figure: _draw_misses(figure.add_subplot(), found), HALF, 3.7),
+        png=png(lambda figure: _draw_misses(figure.add_subplot(), found, misses), HALF, 3.7),
         is_wide=False,
     )
 
 
-def _draw_misses(axes: Axes, found: Sequence[Forecast]) -> None:
+def _draw_misses(axes: Axes, found: Sequence[Forecast], misses: Sequence[float]) -> None:
     for limit, alpha in ((2, 0.18), (1, 0.3)):
         axes.axhspan(-limit, limit, color=SKY, alpha=alpha, linewidth=0, zorder=0)
     axes.axhline(0, color=GREY, linewidth=1)
     # A prediction that claims to be certain may miss by any number; the figure stops at ten.
-    shown = [min(max(forecast.z, -10.0), 10.0) for forecast in found]
+    shown = [min(max(z, -10.0), 10.0) for z in misses]
     axes.plot([forecast.trial for forecast in found], shown, "o", color=BLUE, markersize=5, alpha=0.85)
     largest = max(3.0, *(abs(z) * 1.1 for z in shown))
     axes.set_ylim(-largest, largest)
@@ -294,17 +288,21 @@ def _draw_misses(axes: Axes, found: Sequence[Forecast]) -> None:
     axes.set_ylabel("miss [standard deviations]")
 
 
-def _draw_forecasts(axes: Axes, found: Sequence[Forecast], name: str) -> None:
-    values = [value for item in found for value in (item.mean, item.measured.value)]
+def _draw_forecasts(axes: Axes, found: Sequence[Forecast], name: str, *, is_log: bool) -> None:
+    middles = [centre(item.predicted, is_log=is_log) for item in found]
+    ranges = [interval(item.predicted, 1, is_log=is_log) for item in found]
+    values = [*middles, *(item.measured.value for item in found)]
     low, high = min(values), max(values)
-    is_log = is_wide_span(values)
     margin = 0.05 * (high - low or abs(high) or 1.0)
     ends = (low / 1.3, high * 1.3) if is_log else (low - margin, high + margin)
     axes.plot(ends, ends, color=GREY, linewidth=1.2, linestyle="--", label="prediction = measurement", zorder=1)
     axes.errorbar(
-        [item.mean for item in found],
+        middles,
         [item.measured.value for item in found],
-        xerr=[item.deviation for item in found],
+        xerr=[
+            [middle - low for middle, (low, _) in zip(middles, ranges, strict=True)],
+            [high - middle for middle, (_, high) in zip(middles, ranges, strict=True)],
+        ],
         yerr=finite([item.measured.standard_error for item in found]),
         fmt="o",
         color=BLUE,

@@ -20,6 +20,7 @@ from sdl.campaign.view import CampaignView
 from sdl.export import figures, sheets, slices, tradeoff
 from sdl.export.account import Account
 from sdl.export.drawing import Picture
+from sdl.export.scales import is_logarithmic, told
 from sdl.export.sheets import Sheet
 from sdl.export.tables import has_trade_off, value_of, winners, write_whole
 from sdl.export.words import (
@@ -29,12 +30,12 @@ from sdl.export.words import (
     measurement,
     minute,
     number,
-    prediction,
     setting,
     several,
     shortened,
 )
 from sdl.journal.protocol import Journal
+from sdl.journal.records import Prediction
 from sdl.problem import Maximize, Minimize, Objective
 
 
@@ -127,11 +128,16 @@ def _answer(view: CampaignView, belief: slices.Belief | None) -> list[str]:
     sentences = [f"{_superlative(best, objective)} {value}, at {_settings(view, best)}."]
     predicted = best.decision.predicted.get(objective.outcome)
     if predicted is not None:
-        sentences.append(f"Before it ran, the planner expected {_unbroken(prediction(predicted, objective.unit))}.")
+        sentences.append(f"Before it ran, the planner expected {_expectation(view, predicted, objective)}.")
     if belief is not None and belief.centre.number == best.number:
-        now = _unbroken(prediction(belief.at_centre[objective.outcome], objective.unit))
+        now = _expectation(view, belief.at_centre[objective.outcome], objective)
         sentences.append(f"With all that has been measured since, its model says {now} there.")
     return sentences
+
+
+def _expectation(view: CampaignView, predicted: Prediction, objective: Objective) -> str:
+    is_log = is_logarithmic(view, objective.outcome, (predicted,))
+    return _unbroken(told(predicted, objective.unit, is_log=is_log))
 
 
 def _superlative(best: Trial, objective: Objective) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,13 +29,13 @@ from sdl.export.drawing import (
     WIDTH,
     Picture,
     inner_labels_off,
-    is_wide_span,
     legend,
     log_axis,
     panels,
     png,
     rows_for,
 )
+from sdl.export.scales import LOG_NORMAL, LogNormal, centre, interval, is_logarithmic, is_wide_span
 from sdl.export.tables import winners
 from sdl.export.words import count, label, setting, shortened
 from sdl.journal.records import ParameterValue, Prediction
@@ -76,12 +76,20 @@ class Slice:
 
 @dataclass(frozen=True)
 class Plane:
-    """Predictions over two parameters, all else as in the centre; NaN where a constraint forbids the point."""
+    """Predictions of one outcome over two parameters, all else as in the centre; None where a constraint forbids it."""
 
     names: tuple[str, str]
     axes: tuple[Sequence[float], Sequence[float]]
-    mean: Grid
-    deviation: Grid
+    cells: Sequence[Sequence[Prediction | None]]
+
+    @property
+    def known(self) -> list[Prediction]:
+        """The predictions that there are."""
+        return [cell for row in self.cells for cell in row if cell is not None]
+
+    def values(self, of: Callable[[Prediction], float]) -> Grid:
+        """Return a number for each cell, NaN where there is no prediction."""
+        return np.array([[math.nan if cell is None else of(cell) for cell in row] for row in self.cells])
 
 
 @dataclass(frozen=True)
@@ -234,10 +242,8 @@ def _plane(view: CampaignView, predictor: Predictor, centre: Values, slices: Seq
     if len(points) < 4:
         return None
     predicted = iter(_ask(view, predictor, points))
-    filled = [[None if point is None else next(predicted)[outcome] for point in row] for row in grid]
-    mean = np.array([[math.nan if cell is None else cell.mean for cell in row] for row in filled])
-    deviation = np.array([[math.nan if cell is None else cell.standard_deviation for cell in row] for row in filled])
-    return Plane((first, second), (x, y), mean, deviation)
+    cells = [[None if point is None else next(predicted)[outcome] for point in row] for row in grid]
+    return Plane((first, second), (x, y), cells)
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------
@@ -254,14 +260,15 @@ def pictures(view: CampaignView, found: Belief) -> list[Picture]:
 
 def _slices_picture(view: CampaignView, found: Belief, outcome: str, index: int) -> Picture:
     nearness = _nearness(view, found.centre)
-    measured = [t.observation.outcomes[outcome].value for t in view.trials if t.observation is not None]
-    is_log = is_wide_span([*measured, *(p.mean for item in found.slices for p in item.of(outcome))])
+    is_log = is_logarithmic(view, outcome, (p for item in found.slices for p in item.of(outcome)))
     n = len(found.slices)
     n_columns = 2 if n in {2, 4} else 3
 
     def draw(figure: Figure) -> None:
         for axes, item in zip(panels(figure, n, n_columns, is_y_shared=True), found.slices, strict=True):
-            _draw_slice(axes, view, found.centre, item, outcome=outcome, nearness=nearness)
+            _draw_band(axes, item, item.of(outcome), is_log=is_log)
+            _draw_near(axes, view, found.centre, item, outcome=outcome, nearness=nearness)
+            _label_slice(axes, view, item, outcome)
             if is_log:
                 log_axis(axes, "y")
 
@@ -271,7 +278,8 @@ def _slices_picture(view: CampaignView, found: Belief, outcome: str, index: int)
         alt=f"Predicted {outcome} with its uncertainty along each parameter, the others as in trial "
         f"{found.centre.number}. {ranges}.",
         caption=f"Line and band: predicted mean and two standard deviations along one parameter, the others as in "
-        f"trial {found.centre.number} (star). Points: trials, the fainter the farther they lie from the slice.",
+        f"trial {found.centre.number} (star). Points: trials, the fainter the farther they lie from the slice."
+        + (LOG_NORMAL if is_log else ""),
         png=png(draw, WIDTH, 0.3 + (3.0 if n_columns == 2 else 2.6) * rows_for(n, n_columns)),
     )
 
@@ -313,19 +321,31 @@ def _gap(parameter: Parameter, a: ParameterValue, b: ParameterValue) -> float:
             return 0.0
 
 
-def _draw_slice(
-    axes: Axes, view: CampaignView, centre: Trial, item: Slice, *, outcome: str, nearness: Nearness
-) -> None:
-    position = {value: float(index) for index, value in enumerate(item.along)}
-    is_text = isinstance(item.parameter, Categorical)
+def _place(item: Slice, value: ParameterValue) -> float:
+    """Return where *value* stands on the axis: a choice at its number."""
+    if isinstance(value, str):
+        return float(list(item.along).index(value)) if value in item.along else math.nan
+    return value
 
-    def at(value: ParameterValue) -> float:
-        return position.get(value, math.nan) if is_text or isinstance(value, str) else value
 
-    predicted = item.of(outcome)
-    _draw_band(axes, [at(value) for value in item.along], predicted, is_line=isinstance(item.parameter, Continuous))
+def _draw_band(axes: Axes, item: Slice, predicted: Sequence[Prediction], *, is_log: bool) -> None:
+    """A line with a band for a continuous parameter; bars of uncertainty for levels and names."""
+    xs = [_place(item, value) for value in item.along]
+    middles = [centre(prediction, is_log=is_log) for prediction in predicted]
+    ranges = [interval(prediction, 2, is_log=is_log) for prediction in predicted]
+    low, high = [low for low, _ in ranges], [high for _, high in ranges]
+    if isinstance(item.parameter, Continuous):
+        axes.fill_between(xs, low, high, color=SKY, alpha=0.3, linewidth=0)
+        axes.plot(xs, middles, color=BLUE)
+    else:
+        axes.vlines(xs, low, high, color=SKY, linewidth=9, alpha=0.55)
+        axes.plot(xs, middles, "_", color=BLUE, markersize=13, markeredgewidth=2.5)
+
+
+def _draw_near(axes: Axes, view: CampaignView, best: Trial, item: Slice, *, outcome: str, nearness: Nearness) -> None:
+    """The trials, as dark as they are near, and a star for the best."""
     measured = [
-        (at(trial.values[item.name]), trial.observation.outcomes[outcome].value, nearness[trial.number, item.name])
+        (_place(item, trial.values[item.name]), trial.observation.outcomes[outcome].value, trial.number)
         for trial in view.trials
         if trial.observation is not None and outcome in trial.observation.outcomes
     ]
@@ -333,14 +353,17 @@ def _draw_slice(
         [x for x, _, _ in measured],
         [y for _, y, _ in measured],
         s=24,
-        color=[to_rgba(INK, max(0.08, near)) for _, _, near in measured],
+        color=[to_rgba(INK, max(0.08, nearness[number, item.name])) for _, _, number in measured],
         linewidths=0,
         zorder=3,
     )
-    assert centre.observation is not None
-    best = centre.observation.outcomes[outcome].value
-    axes.plot([at(centre.values[item.name])], [best], "*", color=GREEN, markersize=14, markeredgecolor=INK, zorder=5)
-    if is_text:
+    assert best.observation is not None
+    at = (_place(item, best.values[item.name]), best.observation.outcomes[outcome].value)
+    axes.plot([at[0]], [at[1]], "*", color=GREEN, markersize=14, markeredgecolor=INK, zorder=5)
+
+
+def _label_slice(axes: Axes, view: CampaignView, item: Slice, outcome: str) -> None:
+    if isinstance(item.parameter, Categorical):
         axes.set_xticks(range(len(item.along)), [shortened(str(value), 14) for value in item.along])
         axes.tick_params("x", rotation=0 if len(item.along) <= 3 else 60)
         axes.set_xlim(-0.6, len(item.along) - 0.4)
@@ -351,41 +374,34 @@ def _draw_slice(
     inner_labels_off(axes)
 
 
-def _draw_band(axes: Axes, xs: Sequence[float], predicted: Sequence[Prediction], *, is_line: bool) -> None:
-    """A line with a band for a continuous parameter; bars of uncertainty for levels and names."""
-    means = [item.mean for item in predicted]
-    low = [item.mean - 2 * item.standard_deviation for item in predicted]
-    high = [item.mean + 2 * item.standard_deviation for item in predicted]
-    if min(means, default=0.0) > 0:  # a logarithmic axis has no place for what lies below zero
-        floor = min(means) / 10
-        low = [max(value, floor) for value in low]
-    if is_line:
-        axes.fill_between(xs, low, high, color=SKY, alpha=0.3, linewidth=0)
-        axes.plot(xs, means, color=BLUE)
-    else:
-        axes.vlines(xs, low, high, color=SKY, linewidth=9, alpha=0.55)
-        axes.plot(xs, means, "_", color=BLUE, markersize=13, markeredgewidth=2.5)
-
-
 def _map_picture(view: CampaignView, found: Belief, plane: Plane) -> Picture:
     objective = view.problem.objectives[0]
-    named, unit = label(objective.outcome, objective.unit), label("", objective.unit)
+    is_log = is_logarithmic(view, objective.outcome, plane.known)
+    middle = plane.values(lambda prediction: centre(prediction, is_log=is_log))
+    spread = plane.values(_factor if is_log else lambda prediction: prediction.standard_deviation)
+    unit = label("", objective.unit)
 
     def draw(figure: Figure) -> None:
-        mean, deviation = panels(figure, 2, 2)
-        _draw_map(mean, view, found.centre, plane, values=plane.mean, name=f"predicted {named}")
-        _draw_map(deviation, view, found.centre, plane, values=plane.deviation, name=f"its standard deviation{unit}")
-        legend(mean, 3)
+        left, right = panels(figure, 2, 2)
+        _draw_map(left, view, found.centre, plane, values=middle, name=f"predicted {objective.outcome}{unit}")
+        name = "uncertain by a factor of" if is_log else f"its standard deviation{unit}"
+        _draw_map(right, view, found.centre, plane, values=spread, name=name)
+        legend(left, 3)
 
     first, second = plane.names
+    right_shows = "the factor by which one standard deviation changes it" if is_log else "its standard deviation"
     return Picture(
         key="map",
         alt=f"Two maps over {first} and {second}: the predicted {objective.outcome}, and how uncertain that is, with "
         f"{count(view.n_proposed, 'trial')} marked.",
         caption=f"The two parameters that move {objective.outcome} most, the others as in trial {found.centre.number} "
-        "(star). Left the predicted mean, right its standard deviation: where it is large, little is known.",
+        f"(star). Left the prediction, right {right_shows}: where it is large, little is known.",
         png=png(draw, WIDTH, 4.3),
     )
+
+
+def _factor(predicted: Prediction) -> float:
+    return math.exp(LogNormal.of(predicted).deviation)
 
 
 def _draw_map(axes: Axes, view: CampaignView, centre: Trial, plane: Plane, *, values: Grid, name: str) -> None:

@@ -23,13 +23,13 @@ from sdl.export.drawing import (
     WIDTH,
     Picture,
     finite,
-    is_wide_span,
     legend,
     log_axis,
     panels,
     png,
     rows_for,
 )
+from sdl.export.scales import is_wide_span
 from sdl.export.tables import is_feasible, value_of, winners
 from sdl.export.words import count, label, number, several
 from sdl.problem import Objective, Target

@@ -56,6 +56,7 @@ class WriteLock:
         """Give the lock back. Does nothing the second time."""
         if self._finalizer.alive:
             os.ftruncate(self._fd, 0)
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
             self.forget()
 
     def forget(self) -> None:

@@ -28,7 +28,7 @@ class RunnerUp(Value):
 
     values: FrozenMap[ParameterValue]
     acquisition: float | None = None
-    predicted: FrozenMap[Prediction] = {}
+    predicted: FrozenMap[Prediction] = Field(default_factory=dict[str, Prediction])
 
 
 class Decision(Value):
@@ -61,7 +61,7 @@ class Decision(Value):
     seed: int
     n_observed: int
     n_pending: int
-    predicted: FrozenMap[Prediction] = {}
+    predicted: FrozenMap[Prediction] = Field(default_factory=dict[str, Prediction])
     acquisition: float | None = None
     acquisition_name: str | None = None
     expected_improvement: float | None = None
@@ -105,7 +105,7 @@ class Failure(Value):
     category: FailureCategory
     reason: str
     step: str | None = None
-    partial: FrozenMap[Measurement] = {}
+    partial: FrozenMap[Measurement] = Field(default_factory=dict[str, Measurement])
     runs: Tuple[str] = ()
     raw: Artifact | None = None
 
@@ -121,7 +121,7 @@ class CampaignOpened(Value):
     problem_digest: str
     planner: FrozenMap[JsonValue]
     lab: FrozenMap[JsonValue]
-    settings: FrozenMap[JsonValue] = {}
+    settings: FrozenMap[JsonValue] = Field(default_factory=dict[str, JsonValue])
     seed: int
 
 
@@ -131,7 +131,7 @@ class CampaignChanged(Value):
     kind: Literal["campaign.changed"] = "campaign.changed"
     planner: FrozenMap[JsonValue]
     lab: FrozenMap[JsonValue]
-    settings: FrozenMap[JsonValue] = {}
+    settings: FrozenMap[JsonValue] = Field(default_factory=dict[str, JsonValue])
 
 
 class SeedRow(Value):

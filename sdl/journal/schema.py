@@ -56,8 +56,8 @@ META = Table(
 )
 """What is known of the store itself: ``schema_version``, ``created_by``."""
 
-# Documents are nine rows in ten, and are asked for by trial or all together. What is asked for by kind is the rest: this
-# index gives it in the order of the journal. Every index costs each append a page to write.
+# Documents are nine rows in ten, and are asked for by trial or all together. What is asked for by kind is the rest:
+# this index gives it in the order of the journal. Every index costs each append a page to write.
 NOT_DOCUMENT = text("kind <> 'document'")
 LIFECYCLE_INDEX = "event_lifecycle"
 Index(LIFECYCLE_INDEX, EVENT.c.sequence, EVENT.c.kind, sqlite_where=NOT_DOCUMENT, postgresql_where=NOT_DOCUMENT)

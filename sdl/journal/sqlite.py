@@ -28,7 +28,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     """
     uri = f"{path.absolute().as_uri()}?mode={'rwc' if writable else 'ro'}"
     connection = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=32
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE", check_same_thread=False
     )
     try:
         for pragma, wanted in (_WRITER_PRAGMAS if writable else _READER_PRAGMAS).items():
@@ -50,7 +50,10 @@ def _set(connection: sqlite3.Connection, pragma: str, wanted: str | int, path: P
 
 
 def writer(path: Path) -> Engine:
-    """Return an engine with the one connection that writes. Its transactions begin with the right to write."""
+    """Return an engine with the one connection that writes.
+
+    A transaction begins with the right to write: the driver sees to it for INSERT, the listener for the rest.
+    """
     engine = create_engine("sqlite://", creator=lambda: connect(path, writable=True), poolclass=StaticPool)
     event.listen(engine, "begin", _begin_to_write)
     return engine
@@ -78,6 +81,8 @@ def explained(path: Path) -> Generator[None]:
     """Turn what SQLite raises about the store *path* into our errors."""
     try:
         yield
+    except JournalError:
+        raise
     except DBAPIError as error:
         raise explain(error.orig or error, path) from error
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:

@@ -103,6 +103,8 @@ class Supervisor:
                 given: Message = plan.send(answer) if error is None else plan.throw(error)
             except StopIteration as end:
                 return end.value
+            except (SystemExit, KeyboardInterrupt) as leaving:  # it would take the loop with it
+                raise LabError(f"the plan raised {leaving!r}", hint="raise an Exception to end a step") from leaving
             answer = error = None
             handler = self._handlers.get(given.command)
             try:
@@ -121,6 +123,8 @@ class Supervisor:
             self._fault = (error, ", ".join(names) or "what the plan waited for")
         elif given.obj is not None and not isinstance(error, FailedStatus):
             self._fault = (error, self._rules.envelope.name(given.obj))
+        elif given.obj is not None and error.args:  # the status had failed before anybody saw it
+            self._statuses.setdefault(id(error.args[0]), (error.args[0], given.obj))
 
     # --- commands -------------------------------------------------------------------------------------------------
 

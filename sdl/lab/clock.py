@@ -7,6 +7,7 @@ when nobody has anything left to do.
 from __future__ import annotations
 
 import asyncio
+import math
 import queue
 import threading
 import time
@@ -120,6 +121,10 @@ def _nothing() -> None:
     pass
 
 
+SIGNAL_PERIOD = 0.2
+"""Wall seconds after which a waiting thread looks up: a signal that arrives just before a wait is handled only then."""
+
+
 class WallMailbox(Mailbox[T]):
     """A mailbox in wall time."""
 
@@ -132,10 +137,14 @@ class WallMailbox(Mailbox[T]):
 
     def get(self, timeout: float | None = None) -> T | None:
         """Return the oldest item; None when there is none within *timeout* seconds."""
-        try:
-            return self._items.get(timeout=timeout)
-        except queue.Empty:
-            return None
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                return self._items.get(timeout=min(left, SIGNAL_PERIOD))
+            except queue.Empty:
+                if left <= SIGNAL_PERIOD:
+                    return None
 
 
 class WallPassage(Passage):
@@ -210,8 +219,20 @@ def stop_loop(loop: asyncio.AbstractEventLoop, patience: float = 5.0) -> None:
     """Cancel what still runs on *loop*, stop it, join its thread and close it; *patience* in wall seconds."""
     if loop.is_running():
         _halt(loop, patience)
-    if not loop.is_running():
+    if not loop.is_running() and not loop.is_closed():
+        _bury(loop)
         loop.close()
+
+
+def _bury(loop: asyncio.AbstractEventLoop) -> None:
+    """Let the tasks of a loop that stopped by itself end; a few rounds are enough for those that do not wait."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    for _ in range(100):
+        if not asyncio.all_tasks(loop):
+            return
+        loop.call_soon(loop.stop)
+        loop.run_forever()
 
 
 def _halt(loop: asyncio.AbstractEventLoop, patience: float) -> None:

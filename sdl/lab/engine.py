@@ -115,7 +115,6 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watch = _Watch()
         self._is_connected = False
-        self._is_closed = False
         self._worker = threading.Thread(target=self._work, name=f"sdl-{station.name}", daemon=True)
         self._worker.start()
 
@@ -157,7 +156,6 @@ class Engine:
 
     def close(self) -> None:
         """Abort what runs, disconnect the devices, end the threads."""
-        self._is_closed = True
         self.abort("the laboratory closes")
         self._jobs.put(None)
         box: Mailbox[bool] = self._clock.mailbox()
@@ -173,8 +171,6 @@ class Engine:
         box.put(True)
 
     def _submit(self, job: Job, supervisor: Supervisor | None) -> None:
-        if self._is_closed:
-            raise LabError(f"station {self._name} is closed")
         if self._task is not None:
             raise LabError(f"station {self._name} is busy", hint="it runs one job at a time")
         task = _Task(job, self._clock.admit(), supervisor)

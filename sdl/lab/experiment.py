@@ -20,6 +20,10 @@ Plan = Callable[[Any, "Settings"], "Generator[Msg, Any, Any]"]
 """A generator function of the laboratory and the settings; what it returns is the step's result."""
 
 
+class NoSuchParameter(PointError, KeyError):
+    """A plan asks for a parameter that the trial does not have."""
+
+
 class Settings(Mapping[str, "float | str"]):
     """What a plan gets of a trial: its parameter values, and where it stands.
 
@@ -54,7 +58,7 @@ class Settings(Mapping[str, "float | str"]):
         try:
             return self._values[name]
         except KeyError:
-            raise PointError(
+            raise NoSuchParameter(
                 f"trial {self.trial} has no parameter {name!r}", hint=f"it has {listing(self._values) or 'none'}"
             ) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Self
@@ -11,7 +12,7 @@ from pydantic import JsonValue
 from sdl.errors import LabError
 from sdl.lab.clock import Clock, WallClock
 from sdl.lab.envelope import VERBS, Limits, make_envelope, tree
-from sdl.lab.experiment import Plan, Settings, Step
+from sdl.lab.experiment import Plan, Settings, Step, check_plan
 from sdl.lab.job import Job
 from sdl.lab.station import TOLERANCE, WAIT_TIMEOUT, Station, class_of
 from sdl.problem.value import listing
@@ -136,9 +137,11 @@ class Lab:
         station
             The station that runs it; the first one, unless told otherwise.
         """
-        step = Step("try", plan, station=station)
-        settings = Settings(values or {})
-        result = self.stations[self.stations_for(step)[0]].run(Job(lambda: plan(self, settings)))
+        check_plan(plan, "what is to be tried")
+        place = next(iter(self.stations)) if station is None else station
+        if place not in self.stations:
+            raise LabError(f"{self.name} has no station {place!r}", hint=f"it has {listing(self.stations)}")
+        result = self.stations[place].run(Job(functools.partial(plan, self, Settings(values or {}))))
         if result.error is not None:
             raise result.error
         return result.value

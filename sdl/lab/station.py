@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from sdl.errors import LabError
 from sdl.lab.clock import Clock, Mailbox
 from sdl.lab.envelope import Envelope
 from sdl.lab.job import Job, JobResult
@@ -60,6 +61,7 @@ class Station:
         self.tolerance = tolerance
         self._clock = clock
         self._engine: Engine | None = None
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"Station({self.name!r}, devices={list(self.devices)})"
@@ -111,12 +113,15 @@ class Station:
         return {"devices": devices, "wait_timeout": self.wait_timeout, "tolerance": self.tolerance}
 
     def close(self) -> None:
-        """Abort what runs, disconnect the devices, and end the threads."""
+        """Abort what runs, disconnect the devices, and end the threads. A closed station takes no more jobs."""
+        self._is_closed = True
         if self._engine is not None:
             self._engine.close()
             self._engine = None
 
     def _started(self) -> Engine:
+        if self._is_closed:
+            raise LabError(f"station {self.name} is closed", hint="make the laboratory anew")
         if self._engine is None:
             from sdl.lab.engine import Engine  # noqa: PLC0415 # bluesky takes half a second, which import sdl saves
 

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
 from sdl.errors import LabError
-from sdl.lab.clock import Mailbox, Passage, WallClock, stop_loop
+from sdl.lab.clock import SIGNAL_PERIOD, Mailbox, Passage, WallClock, stop_loop
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -162,6 +162,11 @@ class _Reader:
     deadline: float | None
     door: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue[None])
 
+    def wait(self) -> None:
+        while True:
+            with suppress(queue.Empty):
+                return self.door.get(timeout=SIGNAL_PERIOD)
+
     def is_late(self, now: float) -> bool:
         return self.deadline is not None and self.deadline <= now
 
@@ -267,7 +272,6 @@ class VirtualClock:
     def wait_for_thread(self, call: _Call[Any]) -> None:
         """Hold time until *call* is done, and deliver it in its turn. Called on the loop."""
         self._calls.append(call)
-        call.inner.add_done_callback(lambda _: self.poke())
         call.outer.add_done_callback(lambda _: self._forget(call))
 
     def _forget(self, call: _Call[Any]) -> None:
@@ -354,7 +358,7 @@ class VirtualClock:
             self._readers.append(reader)
         self.release()
         try:
-            reader.door.get()
+            reader.wait()
         except BaseException:  # a signal handler raised: take the hold back, unless it was given a moment ago
             with self._lock:
                 if reader in self._readers:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable
+import threading
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +15,14 @@ from sdl.errors import LimitError, SdlError
 from sdl.lab.envelope import Envelope
 from sdl.lab.messages import Message, Steps, message
 
-MESSAGE_CAP = 10_000
+MESSAGE_CAP = 2_000
 """A plan is walked this far and no further; some plans never end."""
+
+_CLOSING = threading.Lock()
+"""Warning filters belong to the process, and change in one thread at a time."""
+
+CHECK_TIMEOUT = 60.0
+"""Clock seconds that a device may take to say whether it would take a value."""
 
 BREATH = 200
 """After this many messages the walk lets the loop do other things, such as an abort."""
@@ -108,26 +117,32 @@ def walk_steps(plan: Steps[Any], envelope: Envelope) -> Steps[WalkReport]:
     is_bundling = False
     stopped = ""
     try:
-        while True:
-            given: Message = plan.send(answer)
+        while not stopped:
+            try:
+                given: Message = plan.send(answer)
+            except StopIteration:
+                break
+            except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 # the answers were made up
+                stopped = f"the plan raised {type(error).__name__}: {error}"
+                break
             n_messages += 1
             stopped = _reason_to_stop(given, is_bundling=is_bundling, n_messages=n_messages)
-            if stopped:
-                break
             if given.command == "set":
                 violations += yield from _violations(given, envelope)
             is_bundling = given.command == "create" or (is_bundling and given.command not in {"save", "drop"})
             answer = _ANSWERS.get(given.command)
             if n_messages % BREATH == 0:
                 yield message("null")
-    except StopIteration:
-        pass
-    except Exception as error:  # noqa: BLE001 # with answers that are made up any plan may raise; the execution will tell
-        stopped = f"the plan raised {type(error).__name__}: {error}"
     finally:
-        with suppress(RuntimeError):  # a plan that yields while it is closed
-            plan.close()
+        _close(plan)
     return WalkReport(n_messages, tuple(violations), stopped)
+
+
+def _close(plan: Steps[Any]) -> None:
+    """End *plan* where it stands, without a word of the plans that it made and will not come to now."""
+    with _CLOSING, warnings.catch_warnings(), suppress(RuntimeError):  # RuntimeError: it yields while it is closed
+        warnings.filterwarnings("ignore", message="(?s).*was never iterated", category=RuntimeWarning)
+        plan.close()
 
 
 def _reason_to_stop(given: Message, *, is_bundling: bool, n_messages: int) -> str:
@@ -143,7 +158,7 @@ def _violations(given: Message, envelope: Envelope) -> Steps[list[LimitError]]:
         yield from check_set(given, envelope)
     except LimitError as error:
         return [error]
-    except Exception:  # noqa: BLE001 # a device that cannot be asked now may be asked at the act
+    except (SdlError, OSError):  # a device that cannot be asked now may be asked at the act
         return []
     return []
 
@@ -160,12 +175,13 @@ def check_set(given: Message, envelope: Envelope) -> Steps[None]:
     check = getattr(device, "check_value", None)
     if not callable(check):
         return
+    answers: Sequence[asyncio.Future[object]] = ()
+    if inspect.iscoroutinefunction(check):
+        answers = (yield message("wait_for", None, [lambda: check(value)], timeout=CHECK_TIMEOUT)) or ()
     try:
-        if inspect.iscoroutinefunction(check):
-            done = yield message("wait_for", None, [lambda: check(value)])
-            for future in done or ():
-                future.result()
-        else:
+        if answers:
+            answers[0].result()
+        elif not inspect.iscoroutinefunction(check):
             check(value)
     except (SdlError, OSError):  # OSError: timeouts and lost connections, which say nothing of the value
         raise

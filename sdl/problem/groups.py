@@ -33,6 +33,9 @@ _TRIAL = 20_000
 _ACCEPTANCE = 1 / 500
 """Rejection is used where it succeeds at least this often."""
 
+_MAX_TRIES = 1_000_000
+"""Tries for one point before a group counts as impossible to draw; never reached at an acceptance of 1 / 500."""
+
 _MAX_FLAT = 500
 """Flat slices that are looked at one by one."""
 
@@ -193,6 +196,8 @@ class _Trying:
         found: list[Drawn] = []
         n_found, n_tried = 0, 0
         while n_found < n:
+            if n_tried > _MAX_TRIES * (n_found + 1):
+                raise ProblemError("the feasible set is too small for floating-point numbers", hint="widen a limit")
             share = max((n_found + 1) / (n_tried + 1), _ACCEPTANCE / 4)
             levels, points, inside = self.propose(min(int(1.2 * (n - n_found) / share) + 16, 200_000), rng)
             found.append((levels[inside], points[inside]))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
-MAX_SUMS = 2_000_000
+MAX_SUMS = 500_000
 """More partial sums than this are too many to keep."""
 
 _QUANTUM = 1e-11

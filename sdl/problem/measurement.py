@@ -25,7 +25,7 @@ class Measurement(Value):
     """
 
     value: float = Field(kw_only=False)
-    unit: str | None = Field(None, kw_only=False)
+    unit: str | None = Field(default=None, kw_only=False)
     standard_error: Annotated[float, Field(ge=0)] | None = None
     n_replicates: Annotated[int, Field(ge=1)] = 1
     positional: ClassVar[tuple[str, ...]] = ("value", "unit")

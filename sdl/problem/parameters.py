@@ -140,7 +140,7 @@ class Continuous(Value):
     def canonical(self, name: str, value: object) -> float:
         """Convert what a person wrote to a float in the declared unit."""
         found = units.to_unit(value, self.unit, name=name)
-        return _snapped(found, (self.low, self.high))
+        return found + 0.0 if self.low <= found <= self.high else _snapped(found, (self.low, self.high))
 
 
 class Discrete(Value):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -112,9 +111,7 @@ class Problem(Value):
 
     def _measure(self, name: str, value: object) -> Measurement:
         try:
-            given = value if isinstance(value, Measurement) else _measurement(name, value)
-            if not math.isfinite(given.value):  # a Measurement that was made around its own validation
-                raise ProblemError(f"{name} = {given.value} is no finite number")
+            given = _measurement(name, value)
             if name not in self.outcomes:
                 units.check_unit(given.unit, name=name)
                 return given
@@ -152,6 +149,8 @@ def _short(value: object) -> str:
 
 
 def _measurement(name: str, value: object) -> Measurement:
+    if isinstance(value, Measurement):
+        return value.replace()  # validated again: pydantic's model_construct makes a Measurement of anything
     found, unit = units.split(value, name=name)
     return Measurement(value=found, unit=unit)
 
@@ -168,6 +167,4 @@ def _in_unit(name: str, given: Measurement, unit: str | None) -> Measurement:
     error = given.standard_error
     if error is not None:
         error = units.convert_difference(error, given.unit, unit, name=name)
-    if not math.isfinite(value):
-        raise UnitError(f"{name} = {given} is not finite in {unit}")
     return given.replace(value=value, unit=unit, standard_error=error)

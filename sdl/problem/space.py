@@ -55,7 +55,7 @@ class SearchSpace(Value):
             parameters: Mapping[str, Parameter] | None = None,
             /,
             *,
-            constraints: Iterable[Constraint] = (),
+            constraints: Constraint | Iterable[Constraint] = (),
             pool: CandidatePool | None = None,
             **more: Parameter,
         ) -> None: ...
@@ -149,6 +149,8 @@ class SearchSpace(Value):
 
     def check(self, values: Mapping[str, object]) -> None:
         """Raise :class:`~sdl.errors.PointError`, naming parameter, value and limit, unless *values* belong here."""
+        if not isinstance(cast("object", values), Mapping):
+            raise PointError(f"{values!r} is no point", hint="give a mapping from parameter names to values")
         if values.keys() != self.parameters.keys():
             self._refuse_names(values)
         for name, parameter in self.parameters.items():
@@ -212,6 +214,8 @@ class SearchSpace(Value):
         EmptySpaceError
             No point satisfies bounds and constraints together.
         """
+        if n < 1:
+            return []
         if not context:
             return self._sampler.draw(n, rng)
         for name, value in context.items():

@@ -103,7 +103,7 @@ class _ValueType(ModelMetaclass):
                 raise _explain(cls, error) from None
 
 
-class Value(BaseModel, metaclass=_ValueType):
+class Value(BaseModel, metaclass=_ValueType):  # noqa: PLW1641 # pydantic makes the hash of a frozen model
     """A frozen value. Subclasses list in ``positional`` the fields that may be given by position."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings")
@@ -135,6 +135,12 @@ class Value(BaseModel, metaclass=_ValueType):
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self)(**(fields | changes))
 
+    def __eq__(self, other: object) -> bool:
+        # Fields alone: what a value computes once and keeps beside them is no part of it.
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in type(self).model_fields)
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
         """Return a copy with the fields in *update* changed, validated; see :meth:`replace`."""
         return self.replace(**(update or {}))
@@ -162,7 +168,7 @@ def canonical_json(data: object) -> str:
 
 def as_tuple(values: object) -> object:
     """Return an iterable other than a text or a mapping as a tuple; anything else as it is, to be refused by type."""
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes, Mapping, BaseModel)) or not isinstance(values, Iterable):
         return values  # pyright: ignore[reportUnknownVariableType] # of any type
     return tuple(cast("Iterable[object]", values))
 

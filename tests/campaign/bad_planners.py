@@ -47,7 +47,9 @@ class Misbehaving(Value):
             case "text":
                 return [suggestion({"x": "0.5"})]
             case "not a number":
-                return [Suggestion.model_construct(values={"x": float("nan")}, decision=suggestion({"x": 0.5}).decision)]
+                return [
+                    Suggestion.model_construct(values={"x": float("nan")}, decision=suggestion({"x": 0.5}).decision)
+                ]
             case "too many":
                 return [suggestion({"x": 0.1 * i}) for i in range(n + 1)]
             case "nonsense":

@@ -1,4 +1,4 @@
-"""The script that the resume tests run, kill and run again: python resumed.py STORE TRIALS [KILL_AT_EVENT KILL_AT_TRIAL]."""
+"""The script that the resume tests run, kill and run again: resumed.py STORE TRIALS [KILL_AT_EVENT KILL_AT_TRIAL]."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Killer:
 
     def notify(self, event: Any, view: Any) -> None:
         """Look for the moment."""
-        if event.body.kind == self.kind and event.trial == self.trial:
+        if event.kind == self.kind and event.trial == self.trial:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def close(self, view: Any) -> None:

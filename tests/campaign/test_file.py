@@ -57,23 +57,22 @@ def test_everything_that_a_file_may_say() -> None:
     assert found.objective is not None
     assert found.objective[0] == Minimize("resistance", unit="ohm")
     assert found.budget == Budget(trials=30, lab_time=5 * 86400, cost=1000)
-    assert found.stopping == (TargetReached(12.0),)
+    assert found.stopping == (TargetReached(value=12.0),)
     assert found.planner.make().name == "Latin hypercube"
     assert (found.fallback, found.on_unknown, found.store) == ("pause", "failed", "kept.sdl")
 
 
+BARE = "name: x\nlab: thin-film\n"
+
+
 def test_short_forms() -> None:
-    found = parse_campaign(
-        "name: x\nlab: thin-film\nobjective: {kind: maximize, outcome: y}\nspace: {parameters: {}, pool: p.csv}", "c"
-    )
+    space = "{parameters: {x: {kind: discrete, values: [1, 2]}}, pool: p.csv}"
+    found = parse_campaign(f"{BARE}objective: {{kind: maximize, outcome: y}}\nspace: {space}", "c")
     assert found.lab == LabSection(type="thin-film")
     assert found.objective == (Maximize("y"),)
     assert found.space is not None
     assert found.space.pool is not None
     assert found.space.pool.file == "p.csv"
-
-
-BARE = "name: x\nlab: thin-film\n"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,10 @@ BARE = "name: x\nlab: thin-film\n"
         ("name: x\n3: y", ["line 2: the key 3 is no text"]),
         ("name: !!python/object:os.system x", ["line 1: could not determine a constructor"]),
         ("name: x\n---\nname: y", ["line 2: but found another document"]),
-        (BARE + "sede: 3", ["line 3: sede: unknown key 'sede'", "did you mean 'seed'?", "allowed are name, lab, space"]),
+        (
+            BARE + "sede: 3",
+            ["line 3: sede: unknown key 'sede'", "did you mean 'seed'?", "allowed are name, lab, space"],
+        ),
         (BARE + "seed: 7.5", ["line 3: seed: ", "got 7.5"]),
         (BARE + "seed: -1", ["line 3: seed: ", "greater than or equal to 0"]),
         (BARE + "in_flight: no", ["line 3: in_flight: ", "valid integer", "got 'no'"]),
@@ -99,7 +101,7 @@ BARE = "name: x\nlab: thin-film\n"
         (BARE + "objective: {kind: minimize, outcome: y, unit: blah}", ["line 3", "blah"]),
         (
             BARE + "space:\n  parameters:\n    x: {kind: continuous, low: 2, high: 1}",
-            ["line 5: space.parameters.x: the lower bound 2.0 must lie below the upper bound 1.0 (swap the bounds)"],
+            ["line 5: space.parameters.x: ", "the lower bound", "(swap the bounds)"],
         ),
         (
             BARE + "space:\n  parameters:\n    x:\n      kind: continuous\n      low: 0\n      hihg: 1",
@@ -114,7 +116,8 @@ BARE = "name: x\nlab: thin-film\n"
             ["line 4: space.parameters.x: ", "low", "kg"],
         ),
         (
-            BARE + "space:\n  parameters: {x: {kind: fixed, value: 3}}\n  constraints: [{kind: mixture, names: [a, b]}]",
+            BARE
+            + "space:\n  parameters: {x: {kind: fixed, value: 3}}\n  constraints: [{kind: mixture, names: [a, b]}]",
             ["space: "],
         ),
         (BARE + "seed: 1e999", ["c.yaml: "]),
@@ -137,7 +140,7 @@ def test_scalars_are_read_as_yaml_1_2_reads_them() -> None:
         "b": 0.001,
         "c": "12:30",
         "d": "2026-01-01",
-        "e": "010",
+        "e": 10.0,
         "f": "0x1f",
         "g": True,
         "h": None,
@@ -158,7 +161,9 @@ def test_aliases_and_merged_keys() -> None:
     "text",
     [
         "a: &a [x, x, x, x, x, x, x, x, x]\n"
-        + "".join(f"{new}: &{new} [{', '.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)),
+        + "".join(
+            f"{new}: &{new} [{', '.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+        ),
         "a: &a [*a]",
         "a: " + "[" * 5000,
         "a: " + "{b: " * 3000,
@@ -202,7 +207,10 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 # --- pools ------------------------------------------------------------------------------------------------------------
 
 SPACE = SearchSpace(
-    flow=Continuous(0.0, 10.0, unit="ml/min"), gas=Categorical(["Ar", "N2"]), n=Discrete([1, 2, 3]), context_free=Discrete([0, 1])
+    flow=Continuous(0.0, 10.0, unit="ml/min"),
+    gas=Categorical(["Ar", "N2"]),
+    n=Discrete([1, 2, 3]),
+    context_free=Discrete([0, 1]),
 )
 
 
@@ -266,12 +274,11 @@ def test_a_laboratory_from_a_table(tmp_path: Path) -> None:
         "name: hills\ncolumns:\n  x: {role: parameter, kind: discrete}\n  y: {role: outcome, goal: maximize}\n"
     )
     text = "name: hills\nlab: {type: table, options: {schema: data/schema.yaml}}\nplanner: grid\nbudget: {trials: 3}\n"
-    campaign = parse_campaign(text, "c").make(tmp_path, journal_path=None) if False else None
-    assert campaign is None
-    lab, plan = make_lab(parse_campaign(text, "c").lab, tmp_path, seed=0)
-    with lab:
-        assert plan == "measure"
-        assert lab.describe()["name"] == "hills"
+    campaign = parse_campaign(text, "c").make(tmp_path, progress=False)
+    with campaign.lab:
+        assert campaign.problem.objectives == (Maximize("y"),)
+        assert campaign.problem.space.n_points == 3
+        assert campaign.experiment.steps[0].name == "measure"
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from typing import Any
 
 import bluesky.plan_stubs as bps
 import pytest
-from toy import SPACE, LinePlanner, Plan, ToyLab, kinds, measure, toy_campaign
+from toy import SPACE, LinePlanner, Plan, ToyLab, bodies, kinds, measure, toy_campaign
 
 import sdl
 from sdl.campaign import FailurePolicy, NoImprovementExpected
 from sdl.errors import CampaignError
 from sdl.journal import MemoryJournal
-from sdl.journal.records import FailureCategory
+from sdl.journal.records import DocumentEmitted, FailureCategory
 
 
 def test_a_campaign_ends_with_its_budget_and_knows_its_best_trial() -> None:
@@ -45,9 +45,9 @@ def test_every_trial_is_proposed_begun_executed_and_recorded_in_this_order() -> 
         "trial.completed",
         "session.ended",
     ]
-    documents = [event.body.name for event in journal.read(kinds=["document"])]
-    assert documents == ["start", "descriptor", "event", "stop"]
-    start = next(journal.read(kinds=["document"])).body.document
+    documents = bodies(journal, DocumentEmitted)
+    assert [document.name for document in documents] == ["start", "descriptor", "event", "stop"]
+    start = documents[0].document
     assert {name: start[name] for name in ("campaign", "trial", "attempt", "step")} == {
         "campaign": "toy",
         "trial": 1,
@@ -238,9 +238,7 @@ def test_what_a_failed_trial_measured_before_is_kept() -> None:
     experiment = sdl.Experiment(
         sdl.Step("first", cell_plan(0), station="cell0"), sdl.Step("second", broken, station="cell1")
     )
-    campaign = toy_campaign(
-        ToyLab(n_cells=2), experiment=experiment, objective=sdl.Minimize("signal0", unit="V")
-    )
+    campaign = toy_campaign(ToyLab(n_cells=2), experiment=experiment, objective=sdl.Minimize("signal0", unit="V"))
     campaign.run(trials=1)
     failure = campaign.trials[0].failure
     assert failure is not None
@@ -270,17 +268,18 @@ class Interfering:
 
 
 def test_stop_finishes_what_runs_and_starts_nothing_more() -> None:
-    campaign = toy_campaign(progress=Interfering(2, lambda: campaign.stop("tea")))
+    observer = Interfering(2, lambda: campaign.stop("tea"))
+    campaign: sdl.Campaign = toy_campaign(progress=observer)
     ended = campaign.run(trials=10)
     assert (ended.status, ended.reason) == ("stopped", "tea")
     assert [trial.state.value for trial in campaign.trials] == ["completed", "completed"]
-    campaign._progress = False
+    observer.action = bool
     assert campaign.run(trials=3).status == "finished"
 
 
 def test_abort_ends_the_running_step_and_says_so() -> None:
     lab = ToyLab(seconds=1e6)
-    campaign = toy_campaign(
+    campaign: sdl.Campaign = toy_campaign(
         lab, progress=Interfering(1, lambda: threading.Timer(0.0, campaign.abort, ["fire"]).start())
     )
     ended = campaign.run(trials=3)
@@ -384,9 +383,7 @@ def test_two_objectives_make_a_front_and_no_single_best() -> None:
         assert isinstance(x, float)
         return {"a": x, "b": 1 - x if x < 0.5 else 2.0}
 
-    campaign = toy_campaign(
-        experiment=both, objective=[sdl.Minimize("a"), sdl.Minimize("b")], planner=LinePlanner()
-    )
+    campaign = toy_campaign(experiment=both, objective=[sdl.Minimize("a"), sdl.Minimize("b")], planner=LinePlanner())
     campaign.run(trials=12)
     assert [trial.number for trial in campaign.pareto] == list(range(1, 10))
     with pytest.raises(CampaignError, match="pareto"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ import pytest
 from bad_planners import Misbehaving, suggestion
 from hypothesis import given
 from hypothesis import strategies as st
-from toy import SPACE, LinePlanner, ToyLab, kinds, toy_campaign
+from toy import SPACE, LinePlanner, ToyLab, bodies, kinds, toy_campaign
 
 import sdl
 from sdl.campaign import History, HistoryEntry, Situation, TrialState
@@ -22,6 +21,7 @@ from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.campaign.planning import ProcessHost, Request, check_suggestions, describe_planner, spec_of
 from sdl.errors import CampaignError, IllegalSuggestion, PlannerError, PlannerTimeout
 from sdl.journal import MemoryJournal
+from sdl.journal.records import PlannerFailed
 
 ILLEGAL = ["outside", "other parameter", "text", "not a number", "too many", "nonsense", "None"]
 
@@ -31,21 +31,13 @@ def request(n: int = 1, entries: Any = ()) -> Request:
     return Request(problem=problem, history=History(entries), n=n, situation=Situation(), seed=1)
 
 
-@pytest.fixture
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a planner process find this folder's modules."""
-    here = str(Path(__file__).parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]))
-
-
 @pytest.mark.parametrize("how", ["raise", *ILLEGAL])
 def test_a_bad_planner_is_asked_once_more_then_the_fallback_answers_and_says_so(how: str) -> None:
     lab, journal = ToyLab(), MemoryJournal()
     campaign = toy_campaign(lab, planner=Misbehaving(how=how), journal=journal)
     assert campaign.run(trials=2).status == "finished"
     assert kinds(campaign, journal).count("planner.failed") == 4
-    actions = [event.body.action for event in journal.read(kinds=["planner.failed"])]
-    assert actions == ["retry", "fall back"] * 2
+    assert [failed.action for failed in bodies(journal, PlannerFailed)] == ["retry", "fall back"] * 2
     for trial in campaign.trials:
         assert trial.decision.planner == SpaceFillingFallback().name
         assert trial.decision.fallback_from
@@ -108,7 +100,6 @@ def host(how: str, deadline: float = 30.0) -> ProcessHost:
     return ProcessHost(spec, deadline)
 
 
-@pytest.mark.usefixtures("importable")
 def test_a_planner_process_answers_and_may_print() -> None:
     process = host("print")
     try:
@@ -118,18 +109,18 @@ def test_a_planner_process_answers_and_may_print() -> None:
         process.close()
 
 
-@pytest.mark.usefixtures("importable")
 @pytest.mark.parametrize(
-    ("how", "kind", "message"),
+    ("how", "deadline", "kind", "message"),
     [
-        ("raise", PlannerError, "ZeroDivisionError: no model"),
-        ("die", PlannerError, "ended with code -6"),
-        ("hang", PlannerTimeout, "did not answer within 2.5 s"),
-        ("not a number", PlannerError, "finite"),
+        ("raise", 30.0, PlannerError, "ZeroDivisionError: no model"),
+        ("die", 30.0, PlannerError, "ended with code -6"),
+        ("hang", 0.5, PlannerTimeout, "did not answer within 0.5 s"),
     ],
 )
-def test_a_planner_process_that_fails_is_reported_and_replaced(how: str, kind: type[Exception], message: str) -> None:
-    process = host(how, deadline=2.5)
+def test_a_planner_process_that_fails_is_reported_and_replaced(
+    how: str, deadline: float, kind: type[Exception], message: str
+) -> None:
+    process = host(how, deadline)
     try:
         with pytest.raises(kind, match=message):
             process.ask(request())
@@ -139,7 +130,6 @@ def test_a_planner_process_that_fails_is_reported_and_replaced(how: str, kind: t
         process.close()
 
 
-@pytest.mark.usefixtures("importable")
 def test_a_planner_process_does_not_outlive_its_parent() -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -164,12 +154,9 @@ def test_a_planner_process_does_not_outlive_its_parent() -> None:
     assert time.monotonic() < deadline
 
 
-@pytest.mark.usefixtures("importable")
 def test_a_campaign_on_the_wall_clock_asks_a_process() -> None:
     lab = ToyLab(seconds=0.01, clock=sdl.WallClock())
-
-    for detector in (lab.detector0,):
-        detector.settle = 0.01
+    lab.detector0.settle = 0.01
     campaign = toy_campaign(lab, planner=Misbehaving(how="die"), planner_deadline=30.0)
     assert campaign.run(trials=1).status == "finished"
     assert "ended with code -6" in str(campaign.trials[0].decision.fallback_from)

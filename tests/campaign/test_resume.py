@@ -32,7 +32,13 @@ def view_of(store: Path) -> CampaignView:
 
 def trials_of(store: Path) -> list[tuple[Any, ...]]:
     return [
-        (trial.number, dict(trial.values), trial.state, trial.decision, trial.observation and trial.observation.outcomes)
+        (
+            trial.number,
+            dict(trial.values),
+            trial.state,
+            trial.decision,
+            trial.observation and trial.observation.outcomes,
+        )
         for trial in view_of(store).trials
     ]
 

@@ -16,8 +16,16 @@ from sdl.campaign import CampaignView
 from sdl.campaign.budget import Budget
 from sdl.campaign.progress import LivePanel, PlainLines, ask_on_terminal, duration
 from sdl.errors import CampaignError
-from sdl.journal import MemoryJournal, open_journal
-from sdl.journal.records import CampaignOpened, Decision, Entry, Observation, TrialCompleted, TrialProposed, TrialStarted
+from sdl.journal import Journal, MemoryJournal, open_journal
+from sdl.journal.records import (
+    CampaignOpened,
+    Decision,
+    Entry,
+    Observation,
+    TrialCompleted,
+    TrialProposed,
+    TrialStarted,
+)
 
 
 def recorded() -> MemoryJournal:
@@ -45,13 +53,13 @@ def test_the_fold_does_not_depend_on_where_it_was_interrupted(cuts: list[int]) -
     assert pieces.lab_seconds == whole.lab_seconds
 
 
-def fill(journal: sdl.campaign.campaign.Journal, n: int) -> None:
+def fill(journal: Journal, n: int) -> None:
     problem = sdl.Problem(SPACE, sdl.Minimize("signal", unit="V"))
     opened = CampaignOpened(problem=problem, problem_digest=problem.digest, planner={}, lab={}, seed=0)
     journal.append(Entry(opened, "big"))
     decision = Decision(planner="line", version="1", seed=0, n_observed=0, n_pending=0, note="x" * 200)
     for start in range(1, n + 1, 500):
-        entries = []
+        entries: list[Entry] = []
         for i in range(start, min(start + 500, n + 1)):
             x = (i % 997) / 997
             observation = Observation(outcomes={"signal": sdl.Measurement(x, "V")}, runs=("a" * 36,))
@@ -80,9 +88,9 @@ def test_folding_100_000_trials_takes_at_most_five_seconds(tmp_path: Path) -> No
 
 
 def test_a_journal_without_the_campaign_is_refused_by_name() -> None:
-    with pytest.raises(CampaignError, match="no campaign 'other'.*it holds toy"):
+    with pytest.raises(CampaignError, match=r"no campaign 'other'.*it holds toy"):
         CampaignView.of(JOURNAL, "other")
-    with pytest.raises(CampaignError, match="no trial 9.*1 to 8"):
+    with pytest.raises(CampaignError, match=r"no trial 9.*1 to 8"):
         CampaignView.of(JOURNAL).trial(9)
 
 
@@ -114,7 +122,7 @@ def test_what_a_person_reads_of_a_trial() -> None:
 def test_plain_lines_name_every_trial_the_best_and_the_end() -> None:
     stream = io.StringIO()
     budget = Budget(trials=3)
-    toy_campaign(ToyLab(seconds=3590), planner=LinePlanner(), progress=PlainLines(budget, 1, stream)).run(trials=3)
+    toy_campaign(ToyLab(seconds=3590), planner=LinePlanner(), progress=PlainLines(budget, stream)).run(trials=3)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "campaign toy begins"
     assert lines[1].startswith("[1/3] trial 1 (completed): signal = 0.0625 V at x = 0.05 | best signal = 0.0625 V")
@@ -124,9 +132,9 @@ def test_plain_lines_name_every_trial_the_best_and_the_end() -> None:
 
 def test_the_panel_shows_counts_best_time_and_stations() -> None:
     stream = io.StringIO()
-    toy_campaign(planner=LinePlanner(), progress=LivePanel(Budget(trials=2), 1, stream)).run(trials=2)
+    toy_campaign(planner=LinePlanner(), progress=LivePanel(Budget(trials=2), stream)).run(trials=2)
     text = stream.getvalue()
-    for part in ("2 of 2 done, 0 running", "best signal", "of laboratory time", "station cell0", "idle"):
+    for part in ("2 of 2 done, 0 running", "signal = 0.04 V (trial 2)", "of laboratory time", "station cell0", "idle"):
         assert part in text
 
 
@@ -139,7 +147,9 @@ def test_durations_are_short_and_not_far_off(seconds: float) -> None:
     assert len(duration(seconds)) <= 13
 
 
-def test_a_person_is_asked_until_he_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_is_asked_until_he_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     answers = iter(["maybe", "F"])
     monkeypatch.setattr("builtins.input", lambda _: next(answers))
     assert ask_on_terminal(CampaignView.of(JOURNAL).trial(1)) == "failed"

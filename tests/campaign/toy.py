@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import bluesky.plan_stubs as bps
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 import sdl
 from sdl.campaign import History, Situation, Suggestion
 from sdl.campaign.fallback import SpaceFillingFallback
-from sdl.journal import MemoryJournal
+from sdl.journal import Journal, MemoryJournal
 from sdl.journal.records import Decision
 from sdl.lab.clock import Clock, current_time
 from sdl.problem import Problem
@@ -179,10 +178,14 @@ def toy_campaign(lab: ToyLab | None = None, **changes: Any) -> sdl.Campaign:
     return sdl.Campaign("toy", **(options | changes))
 
 
-def kinds(campaign: sdl.Campaign, journal: Any) -> Sequence[str]:
+B = TypeVar("B", bound=Value)
+
+
+def bodies(journal: Journal, kind: type[B]) -> list[B]:
+    """Return the bodies of one kind, oldest first."""
+    return [event.body for event in journal.read() if isinstance(event.body, kind)]
+
+
+def kinds(campaign: sdl.Campaign, journal: Journal) -> Sequence[str]:
     """Return the kinds of the campaign's events, documents left out."""
     return [event.body.kind for event in journal.read(campaign=campaign.name) if event.body.kind != "document"]
-
-
-SCRIPT_FOLDER = Path(__file__).parent
-Anything = Mapping[str, Any]

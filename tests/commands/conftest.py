@@ -38,7 +38,7 @@ def _written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def films(here: Path, _written: Path) -> Path:
-    """The current folder holds the store ``films.sdl``: a campaign that was killed, with everything that can go wrong."""
+    """The current folder holds the store ``films.sdl``: a campaign that was killed, and whatever can go wrong."""
     return Path(shutil.copytree(_written, here / "films.sdl"))
 
 

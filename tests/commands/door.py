@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +40,6 @@ def sdl(*words: str | Path, **options: Any) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words], prog_name="sdl", **options)
 
 
-def run_sdl(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own."""
-    command = [sys.executable, "-m", "sdl", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **options)
-
-
 def is_one_line(text: str) -> bool:
     """Whether *text* is what a person should see of an error: one line, from sdl, without a traceback."""
     return text.startswith("sdl: ") and text.endswith("\n") and text.count("\n") == 1 and "Traceback" not in text
@@ -77,7 +69,13 @@ class Pen:
         )
 
     def propose(self, number: int, x: float, **decision: Any) -> None:
-        known: dict[str, Any] = {"planner": "careful", "version": "1", "seed": 5, "n_observed": number - 1, "n_pending": 0}
+        known: dict[str, Any] = {
+            "planner": "careful",
+            "version": "1",
+            "seed": 5,
+            "n_observed": number - 1,
+            "n_pending": 0,
+        }
         self.write(TrialProposed(values={"x": x}, decision=Decision(**known | decision)), trial=number)
 
     def begin(self, number: int, attempt: int = 1) -> None:
@@ -157,7 +155,7 @@ def write_trade_off(path: Path, n: int = 14) -> None:
     pen.open(Problem(space, (Maximize("gain"), Minimize("loss"))), pid=os.getpid())
     for number in range(1, n + 1):
         pen.propose(number, number / (n + 1))
-        pen.complete(number, gain=Measurement(float(number)), loss=Measurement(float(number)))
+        pen.complete(number, gain=Measurement(float(number), None), loss=Measurement(float(number), None))
     journal.close()
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from door import is_one_line, sdl
 
-from sdl.journal import verify
+from sdl.commands.exports import beside
+from sdl.journal import open_journal, verify
 
 
 def test_report(demonstrated: Path) -> None:
@@ -26,9 +27,13 @@ def test_report(demonstrated: Path) -> None:
 
 
 def test_report_elsewhere(films: Path) -> None:
-    """The planner of this campaign is gone with the script that it stood in; the report comes without its model."""
+    """The planner of this campaign is gone with the script that it stood in; the report comes without its model.
+
+    It comes while somebody writes, too.
+    """
     (films.parent / "out").mkdir()
-    done = sdl("report", "--output", "out/page.html")
+    with open_journal(films):
+        done = sdl("report", "--output", "out/page.html")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[0] == "out/page.html"
     assert "no plasma" in Path("out/page.html").read_text(encoding="utf-8")
@@ -94,3 +99,15 @@ def test_what_is_no_head(films: Path, head: str) -> None:
     assert done.exit_code == 2
     assert is_one_line(done.stderr)
     assert "is no head" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("store", "page"), [("films.sdl", "films.html"), ("a/films", "a/films.html"), ("films.html", "films.html.html")]
+)
+def test_where_a_report_goes(store: str, page: str) -> None:
+    assert beside(Path(store), ".html") == Path(page)
+
+
+def test_where_a_report_goes_from_inside_the_store(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(films)
+    assert beside(Path(), ".html") == films.resolve().with_name("films.html")

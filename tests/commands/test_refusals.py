@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -10,12 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from door import is_one_line, run_sdl, sdl, write_store
+from door import is_one_line, sdl, write_store
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sdl.commands.border import ExitCode, exit_code_of, explained, guarded, without_debug
-from sdl.errors import JournalCorrupt, JournalLocked, ProblemError
+from sdl.commands.output import say, spare_signs
+from sdl.errors import JournalCorrupt, JournalLocked, ProblemError, TransportError
 from sdl.journal import open_journal
 
 ON_A_STORE = {
@@ -115,19 +117,18 @@ def test_what_is_no_database(films: Path, words: list[str]) -> None:
     assert is_one_line(done.stderr) or (words[0] == "verify" and "NOT SOUND" in done.stdout)
 
 
-@on_a_store
+@pytest.mark.parametrize("words", [words for words in ON_A_STORE.values() if words != ["report"]], ids=" ".join)
 def test_looking_is_allowed_while_somebody_writes(films: Path, words: list[str]) -> None:
     with open_journal(films):
         assert sdl(*words).exit_code == ExitCode.FINE
 
 
 def test_a_locked_store(here: Path) -> None:
-    """Another process holds the lock; what wants to write is told who, and with a code of its own."""
+    """Somebody else writes; whoever wants to write as well is told so, with a code of its own."""
     with open_journal(here / "thin-film.sdl"):
-        done = run_sdl("demo", "thin-film", "--trials", "1", "--planner", "random", cwd=here)
-    assert done.returncode == ExitCode.LOCKED
-    assert is_one_line(done.stderr)
-    assert f"process {os.getpid()}" in done.stderr
+        code, line = refused("demo", "thin-film", "--trials", "1", "--planner", "random")
+    assert code == ExitCode.LOCKED
+    assert "thin-film.sdl is open for writing" in line
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,7 @@ def test_debug_is_taken_out_of_what_is_ours(words: list[str]) -> None:
     [
         (JournalLocked("x is locked", hint="wait"), ExitCode.LOCKED, "x is locked (wait)"),
         (JournalCorrupt("x is damaged"), ExitCode.FAILED, "x is damaged"),
+        (TransportError("x does not answer"), ExitCode.FAILED, "x does not answer"),
         (ProblemError("x\nis\twrong\x1b[31m"), ExitCode.USAGE, "x is wrong"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), ExitCode.USAGE, "x: No such file"),
         (ModuleNotFoundError("No module named 'x'"), ExitCode.FAILED, "sdl doctor"),
@@ -242,12 +244,29 @@ def test_colour_only_where_it_is_wanted(films: Path, monkeypatch: pytest.MonkeyP
     json.loads(sdl("status", "--json").stdout)
 
 
-def test_help_is_light() -> None:
-    """The commands' signatures alone are imported, not what the commands need."""
-    code = "import sys; from sdl.commands.app import app; print('\\n'.join(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "sdl.commands.app" in found
-    assert not {"torch", "bluesky", "ophyd", "ophyd_async", "sqlalchemy", "pint", "matplotlib", "numpy"} & set(found)
+def test_signs_that_the_terminal_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    spare_signs()
+    say("12 ± 1 Ω")
+    sys.stdout.flush()
+    assert written.getvalue() == b"12 ? 1 ?\n"
+
+
+def test_what_is_light_stays_light(here: Path) -> None:
+    """For ``--help`` the commands' signatures alone are imported; ``doctor`` looks for torch without loading it."""
+    code = """
+import sys
+from sdl.commands.app import app
+heavy = {"torch", "bluesky", "ophyd", "ophyd_async", "sqlalchemy", "pint", "matplotlib", "numpy"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+from sdl.commands.doctor import doctor
+doctor(as_json=True, deep=False)
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ok"]
 
 
 def test_help_fits_on_its_lines() -> None:

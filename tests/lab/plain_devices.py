@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, cast
 
 import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
 from bluesky.protocols import Reading, Status
 from event_model.documents.event_descriptor import DataKey
 
 from sdl.lab import current_time
 
 Steps = Generator[Any, Any, Any]
+
+# bluesky declares no types for these.
+with_clean_up = cast("Callable[[Steps, Callable[[], Steps]], Steps]", bpp.finalize_wrapper)
+with_run_key = cast("Callable[[Steps, str], Steps]", bpp.set_run_key_wrapper)
 
 
 class Later(Status):

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from bluesky import plan_stubs as bps
-from bluesky.utils import Msg
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_devices import Knob, Meter, Steps, move_and_measure
 
 from sdl.errors import LabError
 from sdl.lab import Job, JobResult, Lab, Mailbox, VirtualClock, current_time
+from sdl.lab.messages import message
 from sdl.lab.virtual import VirtualLoop
 
 START = 1_767_225_600.0
@@ -42,7 +42,7 @@ def run(clock: VirtualClock, work: Callable[[VirtualLoop], Any]) -> Any:
         clock.hold()
 
 
-class running:
+class Running:
     """The clock's loop on a thread of its own, while this thread goes on as the one that holds time."""
 
     def __init__(self, clock: VirtualClock) -> None:
@@ -68,9 +68,10 @@ class TestTimers:
         fired: list[tuple[float, int]] = []
 
         async def work(loop: VirtualLoop) -> None:
-            timers = [
-                loop.call_later(delay, lambda i=i: fired.append((loop.time(), i))) for i, delay in enumerate(delays)
-            ]
+            def fire(number: int) -> None:
+                fired.append((loop.time(), number))
+
+            timers = [loop.call_later(delay, fire, number) for number, delay in enumerate(delays)]
             for number in cancelled & set(range(len(delays))):
                 timers[number].cancel()
             await asyncio.sleep(2e6)
@@ -114,7 +115,7 @@ class TestTimers:
 
 class TestHolding:
     def test_time_stands_while_somebody_holds(self, clock: VirtualClock) -> None:
-        with running(clock) as loop:
+        with Running(clock) as loop:
             asyncio.run_coroutine_threadsafe(asyncio.sleep(10.0), loop)
             time.sleep(0.05)
             assert clock.time() == START
@@ -161,7 +162,7 @@ class TestHolding:
 class TestMailbox:
     def test_time_passes_while_it_waits(self, clock: VirtualClock) -> None:
         box: Mailbox[str] = clock.mailbox()
-        with running(clock) as loop:
+        with Running(clock) as loop:
             loop.call_soon_threadsafe(loop.call_later, 30.0, box.put, "post")
             assert box.get() == "post"
             assert clock.time() == START + 30.0
@@ -177,7 +178,7 @@ class TestMailbox:
 
     def test_it_wakes_only_when_nothing_is_left_to_do_at_that_moment(self, clock: VirtualClock) -> None:
         box: Mailbox[int] = clock.mailbox()
-        with running(clock) as loop:
+        with Running(clock) as loop:
             for number in range(100):
                 loop.call_soon_threadsafe(loop.call_at, 5.0, box.put, number)
             got = [box.get()]
@@ -187,7 +188,7 @@ class TestMailbox:
 
     def test_a_deadline_and_a_timer_at_one_moment_come_timer_first(self, clock: VirtualClock) -> None:
         box: Mailbox[str] = clock.mailbox()
-        with running(clock) as loop:
+        with Running(clock) as loop:
             loop.call_soon_threadsafe(loop.call_at, 5.0, box.put, "timer")
             assert box.get(timeout=5.0) == "timer"
 
@@ -204,7 +205,7 @@ class TestMailbox:
         assert here is not None
         threading.Timer(0.1, signal.pthread_kill, (here, signal.SIGUSR1)).start()
         try:
-            with running(clock) as loop:
+            with Running(clock) as loop:
                 with pytest.raises(KeyboardInterrupt):
                     box.get()
                 asyncio.run_coroutine_threadsafe(asyncio.sleep(5.0), loop)
@@ -221,7 +222,7 @@ class TestMailbox:
         assert here is not None
         threading.Timer(0.05, signal.pthread_kill, (here, signal.SIGUSR1)).start()
         try:
-            with running(clock):
+            with Running(clock):
                 assert box.get() == "signal"
         finally:
             signal.signal(signal.SIGUSR1, before)
@@ -235,12 +236,13 @@ def deliver_in_turn(seed: int, n_stations: int, n_jobs: int) -> list[tuple[float
     knobs = {f"k{i}": Knob(f"k{i}", seconds=None) for i in range(n_stations)}
     box: Mailbox[tuple[str, int, JobResult]] = clock.mailbox()
     came: list[tuple[float, str, int]] = []
-    with Lab("soak", clock=clock, stations={f"s{i}": [f"k{i}"] for i in range(n_stations)}, **knobs) as lab:
+    devices: Any = knobs
+    with Lab("soak", clock=clock, stations={f"s{i}": [f"k{i}"] for i in range(n_stations)}, **devices) as lab:
 
         def plan(knob: Knob, target: float, pause: float) -> Steps:
-            yield Msg("set", knob, target, group="move")
-            yield Msg("wait", group="move")
-            yield Msg("sleep", None, pause)
+            yield message("set", knob, target, group="move")
+            yield message("wait", group="move")
+            yield message("sleep", None, pause)
             return clock.time()
 
         def start(name: str, number: int) -> None:

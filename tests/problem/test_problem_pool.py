@@ -91,8 +91,8 @@ def test_contextual_parameters_stand_beside_the_pool() -> None:
             "row 0 of the pool: x = 0.1 is none of its choices",
         ),
         (
-            lambda: SearchSpace(PARAMETERS, pool=POOL, constraints=LinearConstraint({"x": 10, "n": -1}, upper=1)),
-            "row 2 of the pool breaks",
+            lambda: SearchSpace(PARAMETERS, pool=POOL, constraints=LinearConstraint({"x": 10, "n": -1}, upper=0.5)),
+            "row 1 of the pool breaks 10 x - 1 n <= 0.5 (leave such rows out of the pool)",
         ),
         (
             lambda: SearchSpace(
@@ -116,9 +116,9 @@ def test_rows_may_keep_constraints() -> None:
         SearchSpace(parameters, pool=pool, constraints=AtMost(1, ["a", "b"]))
 
 
-def test_a_million_candidates_are_workable() -> None:
+def test_many_candidates_are_workable() -> None:
     rng = np.random.default_rng(0)
-    n = 1_000_000
+    n = 200_000
     start = time.process_time()
     pool = CandidatePool(
         {
@@ -130,7 +130,7 @@ def test_a_million_candidates_are_workable() -> None:
     )
     parameters: dict[str, Any] = {"a": Continuous(0, 1), "b": Continuous(0, 1), "d": Discrete(range(5))}
     space = SearchSpace(parameters, c=Categorical(["u", "v"]), pool=pool)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 1.0  # a million in five seconds
     points = space.sample(100, rng)
     assert all(space.contains(point) for point in points)  # builds the index
     start = time.process_time()

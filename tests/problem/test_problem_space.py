@@ -75,7 +75,7 @@ def test_only_fixed_parameters_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"O2 pressure": 2.0}, {"O2 pressure": None}, {"target": 1}, {"passes": "2"}, {"z": 1}]
+    "change", [{"O2 pressure": 2.0}, {"O2 pressure": None}, {"target": 1}, {"passes": "2"}, {"power": 1}]
 )
 def test_what_is_no_canonical_point_is_not_contained(change: dict[str, object]) -> None:
     assert not SPUTTERING.contains({**POINT, **change})
@@ -143,7 +143,7 @@ NUMBERS: Mapping[str, Continuous | Discrete] = {
         (
             lambda: SearchSpace(pool=cast("Any", Fixed(1))),
             ProblemError,
-            "pool cannot name a parameter by keyword (give",
+            "pool cannot name a parameter by keyword",
         ),
         (lambda: SearchSpace(a=cast("Any", 3)), ProblemError, "a: extra inputs are not permitted, got 3"),
         (
@@ -167,9 +167,7 @@ NUMBERS: Mapping[str, Continuous | Discrete] = {
             "the constraint m <= 1.0 names m, which is no number",
         ),
         (
-            lambda: SearchSpace(
-                NUMBERS, constraints=[Mixture(["a", "b"]), LinearConstraint({"a": 2, "c": -1}, lower=3)]
-            ),
+            lambda: SearchSpace(NUMBERS, constraints=LinearConstraint({"a": 2, "c": -1}, lower=3)),
             EmptySpaceError,
             "no point satisfies 3.0 <= 2 a - 1 c: within the bounds the sum runs from -1 to 2",
         ),
@@ -248,5 +246,5 @@ def test_a_constraint_says_how_far_it_is_broken(
 
 def test_nan_breaks_every_sum() -> None:
     nothing = {"a": float("nan"), "b": 0.5}
-    assert not LinearConstraint({"a": 1, "b": 1}, upper=1).violation(nothing) == 0
-    assert not Mixture(["a", "b"]).violation(nothing) == 0
+    assert LinearConstraint({"a": 1, "b": 1}, upper=1).violation(nothing) != 0
+    assert Mixture(["a", "b"]).violation(nothing) != 0
