@@ -23,6 +23,7 @@ from botorch.acquisition.analytic import LogExpectedImprovement
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+from botorch.acquisition.multi_objective.utils import get_default_partitioning_alpha
 from botorch.acquisition.objective import GenericMCObjective, ScalarizedPosteriorTransform
 from botorch.generation.gen import gen_candidates_scipy
 from botorch.sampling.normal import SobolQMCNormalSampler
@@ -39,6 +40,9 @@ LITTLE_NOISE = 0.01
 
 N_SAMPLES = 128
 """Quasi-Monte-Carlo samples of the posterior."""
+
+N_FRONTS = 64
+"""The same for the hypervolume, where each sample has a Pareto front of its own to be cut into boxes."""
 
 CHUNK = 256
 """Rows that are evaluated at a time."""
@@ -78,10 +82,13 @@ class Acquisition:
         Larger is better; log-valued.
     name
         What decision records call it.
+    is_costly
+        Whether a value takes several times longer than the usual.
     """
 
-    def __init__(self, function: AcquisitionFunction, name: str) -> None:
+    def __init__(self, function: AcquisitionFunction, name: str, *, is_costly: bool = False) -> None:
         self.name = name
+        self.is_costly = is_costly
         self._function = function
 
     def values(self, rows: Array) -> Array:
@@ -116,9 +123,10 @@ class Acquisition:
 def acquisition_for(problem: Problem, surrogate: Surrogate, known: Evidence, *, n: int, seed: int) -> Acquisition:
     """Return the acquisition function that fits *problem* and what is *known*, to choose *n* points one by one."""
     function, name = _choose(problem, surrogate, known, n, seed)
+    is_costly = isinstance(function, qLogNoisyExpectedHypervolumeImprovement)
     if len(known.failed):
-        return Acquisition(SuccessWeighted(function, known), f"{name} with chance of success")
-    return Acquisition(function, name)
+        function, name = SuccessWeighted(function, known), f"{name} with chance of success"
+    return Acquisition(function, name, is_costly=is_costly)
 
 
 def _choose(
@@ -187,11 +195,12 @@ def _hypervolume_improvement(problem: Problem, surrogate: Surrogate, known: Evid
         surrogate.model,
         ref_point=to_tensor(reference / widths),
         X_baseline=to_tensor(known.observed),
-        sampler=_sampler(seed),
+        sampler=_sampler(seed, N_FRONTS),
         objective=GenericMCMultiOutputObjective(objective),
         X_pending=_pending(known),
         constraints=_outcome_limits(problem, surrogate) or None,
         prune_baseline=True,
+        alpha=get_default_partitioning_alpha(len(scorers)),
     )
 
 
@@ -206,8 +215,8 @@ def _probability_of_feasibility(
     )
 
 
-def _sampler(seed: int) -> SobolQMCNormalSampler:
-    return SobolQMCNormalSampler(torch.Size([N_SAMPLES]), seed=seed)
+def _sampler(seed: int, n: int = N_SAMPLES) -> SobolQMCNormalSampler:
+    return SobolQMCNormalSampler(torch.Size([n]), seed=seed)
 
 
 def _pending(known: Evidence) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
@@ -16,6 +18,16 @@ from sdl.planners.encoding import Encoding
 from sdl.planners.space_filling import blank_decision, placed, sobol_points
 from sdl.problem import Problem
 from sdl.problem.value import Value
+
+
+def warm_up() -> None:
+    """Import PyTorch and BoTorch, which takes seconds, before the first question needs them.
+
+    What they warn of at import concerns their own makers.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
+        importlib.import_module("sdl.planners.proposal")
 
 
 class BayesianPlanner(Value):
@@ -72,6 +84,7 @@ class BayesianPlanner(Value):
         for name in problem.outcomes:
             if not any(entry.observation and name in entry.observation.outcomes for entry in known):
                 raise PlannerError(f"outcome {name!r} cannot be predicted: it was never measured", hint="run a trial")
+        warm_up()
         from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
 
         return proposal.predict(problem, history, points)
@@ -94,6 +107,7 @@ class BayesianPlanner(Value):
         return [Suggestion(values=point, decision=decision) for point in points]
 
     def _propose(self, problem: Problem, history: History, n: int, domain: Domain, seed: int) -> list[Suggestion]:
+        warm_up()
         from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
 
         chance = np.random.SeedSequence([self.seed, seed, len(history.entries)]).generate_state(1)[0]

@@ -20,10 +20,13 @@ MAX_CANDIDATES = 10_000
 """So many candidates of a list are evaluated at most."""
 
 N_DRAWS = 512
-"""Points drawn all over a space that is no list; fewer where drawing is slow because of constraints."""
+"""Points drawn all over a space that is no list; half as many where drawing is slow because of constraints."""
 
 N_NEARBY = 256
 """Points drawn near the best trials."""
+
+COST = 4
+"""By so much the three numbers above shrink for a costly function."""
 
 NEARBY_STEPS = (-3.0, -0.5)
 """How far those lie from a best trial: powers of ten of the way to a random point."""
@@ -45,6 +48,8 @@ N_RUNNERS_UP = 3
 
 class RowFunction(Protocol):
     """A function of rows that can be climbed: an acquisition function."""
+
+    is_costly: bool
 
     def values(self, rows: Array) -> Array:
         """Return the value at each row; minus infinity where there is none."""
@@ -94,7 +99,7 @@ def maximise(function: RowFunction, domain: Domain, avoid: Array, centres: Array
 
 
 def _best_of_list(function: RowFunction, domain: Domain, avoid: Array, rng: np.random.Generator) -> Ranking:
-    candidates = domain.unseen(avoid, MAX_CANDIDATES, rng)
+    candidates = domain.unseen(avoid, MAX_CANDIDATES // _cost(function), rng)
     note = "" if candidates.is_complete else f"Only {len(candidates)} candidates, drawn at random, were compared."
     return Ranking(_ranked(domain, candidates, function.values(candidates.rows), avoid), note)
 
@@ -102,7 +107,7 @@ def _best_of_list(function: RowFunction, domain: Domain, avoid: Array, rng: np.r
 def _best_of_continuum(
     function: RowFunction, domain: Domain, avoid: Array, centres: Array, rng: np.random.Generator
 ) -> Ranking:
-    drawn = _draws(domain, centres, rng)
+    drawn = _draws(domain, centres, _cost(function), rng)
     drawn_values = function.values(drawn)
     climbed = _climb(function, domain, drawn[_apart(drawn, drawn_values, N_STARTS)])
     for _ in range(LEVEL_ROUNDS):
@@ -119,14 +124,18 @@ def _best_of_continuum(
     return Ranking(best, note if is_drawn else "")
 
 
-def _draws(domain: Domain, centres: Array, rng: np.random.Generator) -> Array:
-    drawn = domain.draw(N_DRAWS if domain.is_box else N_DRAWS // 2, rng)
+def _cost(function: RowFunction) -> int:
+    return COST if function.is_costly else 1
+
+
+def _draws(domain: Domain, centres: Array, cost: int, rng: np.random.Generator) -> Array:
+    drawn = domain.draw((N_DRAWS if domain.is_box else N_DRAWS // 2) // cost, rng)
     if not len(centres):
         return drawn
-    partners = drawn[rng.integers(len(drawn), size=N_NEARBY)]
-    steps = 10.0 ** rng.uniform(*NEARBY_STEPS, size=N_NEARBY)
-    middle = domain.in_context(centres)[rng.integers(len(centres), size=N_NEARBY)]
-    return np.vstack([drawn, domain.between(middle, partners, steps, rng)])
+    n = N_NEARBY // cost
+    partners, middles = drawn[rng.integers(len(drawn), size=n)], centres[rng.integers(len(centres), size=n)]
+    steps = 10.0 ** rng.uniform(*NEARBY_STEPS, size=n)
+    return np.vstack([drawn, domain.between(domain.in_context(middles), partners, steps, rng)])
 
 
 def _climb(function: RowFunction, domain: Domain, starts: Array) -> Array:

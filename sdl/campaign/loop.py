@@ -49,6 +49,8 @@ from sdl.lab.clock import Mailbox
 SETTLE_SECONDS = 60.0
 """Clock seconds that aborted steps get to end before an erroneous session closes its journal."""
 
+HELD_DOCUMENTS = frozenset({"start", "descriptor", "stop"})
+
 Status = Literal["finished", "stopped", "aborted", "paused"]
 Answer = Literal["redo", "failed", "abandoned"]
 
@@ -137,6 +139,7 @@ class Loop:
         self._mailbox: Mailbox[StepDone | Planned | Wake] = lab.clock.mailbox()
         self._active: dict[int, ActiveTrial] = {}
         self._busy: set[str] = set()
+        self._held: dict[int, list[Entry]] = {}
         self._is_planning = False
         self._is_paused = False
         self._ending: tuple[Status, str] | None = None
@@ -229,17 +232,30 @@ class Loop:
     # --- recording ------------------------------------------------------------------------------------------------
 
     def _record(self, *bodies: Body, trial: int | None = None, actor: str = "engine") -> None:
-        """Record first, then let the view and the observers know."""
+        """Record first, then let the view and the observers know. Documents that were held back go before."""
         entries = [Entry(body=body, campaign=self.view.name, trial=trial, actor=actor) for body in bodies]
+        held = [] if trial is None else self._held.pop(trial, [])
+        self._append(*held, *entries)
+
+    def _append(self, *entries: Entry) -> None:
         for event in self._journal.append(*entries):
             self.view.apply(event)
             for observer in self._observers:
                 observer.notify(event, self.view)
 
     def _record_document(self, trial: int, name: str, document: Mapping[str, Any]) -> None:
-        """Called on a RunEngine's loop: only the journal is touched, which is safe from any thread."""
+        """Called on a RunEngine's loop: only the journal is touched, which is safe from any thread.
+
+        What says nothing by itself waits for what it belongs to, and is synced to the disk together with it: a run's
+        start and its descriptors wait for its first event, its stop for the end of the step. A run that a crash cut off
+        before its first event leaves no document, and so none that is open.
+        """
         body = DocumentEmitted(name=name, document=document)
-        self._journal.append(Entry(body=body, campaign=self.view.name, trial=trial, actor="station"))
+        entry = Entry(body=body, campaign=self.view.name, trial=trial, actor="station")
+        if name in HELD_DOCUMENTS:
+            self._held.setdefault(trial, []).append(entry)
+            return
+        self._journal.append(*self._held.pop(trial, []), entry)
 
     def _planner_failed(
         self, attempt: int, error: PlannerError, action: Literal["retry", "fall back", "pause"]
@@ -337,20 +353,31 @@ class Loop:
             raise answer.error
         if not answer.suggestions and not self._active:
             self._end("finished", "the planner has nothing left to propose")
-        for suggestion in answer.suggestions:
-            self._propose(suggestion)
+        self._propose(answer.suggestions)
 
-    def _propose(self, suggestion: Suggestion) -> None:
-        number = self.view.n_proposed + 1
-        self._record(TrialProposed(values=suggestion.values, decision=suggestion.decision), trial=number)
-        cost = self._experiment.cost_of(self._settings(number))
+    def _propose(self, suggestions: Sequence[Suggestion]) -> None:
+        """Record the suggestions of one answer together: after a crash all of them are there, or none."""
+        first = self.view.n_proposed + 1
+        bodies = [TrialProposed(values=each.values, decision=each.decision) for each in suggestions]
+        if bodies:
+            self._append(*(Entry(body, self.view.name, number) for number, body in enumerate(bodies, first)))
+        for number in range(first, first + len(bodies)):
+            if self._fits_budget(number):
+                self._enter(number, 1)
+
+    def _fits_budget(self, number: int) -> bool:
         limit = self._rules.budget.cost
-        if limit is not None and self.view.cost + cost > limit:
-            reason = f"it costs {cost:g}, and {limit - self.view.cost:g} of the budget of {limit:g} is left"
-            self._record(TrialAbandoned(reason=reason), trial=number)
-            self._end("finished", f"trial {number} does not fit the budget: {reason}")
-            return
-        self._enter(number, 1)
+        if limit is None:
+            return True
+        begun = sum(self._experiment.cost_of(active.settings) for active in self._active.values())
+        left = limit - self.view.cost - begun
+        cost = self._experiment.cost_of(self._settings(number))
+        if cost <= left:
+            return True
+        reason = f"it costs {cost:g}, and {left:g} of the budget of {limit:g} is left"
+        self._record(TrialAbandoned(reason=reason), trial=number)
+        self._end("finished", f"trial {number} does not fit the budget: {reason}")
+        return False
 
     # --- executing ------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from pydantic import Field
@@ -89,7 +88,7 @@ class Situation(Value):
         How many more trials the budget allows; None without a budget of trials.
     """
 
-    context: FrozenMap[ParameterValue] = MappingProxyType({})
+    context: FrozenMap[ParameterValue] = Field(default_factory=dict[str, ParameterValue])
     n_free_slots: Annotated[int, Field(ge=0)] = 1
     n_trials_left: Annotated[int, Field(ge=0)] | None = None
 

@@ -115,13 +115,16 @@ class SqlJournal:
                 f"{self.path} takes no more events after an error: {self._failure.message}",
                 hint="remove the cause, then open the store again",
             ) from self._failure
-        if os.getpid() != self._pid:
-            raise JournalError(f"{self.path} belongs to the process that opened it", hint="append from that process")
         return self._writer
 
     def _require_open(self) -> None:
         if self._is_closed:
             raise JournalError(f"{self.path} is closed", hint="open it again")
+        if os.getpid() != self._pid:
+            raise JournalError(
+                f"the journal of {self.path} belongs to the process that opened it",
+                hint="in a forked child, open the store with mode='read'",
+            )
 
     def keep_time(self, time_source: TimeSource) -> None:
         """Take the time of events from *time_source* from now on: a campaign goes by its laboratory's clock."""
@@ -200,6 +203,8 @@ class SqlJournal:
             if self._is_closed:
                 return
             self._is_closed = True
+            if os.getpid() != self._pid:
+                return  # a forked child leaves the files alone: they are its parent's
             self._reader.dispose()
             if self._writer is not None:
                 self._writer.close()

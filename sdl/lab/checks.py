@@ -17,11 +17,12 @@ Errors are thrown into the plan where it yielded the message, so that its clean-
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bluesky.run_engine import WaitForTimeoutError
 from bluesky.utils import FailedStatus
@@ -43,6 +44,13 @@ class Rules:
     tolerance: float
 
 
+class _Command(NamedTuple):
+    """A device was told something, and answered with a status."""
+
+    device: object
+    status: object
+
+
 class Supervisor:
     """Supervises one plan. :meth:`supervise` is a plan itself."""
 
@@ -51,8 +59,7 @@ class Supervisor:
         self._clock = clock
         self._last: dict[int, tuple[object, Reading]] = {}
         self._moves: defaultdict[Hashable, list[Move]] = defaultdict(list)
-        self._members: defaultdict[Hashable, list[object]] = defaultdict(list)
-        self._statuses: dict[int, tuple[object, object]] = {}
+        self._commands: defaultdict[Hashable, list[_Command]] = defaultdict(list)
         self._open_runs: set[Hashable] = set()
         self._is_run_ours = False
         self._is_rewindable = True
@@ -74,9 +81,10 @@ class Supervisor:
     def culprit(self, error: BaseException) -> str | None:
         """Return the name of the device that *error* came from; None where the plan's own code raised it."""
         if isinstance(error, FailedStatus) and error.args:
-            known = self._statuses.get(id(error.args[0]))
-            if known is not None:
-                return self._rules.envelope.name(known[1])
+            status = error.args[0]
+            for command in itertools.chain.from_iterable(self._commands.values()):
+                if command.status is status:
+                    return self._rules.envelope.name(command.device)
         if self._fault is not None and self._fault[0] is error:
             return self._fault[1]
         return None
@@ -118,20 +126,20 @@ class Supervisor:
 
     def _note_fault(self, given: Message, error: Exception) -> None:
         if isinstance(error, WaitForTimeoutError) and given.command == "wait":
-            members = self._members.get(group_of(given), ())
-            names = dict.fromkeys(self._rules.envelope.name(device) for device in members)
+            commands = self._commands.get(group_of(given), ())
+            names = dict.fromkeys(self._rules.envelope.name(command.device) for command in commands)
             self._fault = (error, ", ".join(names) or "what the plan waited for")
         elif given.obj is not None and not isinstance(error, FailedStatus):
             self._fault = (error, self._rules.envelope.name(given.obj))
-        elif given.obj is not None and error.args:  # the status had failed before anybody saw it
-            self._statuses.setdefault(id(error.args[0]), (error.args[0], given.obj))
+        elif given.obj is not None and error.args and self.culprit(error) is None:
+            # The status had failed before anybody saw it.
+            self._commands[given.kwargs.get("group")].append(_Command(given.obj, error.args[0]))
 
     # --- commands -------------------------------------------------------------------------------------------------
 
     def _command(self, given: Message) -> Steps[Any]:
         status = yield given
-        self._members[given.kwargs.get("group")].append(given.obj)
-        self._statuses[id(status)] = (status, given.obj)
+        self._commands[given.kwargs.get("group")].append(_Command(given.obj, status))
         if self._clock.is_virtual and _ends_in_wall_time(status):
             give_back = self._clock.lend()
             status.add_callback(functools.partial(_then, give_back))
@@ -152,13 +160,14 @@ class Supervisor:
         group = group_of(given)
         is_done = yield with_timeout(given, self._timeout(group))
         if is_done is not False:
-            self._members.pop(group, None)
+            self._commands.pop(group, None)
             for move in self._moves.pop(group, ()):
                 yield from self._verify(move)
         return is_done
 
     def _timeout(self, group: Hashable) -> float:
-        return max([self._rules.wait_timeout, *(_own_timeout(device) for device in self._members.get(group, ()))])
+        commands = self._commands.get(group, ())
+        return max([self._rules.wait_timeout, *(_own_timeout(command.device) for command in commands)])
 
     def _wait_for(self, given: Message) -> Steps[Any]:
         return (yield with_timeout(given, self._rules.wait_timeout))

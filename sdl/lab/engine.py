@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT = 30.0
 """Wall seconds that an aborted job gets to clean up when its station closes."""
 
+START_TIMEOUT = 60.0
+"""Wall seconds that a loop may be busy with something else when a RunEngine is made on it."""
+
 _TIMED = frozenset(("start", "descriptor", "event", "stop"))
 _STARTING = threading.Lock()
 """RunEngines that share a loop are made one after the other: the first one starts it."""
@@ -198,17 +201,19 @@ class Engine:
                 _LOG.exception("what station %s was told to call when a job is done raised", self._name)
 
     def _execute(self, task: _Task) -> JobResult:
-        value: Any = None
-        error: BaseException | None = None
         try:
-            engine = self._ready()
-            value = engine(self._named(task), **task.job.md).plan_result
-        except BaseException as raised:  # noqa: BLE001 # the border: whatever ended the plan is the job's result
-            error = raised
-        if task.aborter is not None:
-            task.aborter.join()
-        self._mend()
-        return self._result(task, value, error)
+            return self._result(task, self._call(task), None)
+        except BaseException as error:  # noqa: BLE001 # the border: whatever ended the plan is the job's result
+            return self._result(task, None, error)
+
+    def _call(self, task: _Task) -> Any:
+        engine = self._ready()
+        try:
+            return engine(self._named(task), **task.job.md).plan_result
+        finally:
+            if task.aborter is not None:
+                task.aborter.join()
+            self._mend()
 
     def _result(self, task: _Task, value: Any, error: BaseException | None) -> JobResult:
         if task.document_error is not None:
@@ -243,19 +248,26 @@ class Engine:
     def _ready(self) -> _RunEngine:
         """Return the RunEngine; make one if there is none."""
         if self._engine is None:
+            loop = self._loop = self._loop or self._clock.new_loop()
             with _STARTING:
-                loop = self._clock.new_loop()
                 engine = cast("_RunEngine", self._make(loop))
             engine.log = ComposableLogAdapter(_LOG, {"RE": engine})
             engine.state_hook = self._state_changed
             engine.rewindable = False  # nothing is ever repeated: see Supervisor on pauses
             engine.subscribe(self._document)
-            self._watch.thread = thread_of(loop)
-            self._engine, self._loop = engine, loop
+            self._watch.thread = thread_of(loop, START_TIMEOUT)
+            self._engine = engine
         return self._engine
 
     def _make(self, loop: asyncio.AbstractEventLoop) -> object:
-        return RunEngine({}, loop=loop, context_managers=[], call_returns_result=True, during_task=self._watch)
+        return RunEngine(
+            {},
+            loop=loop,
+            context_managers=[],
+            scan_id_source=self._scan_id,
+            during_task=self._watch,
+            call_returns_result=True,
+        )
 
     def _mend(self) -> None:
         """Leave a RunEngine that can take the next job, or none."""
@@ -294,8 +306,9 @@ class Engine:
         try:
             if not self._is_connected:
                 yield from self._connect()
-            report = yield from walk_steps(task.job.plan(), self._rules.envelope)
-            report.check()
+            if self._rules.envelope.is_checked:
+                report = yield from walk_steps(task.job.plan(), self._rules.envelope)
+                report.check()
             return (yield from task.supervisor.supervise(task.job.plan()))
         finally:
             if timer is not None:
@@ -319,6 +332,11 @@ class Engine:
         task.is_late = True
         self._clock.hold()
         self._interrupt(task, f"took longer than {seconds:g} s")
+
+    def _scan_id(self, md: dict[str, Any]) -> int:
+        """The trial, so that a campaign that is resumed goes on counting where it was; elsewhere the next number."""
+        trial = None if self._task is None else self._task.job.md.get("trial")
+        return trial if isinstance(trial, int) else int(md.get("scan_id", 0)) + 1
 
     def _state_changed(self, new: object, _old: object) -> None:
         task = self._task

@@ -51,12 +51,19 @@ def children(device: object) -> Iterator[tuple[str, object]]:
 
 
 def tree(name: str, device: object, depth: int = 3) -> Iterator[tuple[str, object]]:
-    """Yield *device* and the devices below it, with their dotted names."""
-    if verbs_of(device):
-        yield name, device
-    if depth:
-        for child_name, child in children(device):
-            yield from tree(f"{name}.{child_name}", child, depth - 1)
+    """Yield *device* and the devices down to *depth* below it, each once, with their dotted names; shortest first."""
+    seen: set[int] = set()
+    level = [(name, device)]
+    for _ in range(depth + 1):
+        below: list[tuple[str, object]] = []
+        for found_name, found in level:
+            if id(found) in seen:
+                continue
+            seen.add(id(found))
+            if verbs_of(found):
+                yield found_name, found
+            below += [(f"{found_name}.{child_name}", child) for child_name, child in children(found)]
+        level = below
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ class Envelope:
 
     names: Mapping[int, str] = field(default_factory=dict[int, str])
     limits: Mapping[int, Limit] = field(default_factory=dict[int, Limit])
+    is_checked: bool = False  # whether any device has limits, the laboratory's or its own
 
     def name(self, device: object) -> str:
         """Return the dotted name of *device* in the laboratory, else what it calls itself."""
@@ -112,9 +120,11 @@ class Envelope:
 def make_envelope(lab: str, devices: Mapping[str, object], limits: Limits | None) -> Envelope:
     """Name every device of *devices* and find those that *limits* speak of."""
     names: dict[int, str] = {}
+    has_own = False
     for name, device in devices.items():
         for dotted, found in tree(name, device):
             names.setdefault(id(found), dotted)
+            has_own = has_own or callable(getattr(found, "check_value", None))
     by_id: dict[int, Limit] = {}
     for dotted, (low, high) in (limits or {}).items():
         device = _find(lab, devices, dotted)
@@ -122,7 +132,7 @@ def make_envelope(lab: str, devices: Mapping[str, object], limits: Limits | None
             raise LabError(f"the limits of {dotted} in {lab} are ({low}, {high}), the wrong way round")
         by_id[id(device)] = Limit(dotted, low, high)
         names[id(device)] = dotted
-    return Envelope(names, by_id)
+    return Envelope(names, by_id, is_checked=has_own or bool(by_id))
 
 
 def _find(lab: str, devices: Mapping[str, object], dotted: str) -> object:

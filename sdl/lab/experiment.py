@@ -99,8 +99,8 @@ class Step:
         What the journal calls it.
     plan
         A generator function ``plan(lab, settings)`` that yields bluesky messages. What it returns is the step's result.
-        It is called twice, for the dry walk of the limits and for the execution, so it touches instruments only by what
-        it yields.
+        It may be called twice, for the dry walk of the limits and for the execution, so it touches instruments only by
+        what it yields.
     station
         The station that runs it, or several that could: a free one takes it. None: any station.
     timeout

@@ -27,7 +27,8 @@ class Job:
     Parameters
     ----------
     plan
-        Returns a fresh bluesky plan. It is called once for the dry walk and once for the execution.
+        Returns a fresh bluesky plan. It is called once for the dry walk, where any device has limits, and once for the
+        execution.
     md
         Goes into the start document of every run of the job: campaign, trial, step, attempt.
     on_document

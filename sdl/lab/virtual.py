@@ -239,6 +239,8 @@ class VirtualClock:
                 return
             self._loop = None
         stop_loop(loop)
+        self._gates.clear()
+        self._calls.clear()
 
     # --- who holds ------------------------------------------------------------------------------------------------
 
@@ -261,10 +263,12 @@ class VirtualClock:
         Where it does not come back within :data:`PATIENCE` wall seconds of standstill, time goes on without it.
         """
         token = object()
-        self._loans.add(token)
+        with self._lock:
+            self._loans.add(token)
 
         def give_back() -> None:
-            self._loans.discard(token)
+            with self._lock:
+                self._loans.discard(token)
             self.poke()
 
         return give_back
@@ -309,7 +313,7 @@ class VirtualClock:
         done = [call for call in self._calls if call.inner.done()]
         if not done:
             return None
-        if done[0] is not self._calls[0] and not self._patience.is_over(tuple(map(id, self._calls))):
+        if done[0] is not self._calls[0] and not self._patience.is_over(tuple(self._calls)):
             return PATIENCE
         self._calls.remove(done[0])
         done[0].deliver()

@@ -150,9 +150,17 @@ def _short(value: object) -> str:
 
 def _measurement(name: str, value: object) -> Measurement:
     if isinstance(value, Measurement):
-        return value.replace()  # validated again: pydantic's model_construct makes a Measurement of anything
+        return _checked(name, value)
     found, unit = units.split(value, name=name)
     return Measurement(value=found, unit=unit)
+
+
+def _checked(name: str, value: Measurement) -> Measurement:
+    """Validate again: pydantic's model_construct makes a Measurement of anything."""
+    try:
+        return value.replace()
+    except ProblemError as error:
+        raise ProblemError(f"{name}: {error.message}", hint=error.hint) from None
 
 
 def _in_unit(name: str, given: Measurement, unit: str | None) -> Measurement:

@@ -48,7 +48,9 @@ class _Accepting:
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         inner = handler(source)
         converted = core_schema.no_info_before_validator_function(self.convert, inner)
-        return core_schema.json_or_python_schema(json_schema=inner, python_schema=converted)
+        # Under a validator that looked at JSON before, the array is a Python list, which a strict tuple would refuse.
+        plain = cast("CoreSchema", {**inner, "strict": False}) if inner["type"] == "tuple" else inner
+        return core_schema.json_or_python_schema(json_schema=plain, python_schema=converted)
 
 
 if TYPE_CHECKING:
@@ -106,7 +108,14 @@ class _ValueType(ModelMetaclass):
 class Value(BaseModel, metaclass=_ValueType):  # noqa: PLW1641 # pydantic makes the hash of a frozen model
     """A frozen value. Subclasses list in ``positional`` the fields that may be given by position."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings")
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        ser_json_inf_nan="strings",
+        validate_default=True,  # so that a default mapping is frozen as well
+    )
     positional: ClassVar[tuple[str, ...]] = ()
 
     @classmethod

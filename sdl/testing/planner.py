@@ -38,6 +38,9 @@ from sdl.problem import (
 )
 from sdl.problem.value import Value
 
+NOWHERE = Situation(context={})
+"""A situation without context."""
+
 _RNG = np.random.default_rng(20)
 
 SPACES: dict[str, SearchSpace] = {
@@ -78,7 +81,7 @@ SPACES: dict[str, SearchSpace] = {
 }
 """A gallery of search spaces: one of every kind."""
 
-SITUATIONS = {name: Situation() for name in SPACES} | {
+SITUATIONS = {name: NOWHERE for name in SPACES} | {
     "contextual": Situation(context={"humidity": 40.0, "batch": "b"})
 }
 """The situation in which each space of the gallery is asked for."""
@@ -228,16 +231,16 @@ class PlannerContract:
     def test_every_kind_of_goal_is_served(self, planner: Planner, goal: str) -> None:
         problem = GOALS[goal]
         history = a_history(problem, self.n_completed, n_pending=1)
-        suggestions = list(planner.suggest(problem, history, 1, situation=Situation(), seed=1))
+        suggestions = list(planner.suggest(problem, history, 1, situation=NOWHERE, seed=1))
         assert len(suggestions) == 1
-        check_suggestions(problem, history, suggestions, Situation(), seed=1)
+        check_suggestions(problem, history, suggestions, NOWHERE, seed=1)
 
     @pytest.mark.parametrize("kind", DEGENERATE)
     def test_degenerate_data_break_nothing(self, planner: Planner, kind: str) -> None:
         problem, history = Problem(SPACES["continuous"], Minimize("loss")), DEGENERATE[kind]
-        suggestions = list(planner.suggest(problem, history, 1, situation=Situation(), seed=2))
+        suggestions = list(planner.suggest(problem, history, 1, situation=NOWHERE, seed=2))
         assert len(suggestions) == 1
-        check_suggestions(problem, history, suggestions, Situation(), seed=2)
+        check_suggestions(problem, history, suggestions, NOWHERE, seed=2)
 
     @pytest.mark.parametrize("space", ["continuous", "mixed", "pool"])
     def test_the_same_question_has_the_same_answer(self, planner: Planner, space: str) -> None:
@@ -250,7 +253,7 @@ class PlannerContract:
 
     def test_another_seed_gives_another_answer(self, planner: Planner) -> None:
         problem = Problem(SPACES["continuous"], Minimize("loss"))
-        answers = [_values(planner, problem, History(), Situation(), seed) for seed in range(3)]
+        answers = [_values(planner, problem, History(), NOWHERE, seed) for seed in range(3)]
         assert (answers[0] != answers[1] or answers[0] != answers[2]) == self.uses_chance
 
     @pytest.mark.parametrize("space", ["continuous", "discrete"])
@@ -258,7 +261,7 @@ class PlannerContract:
         problem = Problem(SPACES[space], Minimize("loss"))
         history = a_history(problem, self.n_completed)
         for _ in range(3):
-            (suggestion,) = planner.suggest(problem, history, 1, situation=Situation(), seed=5)
+            (suggestion,) = planner.suggest(problem, history, 1, situation=NOWHERE, seed=5)
             assert suggestion.values not in [entry.values for entry in history.entries]
             trial = an_entry(problem, len(history.entries) + 1, suggestion.values, TrialState.RUNNING)
             history = History((*history.entries, trial))
@@ -268,9 +271,9 @@ class PlannerContract:
         problem = Problem(space, Maximize("gain"))
         points = [{"switch": switch, "level": level} for switch in ("on", "off") for level in (1.0, 2.0, 3.0)]
         entries = [an_entry(problem, i + 1, point) for i, point in enumerate(points)]
-        (last,) = planner.suggest(problem, History(entries[:5]), 3, situation=Situation(), seed=0)
+        (last,) = planner.suggest(problem, History(entries[:5]), 3, situation=NOWHERE, seed=0)
         assert dict(last.values) == points[5]
-        assert not planner.suggest(problem, History(entries), 2, situation=Situation(), seed=0)
+        assert not planner.suggest(problem, History(entries), 2, situation=NOWHERE, seed=0)
 
     def test_a_planner_that_is_a_value_survives_json(self, planner: Planner) -> None:
         if not isinstance(planner, Value):
@@ -280,7 +283,7 @@ class PlannerContract:
         assert isinstance(again, Planner)
         problem = Problem(SPACES["mixed"], Minimize("loss"))
         history = a_history(problem, self.n_completed)
-        assert _values(again, problem, history, Situation()) == _values(planner, problem, history, Situation())
+        assert _values(again, problem, history, NOWHERE) == _values(planner, problem, history, NOWHERE)
 
     def test_predictions_name_every_outcome(self, planner: Planner) -> None:
         if not isinstance(planner, Predictor):

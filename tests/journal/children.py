@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdl.journal import open_journal
+from sdl.journal.records import DocumentEmitted, Entry
 from sdl.testing.journal import comment
 
 FORK = multiprocessing.get_context("fork")
@@ -76,5 +77,6 @@ def write_on(line: Connection, path: Path) -> None:
         for i in range(1_000_000):
             entries = [comment(f"{i} {part}") for part in range(1 + i % 3)]
             if i % 5 == 0:
-                entries.append(comment(f"keeps {journal.put(b'%d' % i, name='n').to_json()}"))
+                artifact = journal.put(b"%d" % i, name="n").model_dump(mode="json")
+                entries.append(Entry(DocumentEmitted(name="event", document={"data": artifact}), "alpha", 1))
             line.send([(event.sequence, event.hash) for event in journal.append(*entries)])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import sqlite3
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from children import child
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from sdl.errors import JournalCorrupt, JournalError, JournalNotFound, JournalVersionError
 from sdl.journal import MemoryJournal, SqlJournal, open_journal, sqlite, verify
 from sdl.journal.records import (
+    Body,
     Comment,
     DocumentEmitted,
     Entry,
@@ -268,33 +270,31 @@ def test_a_database_locked_by_another_program_is_named(path: Path, monkeypatch: 
         assert journal.append(comment("one"))[0].sequence == 1
 
 
-def test_interrupts_lose_nothing_and_the_journal_goes_on(path: Path) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("committed", [False, True])
+def test_an_interrupt_loses_nothing_and_the_journal_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    armed: list[str] = []
 
-    def append_until_interrupted(journal: SqlJournal, seconds: float) -> None:
-        try:
-            signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-            for _ in range(10_000):
-                acknowledged.extend(journal.append(comment("a"), comment("b")))
-        except KeyboardInterrupt:
-            pass
-        finally:
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    class Interrupted(sqlite3.Connection):
+        def commit(self) -> None:
+            if armed:
+                armed.clear()
+                if committed:
+                    super().commit()
+                raise KeyboardInterrupt
+            super().commit()
 
-    acknowledged: list[Event] = []
-    before = signal.signal(signal.SIGVTALRM, interrupt)
-    try:
-        with open_journal(path) as journal:
-            for i in range(60):
-                append_until_interrupted(journal, 0.0004 + 0.00005 * (i % 20))
-                stored = {event.hash for event in journal.read()}
-                assert {event.hash for event in acknowledged} <= stored
-                assert len(stored) % 2 == 0
-            assert journal.append(comment("end"))[0].sequence == len(stored) + 1
-    finally:
-        signal.signal(signal.SIGVTALRM, before)
-    assert len(acknowledged) > 60
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Interrupted))
+    with open_journal(path) as journal:
+        journal.append(comment("one"))
+        armed.append("now")
+        with pytest.raises(KeyboardInterrupt):
+            journal.append(comment("two"), comment("three"))
+        n = 3 if committed else 1
+        assert journal.head[0] == n
+        assert journal.append(comment("end"))[0].sequence == n + 1
+        assert [event.sequence for event in journal.read()] == list(range(1, n + 2))
     assert verify(path).ok
 
 
@@ -303,7 +303,7 @@ def test_interrupts_lose_nothing_and_the_journal_goes_on(path: Path) -> None:
 
 def test_views_tell_trials_documents_and_runs(path: Path) -> None:
     outcomes = {"y": Measurement(1.5, "ohm")}
-    documents = [
+    documents: list[tuple[str, dict[str, Any]]] = [
         ("start", {"uid": "run-1", "plan_name": "measure", "step": "deposit", "attempt": 1}),
         ("descriptor", {"uid": "d-1", "run_start": "run-1"}),
         ("event", {"uid": "e-1", "descriptor": "d-1", "seq_num": 1}),
@@ -383,7 +383,7 @@ def test_no_read_sorts_or_searches_a_long_journal(
 
 # --- general rules ----------------------------------------------------------------------------------------------------
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -439,7 +439,7 @@ def test_an_append_costs_less_than_a_millisecond(path: Path) -> None:
 
 
 def test_a_journal_is_folded_at_twenty_thousand_trials_a_second(path: Path) -> None:
-    bodies = [
+    bodies: list[Body] = [
         proposed(),
         TrialStarted(attempt=1),
         DocumentEmitted(name="event", document={"data": dict.fromkeys("abcdef", 1.5)}),
@@ -461,14 +461,16 @@ def test_a_journal_is_folded_at_twenty_thousand_trials_a_second(path: Path) -> N
                 results[event.trial] = event.body
         return decisions, results
 
-    spent: list[float] = []
+    def timed() -> float:
+        began = time.process_time()
+        decisions, results = fold()
+        spent = time.process_time() - began
+        assert len(decisions) == len(results) == 5000
+        assert decisions[4999].body == proposed()
+        return spent
+
     with open_journal(path, "read") as journal:
-        for _ in range(3):
-            began = time.process_time()
-            decisions, results = fold()
-            spent.append(time.process_time() - began)
-    assert len(decisions) == len(results) == 5000
-    assert decisions[4999].body == proposed()
+        spent = [timed() for _ in range(3)]
     assert min(spent) < 0.5, (
         "the aim is 0.25 s of processor time; twice that, since other programs run beside the tests"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import bluesky.plan_stubs as bps
 import pytest
@@ -14,8 +14,7 @@ from plain_devices import Steps
 from sdl.errors import LabError, ObservationError, PointError, UnitError
 from sdl.lab import Experiment, Settings, Step
 
-
-decorated = cast("Callable[[Any], Any]", utils.plan)  # bluesky declares no types for it
+decorated: Callable[[Any], Any] = utils.plan  # bluesky declares no types for it
 
 
 def measure(lab: Any, s: Settings) -> Steps:

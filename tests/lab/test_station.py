@@ -14,6 +14,8 @@ from typing import Any
 import bluesky.plan_stubs as bps
 import bluesky.plans as bp
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from plain_devices import Knob, Later, Meter, Steps, move_and_measure, with_clean_up, with_run_key
 
 from sdl.errors import (
@@ -106,6 +108,46 @@ class TestRuns:
 
         _, documents = execute(lab, plan)
         assert names(documents) == ["start", "descriptor", "event", "stop"]
+
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.lists(st.sampled_from(["move", "read", "own", "keyed", "staged"]), max_size=6), st.booleans())
+    def test_whatever_the_plan_does_every_event_is_in_a_run_that_is_closed(
+        self, simulated: Lab, acts: list[str], fails: bool
+    ) -> None:
+        stubs: dict[str, Callable[[], Steps]] = {
+            "move": lambda: bps.mv(simulated.knob, 1.0),
+            "read": lambda: bps.trigger_and_read([simulated.meter]),
+            "own": lambda: bp.count([simulated.meter]),
+            "keyed": lambda: with_run_key(bp.count([simulated.meter]), "own"),
+            "staged": lambda: bps.stage_all(simulated.meter),
+        }
+
+        def plan() -> Steps:
+            for act in acts:
+                yield from stubs[act]()
+            if fails:
+                raise ValueError("at the end")
+
+        result, documents = execute(simulated, plan)
+        assert (result.error is not None) is fails
+        open_now: list[str] = []
+        closed: list[str] = []
+        described: dict[str, str] = {}
+        for name, document in documents:
+            if name == "start":
+                assert not open_now
+                open_now.append(document["uid"])
+            elif name == "stop":
+                open_now.remove(document["run_start"])
+                closed.append(document["run_start"])
+            elif name == "descriptor":
+                described[document["uid"]] = document["run_start"]
+            else:
+                assert described[document["descriptor"]] in open_now
+        assert not open_now
+        assert tuple(closed) == result.runs
+        assert len(closed) >= 1
+        assert names(documents).count("event") == sum(act in {"read", "own", "keyed"} for act in acts)
 
     def test_a_failed_step_is_a_run_too(self, lab: Lab) -> None:
         lab.knob.fault = RuntimeError("stuck")
@@ -540,12 +582,9 @@ class TestRepair:
     def test_a_dead_loop_is_replaced(self) -> None:
         def deadly() -> Steps:
             yield from bps.null()
-            if is_executed:
-                asyncio.get_running_loop().stop()
-            is_executed.append(True)
+            asyncio.get_running_loop().stop()
             yield from bps.sleep(1.0)
 
-        is_executed: list[bool] = []
         with Lab("bench", knob=Knob("knob")) as lab:
             result, _ = execute(lab, deadly)
             assert isinstance(result.error, LabError)
@@ -582,6 +621,18 @@ class TestClosing:
         assert result is not None
         assert result.is_aborted
         assert time.perf_counter() - begun < 5.0
+
+    def test_with_a_device_that_will_not_stop(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def never(success: bool = True) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr("sdl.lab.engine.CLOSE_TIMEOUT", 0.2)
+        lab = Lab("bench", clock=clock, knob=Knob("knob", seconds=math.inf))
+        lab.knob.stop = never
+        box = clock.mailbox()
+        lab.stations["bench"].submit(Job(lambda: bps.mv(lab.knob, 1.0), on_done=box.put))
+        lab.close()
+        assert box.get(timeout=1.0) is not None
 
     def test_twice_and_unused(self, clock: Clock) -> None:
         lab = Lab("bench", clock=clock, knob=Knob("knob"))

@@ -6,9 +6,11 @@ import copy
 from typing import Any, cast
 
 import pytest
+from pydantic import model_validator
 
 from sdl.errors import ProblemError, UnitError
 from sdl.problem import Continuous, LinearConstraint, Measurement, Mixture, SearchSpace
+from sdl.problem.value import FrozenMap, Tuple, Value
 
 
 def test_positional_arguments_are_those_that_a_value_names() -> None:
@@ -64,3 +66,32 @@ def test_a_measurement_reads_as_one_writes_it() -> None:
     assert str(Measurement(3.0)) == "3"
     with pytest.raises(ProblemError, match="standard_error"):
         Measurement(1.0, standard_error=-1.0)
+
+
+def test_json_is_read_alike_whether_or_not_a_validator_looks_at_it_first() -> None:
+    class Plain(Value):
+        names: Tuple[str]
+        numbers: FrozenMap[float] = {}  # noqa: RUF012 # pydantic copies it
+
+    class Looking(Plain):
+        @model_validator(mode="before")
+        @classmethod
+        def _look(cls, data: object) -> object:
+            return data
+
+    text = '{"names": ["a", "b"], "numbers": {"x": 1}}'
+    for kind in (Plain, Looking):
+        value = kind.from_json(text)
+        assert value.names == ("a", "b")
+        assert value.numbers == {"x": 1.0}
+        for numbers in (value.numbers, kind(names=("a",)).numbers, kind.from_json('{"names": []}').numbers):
+            with pytest.raises(TypeError):
+                cast("Any", numbers)["y"] = 2.0
+        for wrong in (
+            '{"names": "ab"}',
+            '{"names": [1]}',
+            '{"names": {"a": 1}}',
+            '{"names": [], "numbers": {"x": "1"}}',
+        ):
+            with pytest.raises(ProblemError):
+                kind.from_json(wrong)
