@@ -41,8 +41,9 @@ LITTLE_NOISE = 0.01
 N_SAMPLES = 128
 """Quasi-Monte-Carlo samples of the posterior."""
 
-N_FRONTS = 64
-"""The same for the hypervolume, where each sample has a Pareto front of its own to be cut into boxes."""
+N_FRONTS = {2: 64}
+N_FRONTS_OF_MANY = 16
+"""The same for the hypervolume, by the number of objectives: each sample has its own front to be cut into boxes."""
 
 CHUNK = 256
 """Rows that are evaluated at a time."""
@@ -195,7 +196,7 @@ def _hypervolume_improvement(problem: Problem, surrogate: Surrogate, known: Evid
         surrogate.model,
         ref_point=to_tensor(reference / widths),
         X_baseline=to_tensor(known.observed),
-        sampler=_sampler(seed, N_FRONTS),
+        sampler=_sampler(seed, N_FRONTS.get(len(scorers), N_FRONTS_OF_MANY)),
         objective=GenericMCMultiOutputObjective(objective),
         X_pending=_pending(known),
         constraints=_outcome_limits(problem, surrogate) or None,

@@ -42,28 +42,41 @@ NUMERICAL_ERRORS: tuple[type[Exception], ...] = (
 )
 """What ill-conditioned data can end in, in NumPy, PyTorch, GPyTorch and BoTorch."""
 
+KNOWN_WARNINGS = (NumericalWarning, GPInputWarning, BotorchWarning)
+
 CHUNK = 512
 """How many rows are predicted at a time: bounds the memory for their joint covariance."""
 
 
 @contextmanager
 def calm(seed: int) -> Generator[None]:
-    """Run PyTorch on one thread, from *seed*, without a compiler and without the warnings that are dealt with here.
-
-    Numerical warnings tell of jitter added to a matrix, which is the first step of the ladder that ends in a
-    space-filling suggestion; BoTorch's tell of inputs and optimisers that are checked afterwards.
-    """
+    """Run PyTorch on one thread, from *seed*, without a compiler and without the warnings that are dealt with here."""
     # The first hypervolume improvement would compile C++ for a minute.
     logei._load_attempted = True  # pyright: ignore[reportPrivateUsage] # there is no public switch
     n_threads = torch.get_num_threads()
-    with warnings.catch_warnings(), validate_input_scaling(False), manual_seed(seed), threadpool_limits(limits=1):
-        for category in (NumericalWarning, GPInputWarning, BotorchWarning):
-            warnings.simplefilter("ignore", category)
+    with _without_known_warnings(), validate_input_scaling(False), manual_seed(seed), threadpool_limits(limits=1):
         torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def _without_known_warnings() -> Generator[None]:
+    """Drop numerical warnings and BoTorch's; issue all others afterwards.
+
+    Numerical warnings tell of jitter added to a matrix, which is the first step of the ladder that ends in a
+    space-filling suggestion; BoTorch's tell of inputs and optimisers that are checked afterwards. BoTorch overrides
+    filters, so that its warnings can only be recorded.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        for category in KNOWN_WARNINGS:
+            warnings.simplefilter("ignore", category)
+        yield
+    for warning in caught:
+        if not issubclass(warning.category, KNOWN_WARNINGS):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def to_tensor(array: Array) -> Tensor:

@@ -118,12 +118,12 @@ def n_initial(view: CampaignView) -> int:
 
 
 def _shaded(view: CampaignView, at: Mapping[int, float]) -> tuple[float, float] | None:
-    initial = [at[number] for number in range(1, n_initial(view) + 1) if number in at]
-    if not initial:
+    n = n_initial(view)
+    last = max((at[number] for number in range(1, n + 1) if number in at), default=None)
+    if last is None:
         return None
-    later = [x for number, x in at.items() if number > n_initial(view) and x > max(initial)]
-    end = (max(initial) + min(later)) / 2 if later else max(initial)
-    return 0.0 if min(at.values()) != 1 else 0.5, end
+    later = [x for number, x in at.items() if number > n and x > last]
+    return 0.0, (last + min(later)) / 2 if later else last
 
 
 def _progress_picture(course: Course, key: str, against: str) -> Picture:

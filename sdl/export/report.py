@@ -22,6 +22,7 @@ from sdl.export.account import Account
 from sdl.export.drawing import Picture
 from sdl.export.scales import is_logarithmic, told
 from sdl.export.sheets import Sheet
+from sdl.export.still import StillView
 from sdl.export.tables import has_trade_off, value_of, winners, write_whole
 from sdl.export.words import (
     count,
@@ -93,6 +94,7 @@ def write_report(
         The files written, the page first.
     """
     page = Path(path)
+    view = StillView.of_view(view)
     account = Account.of(view, journal)
     belief, trouble = _believed(view, predictor)
     sections = [section for section in _sections(view, account, belief, trouble) if not section.is_empty]

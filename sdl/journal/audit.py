@@ -28,7 +28,8 @@ class Finding(Value):
     Parameters
     ----------
     check
-        ``database``: SQLite's own check. ``schema``: a trigger that keeps the journal append-only is gone.
+        ``database``: SQLite's own check. ``schema``: a trigger that keeps the journal append-only, or a view,
+        is gone or was changed.
         ``sequence``: an event is missing. ``hash``: an event was changed. ``chain``: an event does not follow the one
         before it. ``body``: it cannot be read. ``artifact``: a file is missing or changed. ``head``: the journal does
         not contain the head that was noted elsewhere.
@@ -138,10 +139,10 @@ class _Audit:
                 self.add("database", None, str(line))
 
     def _check_schema(self, connection: sqlite3.Connection) -> None:
-        found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
-        for name, statement in schema.TRIGGERS.items():
+        found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'view')"))
+        for name, statement in (schema.TRIGGERS | schema.VIEWS).items():
             if str(found.get(name)).split() != statement.split():
-                self.add("schema", None, f"the trigger {name} is missing or was changed")
+                self.add("schema", None, f"the {statement.split()[1].lower()} {name} is missing or was changed")
 
     def _check_event(self, event: Event, expected: Head | None) -> None:
         sequence, (last, last_hash) = event.sequence, self._head

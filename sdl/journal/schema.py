@@ -77,8 +77,8 @@ TRIGGERS = {
 }
 """SQLite's triggers by name. The last one also stops INSERT OR REPLACE, which no other trigger sees."""
 
-VIEWS = (
-    """
+VIEWS = {
+    "trial_view": """
     CREATE VIEW trial_view AS
     WITH latest AS (
         SELECT campaign, trial, kind, body, time, max(sequence) AS sequence FROM event
@@ -101,7 +101,7 @@ VIEWS = (
     FROM event p JOIN latest l ON l.campaign = p.campaign AND l.trial = p.trial
     WHERE p.kind = 'trial.proposed' AND p.kind <> 'document'
     """,
-    """
+    "document_view": """
     CREATE VIEW document_view AS
     SELECT sequence, campaign, trial, time,
         json_extract(body, '$.name') AS name,
@@ -111,7 +111,7 @@ VIEWS = (
         json_extract(body, '$.document') AS document
     FROM event WHERE kind = 'document'
     """,
-    """
+    "run_view": """
     CREATE VIEW run_view AS
     SELECT b.campaign, b.trial, b.uid AS run,
         json_extract(b.document, '$.plan_name') AS plan,
@@ -126,15 +126,15 @@ VIEWS = (
     LEFT JOIN document_view e ON e.campaign = b.campaign AND e.trial IS b.trial AND e.name = 'stop' AND e.run = b.uid
     WHERE b.name = 'start'
     """,
-)
-"""SQLite's views: one row a trial, a document, a run."""
+}
+"""SQLite's views by name: one row a trial, a document, a run."""
 
 
 def create(connection: Connection, software: str) -> None:
     """Make the tables in an empty database, inside the transaction of *connection*."""
     metadata.create_all(connection)
     if connection.dialect.name == "sqlite":
-        for statement in (*TRIGGERS.values(), *VIEWS):
+        for statement in (TRIGGERS | VIEWS).values():
             connection.exec_driver_sql(statement)
     rows = [{"key": "schema_version", "value": str(SCHEMA_VERSION)}, {"key": "created_by", "value": f"sdl {software}"}]
     connection.execute(insert(META), rows)

@@ -1,0 +1,241 @@
+"""The Gaussian process and the scales of outcomes."""
+
+from __future__ import annotations
+
+import gpytorch
+import numpy as np
+import pytest
+import torch
+from botorch.fit import fit_gpytorch_mll
+from botorch.models.utils.gpytorch_modules import (
+    get_covar_module_with_dim_scaled_prior,
+    get_gaussian_likelihood_with_lognormal_prior,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from trials import completed, history_of
+
+from sdl.planners.encoding import Encoding
+from sdl.planners.evidence import AMPLITUDE_PRIOR, LogPosterior, TrainingSet, fit
+from sdl.planners.outcome import OutcomeData, fit_outcome
+from sdl.planners.surrogate import Surrogate, calm
+from sdl.planners.warp import Scale, Warp
+from sdl.problem import Categorical, Continuous, Maximize, Measurement, OutcomeConstraint, SearchSpace, Target
+
+UNIT_SQUARE = Encoding(SearchSpace(x=Continuous(0.0, 1.0), y=Continuous(0.0, 1.0)))
+
+
+def a_training_set(n: int = 25, dimension: int = 3, noise: float = 0.0) -> TrainingSet:
+    rng = np.random.default_rng(3)
+    inputs = rng.random((n, dimension))
+    values = np.sin(4.0 * inputs).sum(axis=1) + 0.1 * rng.standard_normal(n)
+    return TrainingSet(inputs, (values - values.mean()) / values.std(), np.full(n, noise), np.arange(dimension))
+
+
+def gpytorch_posterior(data: TrainingSet, theta: np.ndarray, mean: float) -> float:
+    """Log evidence plus log priors by GPyTorch, up to the constants of the priors."""
+    base = get_covar_module_with_dim_scaled_prior(ard_num_dims=data.n_groups, use_rbf_kernel=False)
+    kernel = gpytorch.kernels.ScaleKernel(base)
+    base.lengthscale = torch.tensor(np.exp(theta[:-2]))
+    kernel.outputscale = float(np.exp(theta[-2]))
+    covariance = kernel(torch.tensor(data.inputs)).to_dense()
+    noise = float(np.exp(theta[-1])) + torch.tensor(data.known_noise)
+    normal = torch.distributions.MultivariateNormal(
+        torch.full((len(data.targets),), mean, dtype=torch.double), covariance + torch.diag(noise)
+    )
+    likelihood = get_gaussian_likelihood_with_lognormal_prior()
+    amplitude_prior = gpytorch.priors.LogNormalPrior(*AMPLITUDE_PRIOR)
+    priors = (
+        base.lengthscale_prior.log_prob(torch.tensor(np.exp(theta[:-2]))).sum()
+        + likelihood.noise_covar.noise_prior.log_prob(torch.tensor(np.exp(theta[-1])))
+        + amplitude_prior.log_prob(torch.tensor(np.exp(theta[-2])))
+    )
+    return float(normal.log_prob(torch.tensor(data.targets)) + priors)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_the_evidence_is_that_of_gpytorch(noise: float) -> None:
+    """Differences between places in parameter space agree: the constants of the priors are left out here."""
+    data = a_training_set(noise=noise)
+    posterior = LogPosterior(data)
+    places = [np.array([0.1, -0.5, 0.7, 0.2, -3.0]), np.array([-1.0, 0.3, 1.5, -0.4, -6.0])]
+    ours = [posterior(place)[0] for place in places]
+    theirs = [gpytorch_posterior(data, place, posterior.mean(place)) for place in places]
+    assert ours[0] - ours[1] == pytest.approx(theirs[0] - theirs[1], rel=1e-9)
+
+
+@given(theta=st.lists(st.floats(-3.0, 1.0), min_size=5, max_size=5))
+def test_the_gradient_of_the_evidence_is_its_slope(theta: list[float]) -> None:
+    posterior, place = LogPosterior(a_training_set(12)), np.array(theta)
+    _, gradient = posterior(place)
+    step = 1e-5
+    slopes = [(posterior(place + step * e)[0] - posterior(place - step * e)[0]) / (2 * step) for e in np.eye(5)]
+    assert gradient == pytest.approx(slopes, rel=1e-4, abs=1e-4)
+
+
+def test_the_fit_is_no_worse_than_botorchs() -> None:
+    data = a_training_set(30)
+    found = fit(data)
+    base = get_covar_module_with_dim_scaled_prior(ard_num_dims=3, use_rbf_kernel=False)
+    kernel = gpytorch.kernels.ScaleKernel(base, outputscale_prior=gpytorch.priors.LogNormalPrior(*AMPLITUDE_PRIOR))
+    from botorch.models import SingleTaskGP
+
+    inputs, targets = torch.tensor(data.inputs), torch.tensor(data.targets[:, None])
+    with calm(0):
+        model = SingleTaskGP(inputs, targets, covar_module=kernel, outcome_transform=None)
+        fit_gpytorch_mll(gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model))
+    theirs = np.log(
+        np.concatenate(
+            [
+                base.lengthscale.detach().numpy().ravel(),
+                [kernel.outputscale.item()],
+                model.likelihood.noise.detach().numpy().ravel(),
+            ]
+        )
+    )
+    assert found.log_posterior >= LogPosterior(data)(theirs)[0] - 1e-3
+
+
+def test_predictions_are_those_of_the_formula() -> None:
+    """The BoTorch model predicts what the textbook says for the fitted hyper-parameters."""
+    rng = np.random.default_rng(5)
+    rows, values = rng.random((12, 2)), rng.standard_normal(12)
+    fitted = fit_outcome(OutcomeData(rows, values, np.full(12, 0.1)), UNIT_SQUARE)
+    found = fitted.hyperparameters
+    places = rng.random((4, 2))
+    kernel = gpytorch.kernels.MaternKernel(nu=2.5, ard_num_dims=2)
+    kernel.lengthscale = torch.tensor(found.lengthscales)
+
+    def covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.asarray(found.amplitude * kernel(torch.tensor(a), torch.tensor(b)).to_dense().detach().numpy())
+
+    weights = np.linalg.solve(covariance(rows, rows) + np.diag(fitted.noise), covariance(rows, places))
+    mean = found.mean + weights.T @ (fitted.data.targets - found.mean)
+    variance = found.amplitude - (weights * covariance(rows, places)).sum(axis=0)
+    with calm(0):
+        our_mean, our_deviation = Surrogate({"gain": fitted}).latent(places)
+    assert our_mean[:, 0] == pytest.approx(mean, abs=1e-5)
+    assert our_deviation[:, 0] ** 2 == pytest.approx(variance, abs=1e-5)
+
+
+def test_the_columns_of_a_choice_share_a_lengthscale() -> None:
+    encoding = Encoding(SearchSpace(base=Categorical(["a", "b", "c"]), x=Continuous(0.0, 1.0)))
+    points = [{"base": base, "x": x} for base in "abc" for x in (0.0, 0.4, 1.0)]
+    values = np.array([float("abc".index(str(p["base"]))) + float(p["x"]) for p in points])
+    fitted = fit_outcome(OutcomeData(encoding.encode(points), values, np.zeros(9)), encoding)
+    assert len(set(fitted.lengthscales[:3])) == 1
+    assert fitted.lengthscales[3] != fitted.lengthscales[0]
+
+
+# --- scales -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", Scale)
+@given(values=st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=20, unique=True))
+def test_every_scale_can_be_carried_back(scale: Scale, values: list[float]) -> None:
+    array = np.array(values)
+    warp = Warp.of(scale, array)
+    standardised = warp.forward(array)
+    assert warp.backward(standardised) == pytest.approx(array, rel=1e-6, abs=1e-9)
+    assert (np.argsort(standardised) == np.argsort(array)).all() or len(np.unique(standardised)) < len(array)
+    by_torch = warp.backward_with(torch, torch.tensor(standardised)).numpy()
+    assert by_torch == pytest.approx(array, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", Scale)
+def test_slopes_are_those_of_the_scale(scale: Scale) -> None:
+    values = np.array([0.2, 0.5, 1.0, 3.0, 20.0])
+    warp = Warp.of(scale, values)
+    numeric = (warp.forward(values + 1e-6) - warp.forward(values - 1e-6)) / 2e-6
+    assert warp.slope(values) == pytest.approx(numeric, rel=1e-5)
+
+
+def test_moments_on_a_log_scale_are_those_of_a_log_normal() -> None:
+    warp = Warp(Scale.LOG, mean=0.3, spread=0.5)
+    mean, deviation = warp.moments(np.array([1.0]), np.array([0.8]))
+    location, width = 0.3 + 0.5 * 1.0, 0.5 * 0.8
+    expected = np.exp(location + width**2 / 2)
+    assert mean[0] == pytest.approx(expected, rel=1e-9)
+    assert deviation[0] == pytest.approx(expected * np.sqrt(np.expm1(width**2)), rel=1e-9)
+
+
+def outcome_on(function: np.ufunc, n: int = 25) -> OutcomeData:
+    rows = np.random.default_rng(2).random((n, 2))
+    return OutcomeData(rows, function(6.0 * rows[:, 0] + np.sin(5.0 * rows[:, 1])), np.zeros(n))
+
+
+def test_an_outcome_over_decades_is_modelled_on_its_logarithm() -> None:
+    assert fit_outcome(outcome_on(np.exp), UNIT_SQUARE).warp.scale is Scale.LOG
+
+
+def test_a_tame_outcome_is_modelled_as_it_is() -> None:
+    assert fit_outcome(outcome_on(np.positive), UNIT_SQUARE).warp.scale is Scale.LINEAR
+
+
+def test_a_long_tail_below_zero_is_compressed() -> None:
+    data = outcome_on(np.exp)
+    mirrored = OutcomeData(data.rows, -data.values, data.errors)
+    assert fit_outcome(mirrored, UNIT_SQUARE).warp.scale is Scale.COMPRESSED_BELOW
+
+
+def test_the_log_scale_predicts_an_exponential_better_than_a_linear_one() -> None:
+    data = outcome_on(np.exp)
+    places = np.random.default_rng(9).random((40, 2))
+    truth = np.exp(6.0 * places[:, 0] + np.sin(5.0 * places[:, 1]))
+    with calm(0):
+        predicted = Surrogate({"r": fit_outcome(data, UNIT_SQUARE)}).predict(places)
+    errors = [abs(np.log(p["r"].mean / t)) for p, t in zip(predicted, truth, strict=True)]
+    assert np.median(errors) < 0.05
+
+
+def test_intervals_cover_what_they_promise() -> None:
+    """Of noisy data held out, about 95 % lie within 1.96 standard deviations."""
+    rng = np.random.default_rng(4)
+    rows = rng.random((260, 2))
+    values = 5.0 + np.sin(4.0 * rows[:, 0]) + rows[:, 1] + 0.2 * rng.standard_normal(260)
+    fitted = fit_outcome(OutcomeData(rows[:60], values[:60], np.zeros(60)), UNIT_SQUARE)
+    with calm(0):
+        predicted = Surrogate({"gain": fitted}).predict(rows[60:])
+    inside = [
+        abs(p["gain"].mean - v) < 1.96 * p["gain"].standard_deviation
+        for p, v in zip(predicted, values[60:], strict=True)
+    ]
+    assert 0.90 <= np.mean(inside) <= 0.99
+
+
+def test_standard_errors_tell_good_measurements_from_bad_ones() -> None:
+    """Two measurements at one place: the model believes the one with the small error."""
+    rows = np.array([[0.5, 0.5], [0.5, 0.5], [0.1, 0.1], [0.9, 0.2]])
+    data = OutcomeData(rows, np.array([1.0, 3.0, 0.0, 0.2]), np.array([0.01, 2.0, 0.01, 0.01]))
+    with calm(0):
+        (predicted,) = Surrogate({"gain": fit_outcome(data, UNIT_SQUARE)}).predict(rows[:1])
+    assert predicted["gain"].mean == pytest.approx(1.0, abs=0.2)
+
+
+def test_improvement_and_chance_are_those_of_a_normal_outcome() -> None:
+    """Against the textbook formulae, at a place where the model's mean and deviation are known."""
+    from scipy.stats import norm
+
+    data = OutcomeData(np.random.default_rng(0).random((8, 2)), np.arange(8.0), np.zeros(8))
+    place = np.array([[0.3, 0.9]])
+    with calm(0):
+        surrogate = Surrogate({"gain": fit_outcome(data, UNIT_SQUARE)})
+        latent_mean, latent_deviation = surrogate.latent(place)
+        mean, deviation = surrogate.fits["gain"].warp.moments(latent_mean[:, 0], latent_deviation[:, 0])
+        improvement = surrogate.expected_improvement(Maximize("gain"), place, 4.0)
+        distance = -surrogate.expected_score(Target("gain", value=float(mean[0])), place)
+        chance = surrogate.chance_to_keep([OutcomeConstraint("gain", lower=2.0, upper=5.0)], place)
+    u = (mean - 4.0) / deviation
+    assert surrogate.fits["gain"].warp.scale is Scale.LINEAR
+    assert improvement == pytest.approx(deviation * (norm.pdf(u) + u * norm.cdf(u)), rel=1e-3)
+    assert distance == pytest.approx(deviation * np.sqrt(2 / np.pi), rel=1e-3)
+    assert chance == pytest.approx(norm.cdf((5.0 - mean) / deviation) - norm.cdf((2.0 - mean) / deviation), rel=1e-6)
+
+
+def test_outcomes_that_are_missing_are_left_out() -> None:
+    full = history_of(
+        [{"x": 0.1, "y": 0.2}, {"x": 0.5, "y": 0.6}], lambda _: {"gain": 1.0, "heat": Measurement(value=2.0)}
+    )
+    partial = completed(3, {"x": 0.9, "y": 0.9}, gain=3.0)
+    data = OutcomeData.of(UNIT_SQUARE, (*full.entries, partial), "heat")
+    assert len(data.values) == 2
