@@ -480,7 +480,7 @@ def main() -> None:
     options = arguments.parse_args()
     logging.getLogger("bluesky").setLevel(logging.ERROR)
     n_events, n_films, n_steps, n_repeats = (
-        (4, 2, 8, 1) if options.smoke else (100, 20, 80, 3) if options.quick else (400, 60, 400, 7)
+        (4, 2, 8, 1) if options.smoke else (100, 20, 80, 3) if options.quick else (200, 40, 240, 7)
     )
     found = environment()
     print_environment(found)

@@ -13,7 +13,8 @@ planner learns, not how it is judged. Medians and quartiles are over seeds.
 
 acceleration factor
     The trials after which the reference's median reaches its own final value, divided by the trials after which the
-    planner's median reaches that value.
+    planner's median reaches that value; and the same for the threshold that counts as found, with medians over seeds
+    (a seed that never reached it counts as the number of trials and one).
 enhancement factor
     The planner's median divided by the reference's after equally many trials; the other way round where less is
     better. Above 1 the planner is ahead.
@@ -290,11 +291,12 @@ def summarise(asked: Question, runs: Sequence[Run]) -> dict[str, Any]:
     at = [n for n in checkpoints if n >= 10] or checkpoints
     print_table(
         f"{asked.name}: {OURS} against the references:",
-        ["reference", "acceleration factor", *(f"enhancement after {n}" for n in at), "wins"],
+        ["reference", "acceleration factor", "to the threshold", *(f"enhancement after {n}" for n in at), "wins"],
         [
             [
                 reference,
                 values["acceleration in words"],
+                to_threshold(found[OURS]["median"], found[reference]["median"], n_trials),
                 *(ratio(values["enhancement"][n - 1]) for n in at),
                 f"{values['wins']} of {n_seeds}" + (f", {values['ties']} ties" if values["ties"] else ""),
             ]
@@ -323,9 +325,17 @@ def reached(asked: Question, courses: np.ndarray) -> dict[str, Any]:
     middle = median(n_trials + 1 if n is None else n for n in trials)
     return {
         "trials": trials,
+        "median": middle,
         "n_reached": sum(n is not None for n in trials),
         "written": f"more than {n_trials}" if middle > n_trials else f"{middle:g}",
     }
+
+
+def to_threshold(ours: float, reference: float, n_trials: int) -> str:
+    """Write the acceleration factor to the threshold: a bound where the reference, or ours, never got there."""
+    if ours > n_trials:
+        return "neither got there" if reference > n_trials else f"below {reference / n_trials:.2g}"
+    return f"{'above ' if reference > n_trials else ''}{min(reference, n_trials) / ours:.2g}"
 
 
 def ratio(value: float | None) -> str:

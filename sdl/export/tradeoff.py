@@ -140,6 +140,8 @@ def hypervolume(scores: Sequence[Score], reference: Score) -> float:
         return 0.0
     if len(reference) == 1:
         return max(score[0] for score in above) - reference[0]
+    if len(reference) == 2:
+        return _area(above, reference)
     ordered = sorted(above, key=lambda score: score[-1], reverse=True)
     floors = [*(score[-1] for score in ordered[1:]), reference[-1]]
     return sum(
@@ -147,6 +149,16 @@ def hypervolume(scores: Sequence[Score], reference: Score) -> float:
         for index, (score, floor) in enumerate(zip(ordered, floors, strict=True))
         if score[-1] > floor
     )
+
+
+def _area(scores: Sequence[Score], reference: Score) -> float:
+    """The plane has no need of slices: one sweep from the best first coordinate down."""
+    area, height = 0.0, reference[1]
+    for first, second in sorted(scores, reverse=True):
+        if second > height:
+            area += (first - reference[0]) * (second - height)
+            height = second
+    return area
 
 
 def growth(view: CampaignView) -> tuple[list[tuple[int, float]], Score] | None:
