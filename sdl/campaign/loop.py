@@ -176,6 +176,7 @@ class Loop:
         """Run until the budget is used, a rule says stop, or somebody does; return the status and the reason."""
         self._record(self._session_started())
         try:
+            self._lab.connect()
             self._recover()
             self._turn()
         except BaseException as error:

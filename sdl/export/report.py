@@ -156,7 +156,7 @@ def _superlative(best: Trial, objective: Objective) -> str:
 def _settings(view: CampaignView, trial: Trial) -> str:
     fixed = view.problem.space.fixed
     chosen = {name: setting(value, view.units[name]) for name, value in trial.values.items() if name not in fixed}
-    return several([f"{name} {_unbroken(value)}" for name, value in chosen.items()])
+    return several([_unbroken(f"{name} {value}") for name, value in chosen.items()])
 
 
 def _unbroken(text: str) -> str:

@@ -37,7 +37,7 @@ from sdl.export.drawing import (
 )
 from sdl.export.scales import LOG_NORMAL, LogNormal, centre, interval, is_logarithmic, is_wide_span
 from sdl.export.tables import winners
-from sdl.export.words import count, label, setting, shortened
+from sdl.export.words import count, label, setting, squeezed
 from sdl.journal.records import ParameterValue, Prediction
 from sdl.problem import Categorical, Continuous, Discrete, LinearConstraint, Mixture, Parameter, SearchSpace
 
@@ -46,6 +46,9 @@ N_ALONG = 61
 
 N_MAP = 33
 """Points along each side of a map."""
+
+N_SMOOTH = 12
+"""A map with fewer levels along a side is drawn in cells: there is nothing between the levels."""
 
 Values = Mapping[str, ParameterValue]
 
@@ -364,7 +367,7 @@ def _draw_near(axes: Axes, view: CampaignView, best: Trial, item: Slice, *, outc
 
 def _label_slice(axes: Axes, view: CampaignView, item: Slice, outcome: str) -> None:
     if isinstance(item.parameter, Categorical):
-        axes.set_xticks(range(len(item.along)), [shortened(str(value), 14) for value in item.along])
+        axes.set_xticks(range(len(item.along)), [squeezed(str(value)) for value in item.along])
         axes.tick_params("x", rotation=0 if len(item.along) <= 3 else 60)
         axes.set_xlim(-0.6, len(item.along) - 0.4)
     elif isinstance(item.parameter, Continuous) and item.parameter.log:
@@ -409,22 +412,29 @@ def _draw_map(axes: Axes, view: CampaignView, centre: Trial, plane: Plane, *, va
     is_log = is_wide_span(known.tolist())
     low, high = float(known.min()), float(known.max())
     norm = LogNorm(low, high) if is_log else Normalize(low, high if high > low else low + 1)
-    has_gap = bool(np.isnan(values).any())
-    mesh = axes.pcolormesh(*plane.axes, values, norm=norm, cmap="cividis", shading="nearest" if has_gap else "gouraud")
-    axes.contour(*plane.axes, values, levels=_levels(norm), colors="white", linewidths=0.7, alpha=0.55)
+    is_smooth = bool(np.isfinite(values).all()) and min(map(len, plane.axes)) >= N_SMOOTH
+    mesh = axes.pcolormesh(
+        *plane.axes, values, norm=norm, cmap="cividis", shading="gouraud" if is_smooth else "nearest"
+    )
+    if is_smooth:
+        axes.contour(*plane.axes, values, levels=_levels(norm), colors="white", linewidths=0.7, alpha=0.55)
+        axes.set_xlim(plane.axes[0][0], plane.axes[0][-1])
+        axes.set_ylim(plane.axes[1][0], plane.axes[1][-1])
     bar = cast("Figure", axes.figure).colorbar(mesh, ax=axes, location="bottom", aspect=30, pad=0.02)
     bar.set_label(name)
     if is_log:
         log_axis(bar.ax, "x")
     _draw_trials(axes, view, centre, plane.names)
-    for which, parameter, along in zip("xy", plane.names, plane.axes, strict=True):
-        setter = axes.set_xlim if which == "x" else axes.set_ylim
-        setter(min(along), max(along))
-        declared = view.problem.space.parameters[parameter]
+    _label_map(axes, view, plane.names)
+
+
+def _label_map(axes: Axes, view: CampaignView, names: tuple[str, str]) -> None:
+    for which, name in zip("xy", names, strict=True):
+        declared = view.problem.space.parameters[name]
         if isinstance(declared, Continuous) and declared.log:
             log_axis(axes, which)
-    axes.set_xlabel(label(plane.names[0], view.units[plane.names[0]]))
-    axes.set_ylabel(label(plane.names[1], view.units[plane.names[1]]))
+    axes.set_xlabel(label(names[0], view.units[names[0]]))
+    axes.set_ylabel(label(names[1], view.units[names[1]]))
     axes.grid(visible=False)
     inner_labels_off(axes)
 

@@ -69,7 +69,8 @@ def pareto(view: CampaignView) -> list[Picture]:
             f"{count(len(front), 'trial')} on the Pareto front, joined by a line.",
             caption="Numbered trials are on the Pareto front: no other trial is at least as good in every objective "
             "and better in one. The line is the border of what has been reached.",
-            png=png(draw, WIDTH, 4.6 if is_single else 3.6 * n_rows),
+            png=png(draw, HALF, 3.7) if is_single else png(draw, WIDTH, 3.6 * n_rows),
+            is_wide=not is_single,
         )
     ]
 

@@ -112,6 +112,12 @@ def shortened(text: str, length: int = 160) -> str:
     return flat if len(flat) <= length else flat[: length - 1].rstrip() + "…"
 
 
+def squeezed(text: str, length: int = 15) -> str:
+    """Cut a long text in its middle: names of molecules differ at both ends."""
+    head = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
 def _exponent(value: float, digits: int) -> int:
     """The power of ten of *value* once it is rounded to so many digits: that of 9.96 to two digits is 1."""
     return int(f"{abs(value):.{digits - 1}e}".partition("e")[2])

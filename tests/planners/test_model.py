@@ -50,7 +50,7 @@ def gpytorch_posterior(data: TrainingSet, theta: np.ndarray, mean: float) -> flo
         + likelihood.noise_covar.noise_prior.log_prob(torch.tensor(np.exp(theta[-1])))
         + amplitude_prior.log_prob(torch.tensor(np.exp(theta[-2])))
     )
-    return float(normal.log_prob(torch.tensor(data.targets)) + priors)
+    return float((normal.log_prob(torch.tensor(data.targets)) + priors).detach())
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
@@ -61,7 +61,7 @@ def test_the_evidence_is_that_of_gpytorch(noise: float) -> None:
     places = [np.array([0.1, -0.5, 0.7, 0.2, -3.0]), np.array([-1.0, 0.3, 1.5, -0.4, -6.0])]
     ours = [posterior(place)[0] for place in places]
     theirs = [gpytorch_posterior(data, place, posterior.mean(place)) for place in places]
-    assert ours[0] - ours[1] == pytest.approx(theirs[0] - theirs[1], rel=1e-9)
+    assert ours[0] - ours[1] == pytest.approx(theirs[0] - theirs[1], rel=1e-6)
 
 
 @given(theta=st.lists(st.floats(-3.0, 1.0), min_size=5, max_size=5))
