@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -55,6 +55,10 @@ class HistoryEntry(Value):
 
 class History(Value):
     """All trials that a planner may learn from, oldest first; seed data come before the campaign's own."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, entries: Sequence[HistoryEntry] = ()) -> None: ...
 
     entries: Tuple[HistoryEntry] = Field(default=(), kw_only=False)
     positional: ClassVar[tuple[str, ...]] = ("entries",)

@@ -18,6 +18,7 @@ from sdl.journal.records import (
     TrialProposed,
 )
 from sdl.problem.value import FrozenMap, Value
+from sdl.problem.writing import in_unit, number
 
 
 class Trial(Value):
@@ -81,9 +82,8 @@ class Trial(Value):
 
 
 def written(value: ParameterValue, unit: str | None) -> str:
-    """Write a parameter value for a person: six digits and the unit."""
-    text = value if isinstance(value, str) else f"{value:.6g}"
-    return f"{text} {unit}" if unit else text
+    """Write a parameter value for a person: four digits and the unit."""
+    return value if isinstance(value, str) else in_unit(number(value), unit)
 
 
 @dataclass(slots=True)

@@ -368,7 +368,8 @@ def _draw_near(axes: Axes, view: CampaignView, best: Trial, item: Slice, *, outc
 def _label_slice(axes: Axes, view: CampaignView, item: Slice, outcome: str) -> None:
     if isinstance(item.parameter, Categorical):
         axes.set_xticks(range(len(item.along)), [squeezed(str(value)) for value in item.along])
-        axes.tick_params("x", rotation=0 if len(item.along) <= 3 else 60)
+        n = len(item.along)
+        axes.tick_params("x", rotation=0 if n <= 3 else 60 if n <= 6 else 90, labelsize=10 if n <= 6 else 8)
         axes.set_xlim(-0.6, len(item.along) - 0.4)
     elif isinstance(item.parameter, Continuous) and item.parameter.log:
         log_axis(axes, "x")

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from sdl.problem.value import Value
+from sdl.problem.writing import in_unit, with_error
 
 
 class Measurement(Value):
@@ -31,6 +32,4 @@ class Measurement(Value):
     positional: ClassVar[tuple[str, ...]] = ("value", "unit")
 
     def __str__(self) -> str:
-        error = "" if self.standard_error is None else f" ± {self.standard_error:.2g}"
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{self.value:.6g}{error}{unit}"
+        return in_unit(with_error(self.value, self.standard_error), self.unit)

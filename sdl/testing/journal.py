@@ -1,7 +1,5 @@
 """What every journal must do, as a test class."""
 
-# ruff: noqa: D102 - the name of a test says what it shows
-
 from __future__ import annotations
 
 import hashlib

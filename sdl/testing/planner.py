@@ -81,9 +81,7 @@ SPACES: dict[str, SearchSpace] = {
 }
 """A gallery of search spaces: one of every kind."""
 
-SITUATIONS = {name: NOWHERE for name in SPACES} | {
-    "contextual": Situation(context={"humidity": 40.0, "batch": "b"})
-}
+SITUATIONS = dict.fromkeys(SPACES, NOWHERE) | {"contextual": Situation(context={"humidity": 40.0, "batch": "b"})}
 """The situation in which each space of the gallery is asked for."""
 
 

@@ -115,7 +115,7 @@ def test_what_a_person_reads_of_a_trial() -> None:
         Entry(TrialCompleted(observation=observation), "c", 1),
     )
     assert str(CampaignView.of(journal).best) == (
-        "trial 1 (completed): resistance = 12.3457 ± 0.2 ohm at O2 = 0.1 Pa, gas = Ar"
+        "trial 1 (completed): resistance = 12.35 ± 0.20 Ω at O2 = 0.1 Pa, gas = Ar"
     )
 
 

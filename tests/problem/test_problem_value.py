@@ -62,7 +62,7 @@ def test_equal_values_are_equal_whatever_was_computed_of_them() -> None:
 
 
 def test_a_measurement_reads_as_one_writes_it() -> None:
-    assert str(Measurement(12.5, "ohm", standard_error=0.25)) == "12.5 ± 0.25 ohm"
+    assert str(Measurement(12.5, "ohm", standard_error=0.25)) == "12.50 ± 0.25 Ω"
     assert str(Measurement(3.0)) == "3"
     with pytest.raises(ProblemError, match="standard_error"):
         Measurement(1.0, standard_error=-1.0)
