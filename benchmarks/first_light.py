@@ -150,8 +150,8 @@ def table_question(name: str, folder: Path, schema: Path, seed: int) -> Question
         plan=TableLab.measure,
         truth=lambda values: lab.truth(values)[objective.outcome],
         optimum=best,
-        threshold=best / 0.95 if is_less_better else 0.95 * best,
-        told=f"within 5 % of the best of {len(lab.space().pool or ()):,} designs",
+        threshold=1.1 * best if is_less_better else 0.9 * best,
+        told=f"within 10 % of the best of {len(lab.space().pool or ()):,} designs",
     )
 
 

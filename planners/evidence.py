@@ -1,10 +1,13 @@
-"""The evidence of a Gaussian process: which lengthscales and which noise the data speak for.
+"""The evidence of a Gaussian process: which lengthscales, amplitude and noise the data speak for.
 
-The model is the default of BoTorch 0.18: a stationary kernel of variance 1 on inputs between 0 and 1, one lengthscale
-per parameter, a constant mean, Gaussian noise, and the priors of Hvarfner, Hellsten and Nardi, "Vanilla Bayesian
-optimization performs great in high dimensions" (ICML 2024). The likelihood and its gradient are written out in NumPy,
-because below some hundred observations a general autograd framework spends far more time on overhead than on numbers.
-A test compares both with GPyTorch.
+The kernel is Matérn 5/2 on inputs between 0 and 1, one lengthscale per parameter, with a constant mean and Gaussian
+noise. What is maximised is the posterior density of the logarithms of the hyper-parameters. The lengthscales' prior
+grows with the root of their number, as Hvarfner, Hellsten and Nardi propose in "Vanilla Bayesian optimization
+performs great in high dimensions" (ICML 2024). It is narrower than theirs, which BoTorch takes over: with a wide one, a
+few noisy data are explained by short lengthscales and no noise, and intervals become too narrow.
+
+Likelihood and gradient are written out in NumPy, because below some hundred observations a general autograd framework
+spends far more time on overhead than on numbers. A test compares them with GPyTorch.
 """
 
 from __future__ import annotations
@@ -24,11 +27,15 @@ NOISE_FLOOR = 1e-6
 """Smallest noise variance, in units of the outcome's variance: keeps kernel matrices of near repeats invertible."""
 
 NOISE_CEILING = 10.0
-AMPLITUDE_PRIOR = (0.25, 0.5)
-"""Location and scale of the log-normal prior of the amplitude: mode at 1."""
 
-NOISE_PRIOR = (-4.0, 1.0)
-"""Location and scale of the log-normal prior of the noise variance."""
+LENGTHSCALE_PRIOR = (log(0.5), 1.0)
+"""Mean and deviation of the logarithm of a lengthscale, for one parameter."""
+
+AMPLITUDE_PRIOR = (0.25, 0.5)
+"""The same for the amplitude: outcomes are standardised, so it is about 1."""
+
+NOISE_PRIOR = (-4.0, 1.5)
+"""The same for the noise variance: about a seventh of the outcome's deviation, give or take a factor of 2."""
 
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4)
 """Added to the diagonal, one after the other, until the Cholesky factorisation succeeds."""
@@ -95,11 +102,6 @@ class TrainingSet:
         return distances.reshape(self.n_groups, n * n)
 
 
-def lengthscale_prior(n_groups: int) -> tuple[float, float]:
-    """Return location and scale of the log-normal prior of a lengthscale: it grows as the square root of *n_groups*."""
-    return sqrt(2.0) + 0.5 * log(max(n_groups, 1)), sqrt(3.0)
-
-
 class LogPosterior:
     """Log evidence plus log priors, as a function of the logarithms of lengthscales, amplitude and noise."""
 
@@ -143,12 +145,12 @@ class LogPosterior:
         return value, np.outer(alpha, alpha) - inverse
 
     def _prior(self, theta: Array) -> tuple[float, Array]:
-        location, scale = lengthscale_prior(self._data.n_groups)
-        locations = np.append(np.full(len(theta) - 2, location), [AMPLITUDE_PRIOR[0], NOISE_PRIOR[0]])
-        scales = np.append(np.full(len(theta) - 2, scale), [AMPLITUDE_PRIOR[1], NOISE_PRIOR[1]])
-        deviations = (theta - locations) / scales
-        # The densities are those of the values, not of their logarithms: hence the term -theta.
-        return float(-0.5 * deviations @ deviations - theta.sum()), -deviations / scales - 1.0
+        n = self._data.n_groups
+        location, scale = LENGTHSCALE_PRIOR
+        locations = [*[location + 0.5 * log(max(n, 1))] * n, AMPLITUDE_PRIOR[0], NOISE_PRIOR[0]]
+        scales = np.array([*[scale] * n, AMPLITUDE_PRIOR[1], NOISE_PRIOR[1]])
+        deviations = (theta - np.array(locations)) / scales
+        return float(-0.5 * deviations @ deviations), -deviations / scales
 
 
 def matern(squared: Array) -> tuple[Array, Array]:

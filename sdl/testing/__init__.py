@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sdl.testing.journal import JournalContract
+    from sdl.testing.planner import PlannerContract
 
-_WHERE = {"JournalContract": "journal"}
+_WHERE = {"JournalContract": "journal", "PlannerContract": "planner"}
 
-__all__ = ["JournalContract"]
+__all__ = ["JournalContract", "PlannerContract"]
 
 # Under pytest, let it rewrite the assertions of the contracts too, so that a failure shows the values.
 if "pytest" in sys.modules:
