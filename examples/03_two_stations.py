@@ -50,20 +50,32 @@ class Mixer:
         return Task(1200)
 
 
+class Holder:
+    """Puts the sample with so much of the one component under the camera, in a minute."""
+
+    name, parent = "holder", None
+
+    def __init__(self) -> None:
+        self.fraction = 0.0
+
+    def set(self, value: float) -> Task:
+        self.fraction = value
+        return Task(60)
+
+
 class Camera:
-    """Looks for fifteen minutes at what was mixed."""
+    """Looks for fifteen minutes at what lies in the holder."""
 
     name, parent = "camera", None
 
-    def __init__(self, mixer: Mixer) -> None:
-        self.mixer = mixer
-        self.sample = 0.0
+    def __init__(self, holder: Holder) -> None:
+        self.holder = holder
 
     def trigger(self) -> Task:
         return Task(900)
 
     def read(self) -> dict[str, Any]:
-        return {"camera": {"value": 1 - (self.sample - 0.6) ** 2, "timestamp": current_time()}}
+        return {"camera": {"value": 1 - (self.holder.fraction - 0.6) ** 2, "timestamp": current_time()}}
 
     def describe(self) -> dict[str, Any]:
         return {"camera": {"source": "simulated", "dtype": "number", "shape": []}}
@@ -78,7 +90,7 @@ def mix(lab: Any, s: sdl.Settings) -> Plan:
 
 
 def look(lab: Any, s: sdl.Settings) -> Plan:
-    lab.camera.sample = s.number("fraction")
+    yield from bps.mv(lab.holder, s["fraction"])
     reading = yield from bps.trigger_and_read([lab.camera])
     return {"brightness": reading["camera"]["value"] if reading else 0.0}
 
@@ -86,11 +98,10 @@ def look(lab: Any, s: sdl.Settings) -> Plan:
 def main() -> None:
     """Compare the laboratory time with one and with two trials in flight."""
     for in_flight in (1, 2):
-        mixer = Mixer()
-        stations = {"mixing": ["mixer"], "looking": ["camera"]}
-        with sdl.Lab(
-            "two-stations", mixer=mixer, camera=Camera(mixer), stations=stations, clock=sdl.VirtualClock()
-        ) as lab:
+        holder = Holder()
+        devices: dict[str, Any] = {"mixer": Mixer(), "holder": holder, "camera": Camera(holder)}
+        stations = {"mixing": ["mixer"], "looking": ["holder", "camera"]}
+        with sdl.Lab("two-stations", stations=stations, clock=sdl.VirtualClock(), **devices) as lab:
             campaign = sdl.Campaign(
                 f"in-flight-{in_flight}",
                 space=sdl.SearchSpace(fraction=sdl.Continuous(0, 1)),

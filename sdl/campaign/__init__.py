@@ -10,8 +10,8 @@ from sdl.campaign.budget import (
     UnknownPolicy,
 )
 from sdl.campaign.campaign import Campaign, Ended
-from sdl.campaign.loop import Observer
 from sdl.campaign.planner import History, HistoryEntry, Planner, Predictor, Situation, Suggestion, TrialState
+from sdl.campaign.recorder import Observer
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
 

@@ -15,10 +15,11 @@ from pydantic import JsonValue
 
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
 from sdl.campaign.fallback import SpaceFillingFallback
-from sdl.campaign.loop import Loop, Observer, Rules, Status, check_stations, no_answer
+from sdl.campaign.loop import Loop, Rules, Status, check_stations, no_answer
 from sdl.campaign.planner import Planner
 from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for
 from sdl.campaign.progress import ask_on_terminal, terminal_observer
+from sdl.campaign.recorder import Observer
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
 from sdl.errors import CampaignError, JournalNotFound
@@ -153,18 +154,29 @@ class Campaign:
         budget = self.budget if trials is None else self.budget.replace(trials=trials)
         if budget == Budget() and not self.stopping:
             raise CampaignError("the campaign has neither a budget nor a stopping rule", hint="say run(trials=30)")
+        return self._run(budget, recorded=budget)
+
+    def _run(self, budget: Budget, *, recorded: Budget) -> Ended:
+        """Run one session. *recorded* is the budget that the journal tells of."""
         with self._opened_journal() as journal:
-            self._open(journal, budget)
+            self._open(journal, recorded)
             with self._looping(journal, budget) as loop, _interrupts(loop):
                 status, reason = loop.run()
         return Ended(status=status, reason=reason)
 
     def step(self) -> Trial:
-        """Run one trial and return it."""
-        self.run(trials=self._view.n_counted + 1)
-        if self._view.n_proposed == 0:
-            raise CampaignError(f"campaign {self.name!r} ended before its first trial", hint="see its stopping rules")
-        return self._view.trial(self._view.n_proposed)
+        """Run one more trial, and what was left proposed before, and return it.
+
+        Raises
+        ------
+        CampaignError
+            The budget or a stopping rule allows no further trial.
+        """
+        number = self._view.n_proposed + 1
+        ended = self._run(self.budget.replace(trials=self._view.n_counted + 1), recorded=self.budget)
+        if self._view.n_proposed < number:
+            raise CampaignError(f"campaign {self.name!r} has no further trial: {ended.reason}")
+        return self._view.trial(number)
 
     def pause(self) -> None:
         """Start no more trials until :meth:`resume`; those that run go on. From another thread than :meth:`run`'s."""
@@ -259,7 +271,7 @@ class Campaign:
                 lab=described["lab"],
                 settings=described["settings"],
             )
-            journal.append(Entry(body=body, campaign=self.name), *map(self._seed_entry, self.seed_data))
+            journal.append(Entry(body=body, campaign=self.name))
         else:
             self._check_same(opened)
             known = {"planner": self._view.planner, "lab": self._view.lab, "settings": self._view.settings}
@@ -268,6 +280,8 @@ class Campaign:
                     planner=described["planner"], lab=described["lab"], settings=described["settings"]
                 )
                 journal.append(Entry(body=changed, campaign=self.name))
+        new = [self._seed_entry(data) for data in self.seed_data if data.name not in self._view.seed_names]
+        journal.append(*new)
         self._view.catch_up(journal)
 
     def _check_same(self, opened: CampaignOpened) -> None:
@@ -353,17 +367,16 @@ def _interrupts(loop: Loop) -> Generator[None]:
         n_interrupts += 1
         if n_interrupts > 2:
             signal.default_int_handler(number, frame)
-        call = loop.stop if n_interrupts == 1 else loop.abort
+        call, reason = (loop.stop, "interrupted") if n_interrupts == 1 else (loop.abort, "interrupted twice")
         # A handler interrupts any line, also one that holds a lock which the call needs: another thread makes it.
-        threading.Thread(
-            target=call, args=(f"interrupted {n_interrupts} times" if n_interrupts > 1 else "interrupted",)
-        ).start()
+        threading.Thread(target=call, args=(reason,), name="sdl-interrupt").start()
 
-    previous = signal.signal(signal.SIGINT, interrupted)
+    previous = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _differences(old: Problem, new: Problem) -> str:

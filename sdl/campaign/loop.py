@@ -6,30 +6,31 @@ import os
 import platform
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
 from sdl.campaign.planner import Situation, Suggestion, TrialState
 from sdl.campaign.planning import PlanningDesk, Request
+from sdl.campaign.recorder import Observer, Recorder
 from sdl.campaign.results import failure_of, keep_raw, observe, plain
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
-from sdl.errors import CampaignError, PlannerError
+from sdl.errors import CampaignError, LabError, PlannerError, StepAborted
 from sdl.journal.protocol import Journal
 from sdl.journal.records import (
     AttemptFailed,
     Body,
-    DocumentEmitted,
     Entry,
-    Event,
     Failure,
     FailureCategory,
+    ParameterValue,
     PlannerFailed,
     SessionEnded,
     SessionStarted,
@@ -49,22 +50,8 @@ from sdl.lab.clock import Mailbox
 SETTLE_SECONDS = 60.0
 """Clock seconds that aborted steps get to end before an erroneous session closes its journal."""
 
-HELD_DOCUMENTS = frozenset({"start", "descriptor", "stop"})
-
 Status = Literal["finished", "stopped", "aborted", "paused"]
 Answer = Literal["redo", "failed", "abandoned"]
-
-
-class Observer(Protocol):
-    """Is told of every event after it is recorded."""
-
-    def notify(self, event: Event, view: CampaignView) -> None:
-        """Look at *event*; *view* has taken it in already. Called by the campaign's thread: be quick."""
-        ...
-
-    def close(self, view: CampaignView) -> None:
-        """The session has ended."""
-        ...
 
 
 @dataclass
@@ -133,13 +120,18 @@ class Loop:
         self._journal = journal
         self._lab = lab
         self._experiment = experiment
-        self._desk = desk(self._planner_failed)
+        self._planner_failures: list[PlannerFailed] = []
+        self._desk = desk(self._note_failure)
+        self._waiting: deque[int] = deque()
+        self._full_reason = ""
+        self._dry_at = -1
+        self._asked_for = 0
         self._rules = rules
-        self._observers = observers
+        self._recorder = Recorder(view, journal, observers)
+        self._record = self._recorder.record
         self._mailbox: Mailbox[StepDone | Planned | Wake] = lab.clock.mailbox()
         self._active: dict[int, ActiveTrial] = {}
         self._busy: set[str] = set()
-        self._held: dict[int, list[Entry]] = {}
         self._is_planning = False
         self._is_paused = False
         self._ending: tuple[Status, str] | None = None
@@ -180,10 +172,14 @@ class Loop:
             self._recover()
             self._turn()
         except BaseException as error:
+            if isinstance(error, StepAborted) and self._ending is not None:  # aborted while it was being connected
+                self._close(*self._ending)
+                return self._ending
             self._settle()
             self._close("error", f"{type(error).__name__}: {error}")
             raise
-        status, reason = self._ending or ("finished", f"{self.view.n_counted} trials, as many as the budget allows")
+        allowed = f"{self.view.n_counted} trials, as many as the budget allows"
+        status, reason = self._ending or ("finished", self._full_reason or allowed)
         self._close(status, reason)
         return status, reason
 
@@ -191,14 +187,14 @@ class Loop:
         try:
             self._record(SessionEnded(session=self.view.session, status=status, reason=reason))
         finally:
-            for observer in self._observers:
-                observer.close(self.view)
+            self._recorder.close()
 
     def _turn(self) -> None:
         while True:
             self._start_trials()
             self._start_steps()
-            if not self._active and not self._is_planning and not (self._is_paused and self._ending is None):
+            is_thinking = self._is_planning and self._abort_reason is None
+            if not self._active and not is_thinking and not (self._is_paused and self._ending is None):
                 return
             match self._mailbox.get():
                 case StepDone() as done:
@@ -230,39 +226,10 @@ class Loop:
             versions=versions | {"python": platform.python_version()},
         )
 
-    # --- recording ------------------------------------------------------------------------------------------------
-
-    def _record(self, *bodies: Body, trial: int | None = None, actor: str = "engine") -> None:
-        """Record first, then let the view and the observers know. Documents that were held back go before."""
-        entries = [Entry(body=body, campaign=self.view.name, trial=trial, actor=actor) for body in bodies]
-        held = [] if trial is None else self._held.pop(trial, [])
-        self._append(*held, *entries)
-
-    def _append(self, *entries: Entry) -> None:
-        for event in self._journal.append(*entries):
-            self.view.apply(event)
-            for observer in self._observers:
-                observer.notify(event, self.view)
-
-    def _record_document(self, trial: int, name: str, document: Mapping[str, Any]) -> None:
-        """Called on a RunEngine's loop: only the journal is touched, which is safe from any thread.
-
-        What says nothing by itself waits for what it belongs to, and is synced to the disk together with it: a run's
-        start and its descriptors wait for its first event, its stop for the end of the step. A run that a crash cut off
-        before its first event leaves no document, and so none that is open.
-        """
-        body = DocumentEmitted(name=name, document=document)
-        entry = Entry(body=body, campaign=self.view.name, trial=trial, actor="station")
-        if name in HELD_DOCUMENTS:
-            self._held.setdefault(trial, []).append(entry)
-            return
-        self._journal.append(*self._held.pop(trial, []), entry)
-
-    def _planner_failed(
-        self, attempt: int, error: PlannerError, action: Literal["retry", "fall back", "pause"]
-    ) -> None:
+    def _note_failure(self, attempt: int, error: PlannerError, action: Literal["retry", "fall back", "pause"]) -> None:
+        """Called wherever the planner is asked; the campaign's thread records it with the answer."""
         planner = str(self.view.planner.get("name", "planner"))
-        self._record(PlannerFailed(planner=planner, attempt=attempt, error=str(error), action=action))
+        self._planner_failures.append(PlannerFailed(planner=planner, attempt=attempt, error=str(error), action=action))
 
     # --- recovery -------------------------------------------------------------------------------------------------
 
@@ -270,11 +237,12 @@ class Loop:
         """Decide what becomes of the trials that the last session left behind."""
         for trial in self.view.in_state(TrialState.RUNNING):
             reason = f"the process that ran session {self.view.session - 1} is gone"
-            self._record(TrialUnknown(attempt=trial.attempts, reason=reason), trial=trial.number)
+            cost = self._experiment.cost_of(self._settings(trial.number, trial.attempts))
+            self._record(TrialUnknown(attempt=trial.attempts, reason=reason, cost=cost), trial=trial.number)
         for trial in self.view.in_state(TrialState.UNKNOWN):
             self._resolve(trial)
         for trial in self.view.in_state(TrialState.PROPOSED):
-            self._enter(trial.number, trial.attempts + 1)
+            self._waiting.append(trial.number)
 
     def _resolve(self, trial: Trial) -> None:
         policy = self._rules.on_unknown
@@ -299,9 +267,38 @@ class Loop:
         if self._is_planning or self._is_paused or self._ending is not None:
             return
         self._apply_rules()
+        if self._ending is not None:
+            return
+        self._admit()
         n = self._n_wanted()
-        if self._ending is None and n > 0:
+        if n > 0 and self._dry_at != self._n_ended:
             self._ask(n)
+            self._admit()
+
+    @property
+    def _n_ended(self) -> int:
+        return sum(self.view.counts[state] for state in TrialState if state.is_final)
+
+    def _admit(self) -> None:
+        """Take in the trials that wait, oldest first, as far as slots and budget go."""
+        while self._waiting and len(self._active) < self._rules.in_flight and self._ending is None:
+            number = self._waiting.popleft()
+            reason = self._misfit(number)
+            if reason is None:
+                self._enter(number, self.view.record(number).attempts + 1)
+                continue
+            self._record(TrialAbandoned(reason=reason), trial=number)
+            self._full_reason = f"trial {number} does not fit the budget: {reason}"
+
+    def _misfit(self, number: int) -> str | None:
+        """Return why the budget of cost does not allow trial *number*, beside what is spent and what runs."""
+        limit = self._rules.budget.cost
+        if limit is None:
+            return None
+        begun = sum(self._experiment.cost_of(active.settings) for active in self._active.values())
+        left = limit - self.view.cost - begun
+        cost = self._experiment.cost_of(self._settings(number))
+        return None if cost <= left else f"it costs {cost:g}, and {left:g} of the budget of {limit:g} is left"
 
     def _apply_rules(self) -> None:
         view = self.view
@@ -315,16 +312,17 @@ class Loop:
 
     def _n_wanted(self) -> int:
         left = self._rules.budget.trials_left(self.view)
-        free = self._rules.in_flight - len(self._active)
+        free = 0 if self._full_reason else self._rules.in_flight - len(self._active) - len(self._waiting)
         return free if left is None else min(free, left)
 
     def _ask(self, n: int) -> None:
+        self._asked_for = n
         request = Request(
             problem=self.view.problem,
             history=self.view.history,
             n=n,
             situation=Situation(
-                context=self._lab.context(),
+                context=self._context(),
                 n_free_slots=n,
                 n_trials_left=self._rules.budget.trials_left(self.view),
             ),
@@ -347,13 +345,17 @@ class Loop:
 
     def _planned(self, answer: Planned) -> None:
         self._is_planning = False
+        failures, self._planner_failures = self._planner_failures, []
+        self._record(*failures)
         if isinstance(answer.error, PlannerError):
             self._end("paused", f"the planner failed, and nothing may answer in its place: {answer.error}")
             return
         if answer.error is not None:
             raise answer.error
-        if not answer.suggestions and not self._active:
-            self._end("finished", "the planner has nothing left to propose")
+        if len(answer.suggestions) < self._asked_for:
+            self._dry_at = self._n_ended  # asking again makes sense when there is something new to learn from
+            if not answer.suggestions and not self._active and not self._waiting:
+                self._end("finished", "the planner has nothing left to propose")
         self._propose(answer.suggestions)
 
     def _propose(self, suggestions: Sequence[Suggestion]) -> None:
@@ -361,24 +363,22 @@ class Loop:
         first = self.view.n_proposed + 1
         bodies = [TrialProposed(values=each.values, decision=each.decision) for each in suggestions]
         if bodies:
-            self._append(*(Entry(body, self.view.name, number) for number, body in enumerate(bodies, first)))
-        for number in range(first, first + len(bodies)):
-            if self._fits_budget(number):
-                self._enter(number, 1)
+            self._recorder.append(*(Entry(body, self.view.name, number) for number, body in enumerate(bodies, first)))
+        self._waiting.extend(range(first, first + len(bodies)))
 
-    def _fits_budget(self, number: int) -> bool:
-        limit = self._rules.budget.cost
-        if limit is None:
-            return True
-        begun = sum(self._experiment.cost_of(active.settings) for active in self._active.values())
-        left = limit - self.view.cost - begun
-        cost = self._experiment.cost_of(self._settings(number))
-        if cost <= left:
-            return True
-        reason = f"it costs {cost:g}, and {left:g} of the budget of {limit:g} is left"
-        self._record(TrialAbandoned(reason=reason), trial=number)
-        self._end("finished", f"trial {number} does not fit the budget: {reason}")
-        return False
+    def _context(self) -> Mapping[str, ParameterValue]:
+        """Return the laboratory's values of the contextual parameters, checked."""
+        space = self.view.problem.space
+        context = self._lab.context()
+        if set(context) != set(space.contextual):
+            raise LabError(
+                f"laboratory {self._lab.name} gives context for {', '.join(context) or 'nothing'}, "
+                f"and the space asks for {', '.join(space.contextual) or 'nothing'}",
+                hint="let context() return exactly the contextual parameters of the space",
+            )
+        for name, value in context.items():
+            space.parameters[name].check(name, value)
+        return context
 
     # --- executing ------------------------------------------------------------------------------------------------
 
@@ -415,6 +415,8 @@ class Loop:
         started = StepStarted(step=step.name, station=station.name, attempt=active.attempt)
         self._record(*begun, started, trial=number)
         station.submit(self._job(number, active, step, station))
+        if self._abort_reason is not None:  # which came after the stations were told, and before this one had a job
+            station.abort(self._abort_reason)
 
     def _free_station(self, step: Step) -> Station | None:
         for name in self._lab.stations_for(step):
@@ -429,7 +431,7 @@ class Loop:
         return Job(
             plan=partial(step.plan, self._lab, active.settings),
             md={"campaign": self.view.name, "trial": number, "attempt": active.attempt, "step": step.name},
-            on_document=partial(self._record_document, number),
+            on_document=partial(self._recorder.record_document, number),
             on_done=done,
             timeout=step.timeout,
         )
@@ -497,11 +499,12 @@ class Loop:
             runs=active.runs,
             raw=keep_raw(self._journal, done.trial, active.results) if is_raw_kept else None,
         )
-        if self._may_retry(active, failure):
-            self._record(ended, AttemptFailed(attempt=active.attempt, failure=failure), trial=done.trial)
-            self._enter(done.trial, active.attempt + 1)
-            return
         cost = self._experiment.cost_of(active.settings)
+        if self._may_retry(active, failure):
+            self._record(ended, AttemptFailed(attempt=active.attempt, failure=failure, cost=cost), trial=done.trial)
+            del self._active[done.trial]
+            self._waiting.appendleft(done.trial)
+            return
         self._record(ended, TrialFailed(failure=failure, cost=cost), trial=done.trial)
         del self._active[done.trial]
 

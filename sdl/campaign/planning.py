@@ -111,9 +111,12 @@ class ProcessHost:
         self._spec = spec
         self._deadline = deadline
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_closed = False
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the process and wait until it has imported and made the planner: that is no part of the deadline."""
+        if self._is_closed:
+            raise PlannerError(f"the process of planner {self._spec.name} was closed")
         if self._process is None:
             command = [sys.executable, "-m", "sdl.campaign.worker"]
             self._process = subprocess.Popen(  # noqa: S603 # our own module, no shell
@@ -134,14 +137,14 @@ class ProcessHost:
         try:
             line = lines.get(timeout=seconds)
         except queue.Empty:
-            self.close()
+            self._kill()
             raise _too_late(self._spec.name, seconds) from None
         return self._read(process, line)
 
     def _read(self, process: subprocess.Popen[bytes], line: bytes) -> Sequence[Suggestion]:
         if not line:
             code = process.wait()
-            self.close()
+            self._kill()
             raise PlannerError(f"the process of planner {self._spec.name} ended with code {code} before it answered")
         answer = Answer.from_json(line)
         if answer.error is not None:
@@ -164,7 +167,11 @@ class ProcessHost:
             process.stdin.flush()
 
     def close(self) -> None:
-        """Kill the process and its children."""
+        """Kill the process and its children, and start none again."""
+        self._is_closed = True
+        self._kill()
+
+    def _kill(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return

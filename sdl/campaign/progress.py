@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING, TextIO, cast
 
 from sdl.campaign.budget import Budget
-from sdl.campaign.loop import Answer, Observer
+from sdl.campaign.loop import Answer
 from sdl.campaign.planner import TrialState
+from sdl.campaign.recorder import Observer
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
 from sdl.journal.records import Event, PlannerFailed, SessionEnded, SessionStarted

@@ -100,6 +100,7 @@ class TrialRecord:
     started: Event | None = None
     ended: Event | None = None
     reason: str = ""
+    cost: float = 0.0
     entry: HistoryEntry | None = None
     """The history entry of the present state; None when it has changed since one was made."""
 
@@ -120,12 +121,6 @@ class TrialRecord:
         """Why nothing was, where it failed."""
         body = None if self.ended is None else self.ended.body
         return body.failure if isinstance(body, TrialFailed) else None
-
-    @property
-    def cost(self) -> float:
-        """What it cost."""
-        body = None if self.ended is None else self.ended.body
-        return body.cost if isinstance(body, TrialCompleted | TrialFailed) else 0.0
 
     def to_trial(self, units: FrozenMap[str | None]) -> Trial:
         """Return the frozen view of this moment."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -86,6 +86,9 @@ class CampaignView:
         self._seconds_before = 0.0
         self._session_began = 0.0
         self._session_latest = 0.0
+        self._session_boot = ""
+        self._undominated: list[tuple[TrialRecord, tuple[float, ...]]] = []
+        self.seed_names: set[str] = set()
         self._folds: Mapping[str, Callable[[Event], None]] = {
             "campaign.opened": self._on_opened,
             "campaign.changed": self._on_changed,
@@ -132,7 +135,9 @@ class CampaignView:
         fold = self._folds.get(event.kind)
         if fold is not None:
             fold(event)
-        self._session_latest = event.monotonic
+        # Between two sessions no laboratory time passes, and the clocks of two processes do not compare.
+        if event.boot_id == self._session_boot and (self.is_session_open or event.kind == "session.ended"):
+            self._session_latest = event.monotonic
 
     # --- what is asked --------------------------------------------------------------------------------------------
 
@@ -224,7 +229,7 @@ class CampaignView:
 
     @property
     def completed_since_best(self) -> int:
-        """How many trials were completed after the best one."""
+        """How many trials were completed after the best one, or after the last that joined the Pareto front."""
         return self._completed_since_best
 
     # --- what came out --------------------------------------------------------------------------------------------
@@ -245,14 +250,11 @@ class CampaignView:
     @property
     def pareto(self) -> tuple[Trial, ...]:
         """The completed, feasible trials that no other one beats in every objective, oldest first."""
-        scored = [(record, self.problem.score(outcomes)) for record, outcomes in self._feasible()]
-        front = [record for record, score in scored if not any(_dominates(other, score) for _, other in scored)]
-        return tuple(record.to_trial(self.units) for record in front)
-
-    def _feasible(self) -> Iterator[tuple[TrialRecord, Mapping[str, Measurement]]]:
-        for record in self._records.values():
-            if record.observation is not None and self.problem.is_feasible(record.observation.outcomes):
-                yield record, record.observation.outcomes
+        if len(self.problem.objectives) == 1:
+            return () if self.best is None else (self.best,)
+        return tuple(
+            record.to_trial(self.units) for record, _ in sorted(self._undominated, key=lambda each: each[0].number)
+        )
 
     # --- the fold -------------------------------------------------------------------------------------------------
 
@@ -275,6 +277,7 @@ class CampaignView:
 
     def _on_seeded(self, event: Event) -> None:
         assert isinstance(event.body, SeedAdded)
+        self.seed_names.add(event.body.name)
         first = len(self._seeds) + 1
         self._seeds.extend(seed_entry(number, row) for number, row in enumerate(event.body.rows, first))
 
@@ -282,9 +285,11 @@ class CampaignView:
         assert isinstance(event.body, SessionStarted)
         # Monotonic times of two sessions do not compare: each counts from its first event to its own last one.
         self._seconds_before += self._session_seconds
+        if self.ended is not None and self.ended.status == "stopped":
+            self.failures_in_a_row = 0  # somebody was told, and runs it again
         self.session, self.is_session_open, self.ended = event.body.session, True, None
-        self._session_began = event.monotonic
-        self.failures_in_a_row = 0  # whoever runs it again has seen to the cause
+        self._session_began = self._session_latest = event.monotonic
+        self._session_boot = event.boot_id
         self._running_steps.clear()
 
     def _on_session_ended(self, event: Event) -> None:
@@ -314,7 +319,7 @@ class CampaignView:
     def _on_completed(self, event: Event) -> None:
         assert isinstance(event.body, TrialCompleted)
         record = self._end(event, TrialState.COMPLETED)
-        self.cost += event.body.cost
+        self._spend(record, event.body.cost)
         self.failures_in_a_row = 0
         self._completed_since_best += 1
         self._compare(record, event.body.observation.outcomes)
@@ -322,14 +327,25 @@ class CampaignView:
     def _compare(self, record: TrialRecord, outcomes: Mapping[str, Measurement]) -> None:
         if not self.problem.is_feasible(outcomes):
             return
-        score = self.problem.score(outcomes)[0]
-        if score > self._best_score:
-            self._best, self._best_score, self._completed_since_best = record, score, 0
+        score = self.problem.score(outcomes)
+        if len(self.problem.objectives) > 1:
+            self._compare_front(record, score)
+            return
+        (first,) = score
+        if first > self._best_score:
+            self._best, self._best_score, self._completed_since_best = record, first, 0
+
+    def _compare_front(self, record: TrialRecord, score: tuple[float, ...]) -> None:
+        if any(_dominates(other, score) for _, other in self._undominated):
+            return
+        if all(other != score for _, other in self._undominated):
+            self._completed_since_best = 0
+        self._undominated = [(kept, other) for kept, other in self._undominated if not _dominates(score, other)]
+        self._undominated.append((record, score))
 
     def _on_failed(self, event: Event) -> None:
         assert isinstance(event.body, TrialFailed)
-        self._end(event, TrialState.FAILED)
-        self.cost += event.body.cost
+        self._spend(self._end(event, TrialState.FAILED), event.body.cost)
         self.failures_in_a_row += 1
 
     def _on_abandoned(self, event: Event) -> None:
@@ -340,6 +356,7 @@ class CampaignView:
         assert isinstance(event.body, TrialUnknown)
         record = self._records[_trial_of(event)]
         record.reason = event.body.reason
+        self._spend(record, event.body.cost)
         self._running_steps.pop(record.number, None)
         self._move(record, TrialState.UNKNOWN)
 
@@ -348,12 +365,17 @@ class CampaignView:
         assert isinstance(body, AttemptFailed)
         record = self._records[_trial_of(event)]
         record.reason = f"attempt {body.attempt} failed: {body.failure.reason}"
+        self._spend(record, body.cost)
         self._move(record, TrialState.PROPOSED)
 
     def _on_resolved(self, event: Event) -> None:
         assert isinstance(event.body, TrialResolved)
         if event.body.answer == "redo":
             self._move(self._records[_trial_of(event)], TrialState.PROPOSED)
+
+    def _spend(self, record: TrialRecord, cost: float) -> None:
+        record.cost += cost
+        self.cost += cost
 
     def _end(self, event: Event, state: TrialState) -> TrialRecord:
         record = self._records[_trial_of(event)]

@@ -81,6 +81,8 @@ class Account:
     _before: float = 0.0
     _began: float | None = None
     _latest: float = 0.0
+    _boot: str = ""
+    _is_open: bool = False
 
     @classmethod
     def of(cls, view: CampaignView, journal: Journal | None) -> Account:
@@ -102,8 +104,9 @@ class Account:
         return sum(use.seconds for (name, _), use in self.use.items() if name == station)
 
     def _take(self, event: Event) -> None:
-        # The same clock as CampaignView.lab_seconds: each session from its first event to its own last one.
-        if not isinstance(event.body, SessionStarted):
+        # The same clock as CampaignView.lab_seconds: each session from its first event to its own last one. Another
+        # process may write a comment meanwhile, by a clock of its own.
+        if self._is_open and event.boot_id == self._boot:
             self._latest = event.monotonic
         match event.body:
             case SessionStarted() as body:
@@ -127,9 +130,11 @@ class Account:
         if self._began is not None:
             self._before += self._latest - self._began
         self._began = self._latest = event.monotonic
+        self._boot, self._is_open = event.boot_id, True
         self.sessions.append(Session(body.session, event.time, body.host, body.is_virtual, body.versions))
 
     def _end(self, event: Event, body: SessionEnded) -> None:
+        self._is_open = False
         if self.sessions:
             self.sessions[-1] = replace(self.sessions[-1], ended=event.time, status=body.status, reason=body.reason)
 

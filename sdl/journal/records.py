@@ -232,6 +232,7 @@ class AttemptFailed(Value):
     kind: Literal["trial.attempt_failed"] = "trial.attempt_failed"
     attempt: int
     failure: Failure
+    cost: float = 0.0
 
 
 class TrialCompleted(Value):
@@ -263,6 +264,7 @@ class TrialUnknown(Value):
     kind: Literal["trial.unknown"] = "trial.unknown"
     attempt: int
     reason: str
+    cost: float = 0.0
 
 
 class TrialResolved(Value):

@@ -1,4 +1,4 @@
-"""Contracts: test classes that a planner, a device or a journal of your own runs by subclassing them.
+"""Contracts: test classes that a planner or a journal of your own runs by subclassing them.
 
 pytest is needed only for what is asked for; importing this package does not import it.
 """

@@ -90,7 +90,7 @@ def made_up(problem: Problem, values: Mapping[str, ParameterValue]) -> dict[str,
     total = 0.0
     for number, (name, value) in enumerate(sorted(values.items())):
         low, high = problem.space.bounds.get(name, (0.0, 1.0))
-        share = (value - low) / ((high - low) or 1.0) if isinstance(value, float) else len(value) / 7.0
+        share = len(value) / 7.0 if isinstance(value, str) else (value - low) / ((high - low) or 1.0)
         total += math.cos(2.0 * share + number)
     return {
         name: Measurement(value=2.0 + math.sin(total + number), unit=unit)

@@ -16,19 +16,21 @@ from sdl.campaign.fallback import SpaceFillingFallback
 class Killer:
     """Kills this process, as hard as can be, when a certain event of a certain trial has been recorded."""
 
-    def __init__(self, kind: str, trial: int) -> None:
-        self.kind, self.trial = kind, trial
+    def __init__(self, kind: str, trial: int, how: str) -> None:
+        self.kind, self.trial, self.how = kind, trial, how
 
     def notify(self, event: Any, view: Any) -> None:
         """Look for the moment."""
         if event.kind == self.kind and event.trial == self.trial:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[self.how])
 
     def close(self, view: Any) -> None:
         """Nothing to end."""
 
 
-def main(store: str, trials: str, kind: str = "", trial: str = "0", on_unknown: str = "redo") -> None:
+def main(
+    store: str, trials: str, kind: str = "", trial: str = "0", on_unknown: str = "redo", how: str = "SIGKILL"
+) -> None:
     """Run the campaign."""
     lab = ToyLab(seed=3)
     lab.detector0.noise = 0.05
@@ -42,7 +44,7 @@ def main(store: str, trials: str, kind: str = "", trial: str = "0", on_unknown: 
         seed=11,
         journal=store,
         on_unknown=on_unknown,  # type: ignore[arg-type]
-        progress=Killer(kind, int(trial)),
+        progress=Killer(kind, int(trial), how),
     )
     print(campaign.run(trials=int(trials)))
     lab.close()

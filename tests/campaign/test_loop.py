@@ -12,7 +12,7 @@ from toy import SPACE, LinePlanner, Plan, ToyLab, bodies, kinds, measure, toy_ca
 
 import sdl
 from sdl.campaign import FailurePolicy, NoImprovementExpected
-from sdl.errors import CampaignError
+from sdl.errors import CampaignError, LabError
 from sdl.journal import MemoryJournal
 from sdl.journal.records import DocumentEmitted, FailureCategory
 
@@ -405,3 +405,106 @@ def test_outcome_constraints_decide_who_may_be_best() -> None:
     assert campaign.best is not None
     assert campaign.best.number == 5
     assert SPACE.contains(campaign.best.values)
+
+
+def costly(lab: ToyLab, cost: float = 1.0, **options: Any) -> sdl.Campaign:
+    experiment = sdl.Experiment(sdl.Step("measure", measure), cost=cost)
+    return toy_campaign(lab, experiment=experiment, planner=LinePlanner(), **options)
+
+
+def test_with_several_in_flight_the_trials_that_fit_the_budget_still_run() -> None:
+    campaign = costly(ToyLab(), budget=sdl.Budget(cost=3.0), in_flight=4)
+    ended = campaign.run()
+    assert "budget of 3" in ended.reason
+    assert [trial.state.value for trial in campaign.trials] == ["completed"] * 3 + ["abandoned"]
+    assert campaign.view.cost == 3.0
+
+
+def test_every_attempt_costs_and_a_retry_needs_its_share_of_the_budget() -> None:
+    lab = ToyLab()
+    lab.motor0.error = RuntimeError("stalled")
+    campaign = costly(lab, budget=sdl.Budget(cost=2.0), on_failure=FailurePolicy(retries=9))
+    campaign.run()
+    assert campaign.view.cost == 2.0
+    assert len(lab.motor0.commands) == 2
+
+
+def test_trials_that_were_left_over_keep_to_the_budget_and_to_the_slots() -> None:
+    journal = MemoryJournal()
+    first: sdl.Campaign = costly(
+        ToyLab(), journal=journal, in_flight=4, progress=Interfering(1, lambda: first.stop("tea"))
+    )
+    first.run(trials=4)
+    assert [trial.state.value for trial in first.trials] == ["completed"] + ["proposed"] * 3
+    lab = ToyLab()
+    second = costly(lab, journal=journal, budget=sdl.Budget(cost=3.0))
+    second.run()
+    assert len(lab.motor0.commands) == 2
+    assert second.view.cost == 3.0
+
+
+def test_a_planner_that_has_no_more_is_not_asked_again_before_something_is_learned() -> None:
+    asked: list[int] = []
+
+    class Dry(LinePlanner):
+        def suggest(self, *args: Any, **kwargs: Any) -> Any:
+            asked.append(1)
+            return super().suggest(*args, **kwargs) if len(asked) < 2 else []
+
+    lab = ToyLab(seconds=0.3, clock=sdl.WallClock())
+    lab.detector0.settle = 0.01
+    campaign = toy_campaign(lab, planner=Dry(), in_flight=3, planner_place="thread")
+    campaign.run(trials=9)
+    assert len(campaign.trials) == 3
+    assert len(asked) <= 5
+
+
+def test_time_between_two_sessions_is_no_laboratory_time() -> None:
+    journal = MemoryJournal()
+    lab = ToyLab()
+    toy_campaign(lab, journal=journal).run(trials=2)
+    lab.clock.advance_to(lab.clock.time() + 1e6)
+    later = toy_campaign(lab, journal=journal)
+    later.run(trials=3)
+    assert later.view.lab_seconds == pytest.approx(3 * 70, abs=5)
+
+
+def test_failures_in_a_row_are_counted_over_single_steps() -> None:
+    lab = ToyLab()
+    lab.motor0.error = RuntimeError("stalled")
+    campaign = toy_campaign(lab, on_failure=FailurePolicy(max_in_a_row=2))
+    campaign.step()
+    campaign.step()
+    with pytest.raises(CampaignError, match="2 failures in a row"):
+        campaign.step()
+
+
+def test_a_step_that_a_rule_forbids_says_so() -> None:
+    campaign = toy_campaign(planner=LinePlanner(), stopping=[sdl.TargetReached(0.1)])
+    campaign.step()
+    with pytest.raises(CampaignError, match="target reached"):
+        campaign.step()
+
+
+def test_a_trial_that_joins_the_front_is_an_improvement() -> None:
+    def both(lab: ToyLab, s: sdl.Settings) -> Plan:
+        yield from bps.mv(lab.motor0, s["x"])
+        return {"a": s.number("x"), "b": 1 - s.number("x")}
+
+    campaign = toy_campaign(
+        experiment=both,
+        objective=[sdl.Minimize("a"), sdl.Minimize("b")],
+        planner=LinePlanner(),
+        stopping=[sdl.NoImprovement(3)],
+    )
+    campaign.run(trials=8)
+    assert len(campaign.pareto) == 8
+
+
+def test_a_context_that_the_space_does_not_know_is_refused_by_name() -> None:
+    class Humid(ToyLab):
+        def context(self) -> dict[str, float | str]:
+            return {"humidity": 0.4}
+
+    with pytest.raises(LabError, match="humidity"):
+        toy_campaign(Humid()).run(trials=1)

@@ -99,6 +99,15 @@ def test_with_nobody_to_ask_an_interrupted_trial_stays_unknown_and_pending(tmp_p
     assert [trial.decision.n_pending for trial in view.trials] == [0, 0, 1, 1]
 
 
+def test_sigterm_finishes_what_runs_and_stops_in_order(tmp_path: Path) -> None:
+    store = tmp_path / "stopped.sdl"
+    assert run(store, 50, "step.started", "2", "redo", "SIGTERM") == 0
+    view = view_of(store)
+    assert [trial.state.value for trial in view.trials] == ["completed", "completed"]
+    assert view.ended is not None
+    assert (view.ended.status, view.ended.reason) == ("stopped", "interrupted")
+
+
 def test_a_finished_campaign_has_nothing_left_to_do_and_may_be_extended(whole: Path, tmp_path: Path) -> None:
     store = tmp_path / "more.sdl"
     assert run(store, 4) == 0

@@ -17,6 +17,7 @@ from sdl.campaign.planner import History
 from sdl.export import drawing, slices
 from sdl.export.report import write_report
 from sdl.journal.records import (
+    Comment,
     Decision,
     FailureCategory,
     ParameterValue,
@@ -281,7 +282,9 @@ def test_laboratory_time_leaves_out_the_nights_between_sessions(tmp_path: Path) 
     campaign = Recorded(Problem(SearchSpace(dose=Continuous(0, 1)), Minimize("x")))
     campaign.complete({"dose": 0.1}, {"x": Measurement(1.0, None)})
     campaign.end()
-    campaign.clock.now += 100_000
+    campaign.clock.now += 50_000
+    campaign.record(Comment(text="good night"), actor="mira")
+    campaign.clock.now += 50_000
     campaign.record(SessionStarted(session=2, is_virtual=True, host="h", pid=2, versions={}))
     campaign.complete({"dose": 0.2}, {"x": Measurement(1.0, None)})
     campaign.record(SessionEnded(session=2, status="stopped", reason="interrupted"))

@@ -119,7 +119,7 @@ def test_levels_are_not_repeated_while_new_ones_exist(n_trials: int, seed: int, 
     space = SearchSpace(a=Discrete(range(6)), b=Categorical(list("vwxyz")))
     problem = Problem(space, Maximize("gain"))
     state = TrialState.ABANDONED if abandoned else TrialState.RUNNING
-    tried = [{"a": float(i % 6), "b": "vwxyz"[i // 6]} for i in range(n_trials)]
+    tried: list[dict[str, float | str]] = [{"a": float(i % 6), "b": "vwxyz"[i // 6]} for i in range(n_trials)]
     history = History([unfinished(i + 1, point, state) for i, point in enumerate(tried)])
     for planner in (RandomPlanner(), SobolPlanner(), LatinHypercubePlanner(n=4), GridPlanner()):
         points = [dict(s.values) for s in ask(planner, problem, history, 4, seed)]

@@ -1,0 +1,67 @@
+"""Recording: what the loop decides and the stations do, in the journal first, then for everybody who looks on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sdl.campaign.view import CampaignView
+from sdl.journal.protocol import Journal
+from sdl.journal.records import Body, DocumentEmitted, Entry, Event
+
+HELD_DOCUMENTS = frozenset({"start", "descriptor", "stop"})
+"""What says nothing by itself, and waits for what it belongs to."""
+
+
+class Observer(Protocol):
+    """Is told of every event after it is recorded."""
+
+    def notify(self, event: Event, view: CampaignView) -> None:
+        """Look at *event*; *view* has taken it in already. Called by the campaign's thread: be quick."""
+        ...
+
+    def close(self, view: CampaignView) -> None:
+        """The session has ended."""
+        ...
+
+
+class Recorder:
+    """Appends to the journal, then lets the view and the observers know. One campaign's, for one session."""
+
+    def __init__(self, view: CampaignView, journal: Journal, observers: Sequence[Observer]) -> None:
+        self._view = view
+        self._journal = journal
+        self._observers = observers
+        self._held: dict[int, list[Entry]] = {}
+
+    def record(self, *bodies: Body, trial: int | None = None, actor: str = "engine") -> None:
+        """Record *bodies* together, after the documents of the trial that were held back."""
+        entries = [Entry(body=body, campaign=self._view.name, trial=trial, actor=actor) for body in bodies]
+        held = [] if trial is None else self._held.pop(trial, [])
+        self.append(*held, *entries)
+
+    def append(self, *entries: Entry) -> None:
+        """Record *entries* together. Only the campaign's thread calls this: the view sees events in their order."""
+        for event in self._journal.append(*entries):
+            self._view.apply(event)
+            for observer in self._observers:
+                observer.notify(event, self._view)
+
+    def record_document(self, trial: int, name: str, document: Mapping[str, Any]) -> None:
+        """Record a bluesky document. Called on a RunEngine's loop: only the journal is touched, which is thread-safe.
+
+        What says nothing by itself is synced to the disk together with what it belongs to: a run's start and its
+        descriptors with its first event, its stop with the end of the step. A run that a crash cut off before its
+        first event leaves no document, and so none that is open.
+        """
+        body = DocumentEmitted(name=name, document=document)
+        entry = Entry(body=body, campaign=self._view.name, trial=trial, actor="station")
+        if name in HELD_DOCUMENTS:
+            self._held.setdefault(trial, []).append(entry)
+            return
+        self._journal.append(*self._held.pop(trial, []), entry)
+
+    def close(self) -> None:
+        """Tell the observers that the session has ended."""
+        for observer in self._observers:
+            observer.close(self._view)
