@@ -170,11 +170,11 @@ class Campaign:
         Raises
         ------
         CampaignError
-            The budget or a stopping rule allows no further trial.
+            The budget or a stopping rule allows no further trial, or too many failed in a row.
         """
         number = self._view.n_proposed + 1
         ended = self._run(self.budget.replace(trials=self._view.n_counted + 1), recorded=self.budget)
-        if self._view.n_proposed < number:
+        if self._view.n_proposed < number or self.on_failure.reason(self._view):
             raise CampaignError(f"campaign {self.name!r} has no further trial: {ended.reason}")
         return self._view.trial(number)
 

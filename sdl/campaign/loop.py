@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import metadata
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +14,7 @@ import numpy as np
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
 from sdl.campaign.planner import Situation, Suggestion, TrialState
 from sdl.campaign.planning import PlanningDesk, Request
-from sdl.campaign.recorder import Observer, Recorder
+from sdl.campaign.recorder import Observer, Recorder, session_started
 from sdl.campaign.results import failure_of, keep_raw, observe, plain
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
@@ -33,7 +29,6 @@ from sdl.journal.records import (
     ParameterValue,
     PlannerFailed,
     SessionEnded,
-    SessionStarted,
     StepEnded,
     StepStarted,
     TrialAbandoned,
@@ -46,6 +41,7 @@ from sdl.journal.records import (
 )
 from sdl.lab import Experiment, Job, JobResult, Lab, Settings, Station, Step
 from sdl.lab.clock import Mailbox
+from sdl.problem import SearchSpace
 
 SETTLE_SECONDS = 60.0
 """Clock seconds that aborted steps get to end before an erroneous session closes its journal."""
@@ -166,7 +162,7 @@ class Loop:
 
     def run(self) -> tuple[Status, str]:
         """Run until the budget is used, a rule says stop, or somebody does; return the status and the reason."""
-        self._record(self._session_started())
+        self._record(session_started(self.view.session + 1, is_virtual=self._lab.clock.is_virtual))
         try:
             self._lab.connect()
             self._recover()
@@ -214,17 +210,6 @@ class Loop:
                 return
             if isinstance(message, StepDone):
                 self._busy.discard(message.station)
-
-    def _session_started(self) -> SessionStarted:
-        packages = ("sdl", "bluesky", "ophyd", "botorch", "torch", "numpy", "pydantic")
-        versions = {name: metadata.version(name) for name in packages}
-        return SessionStarted(
-            session=self.view.session + 1,
-            is_virtual=self._lab.clock.is_virtual,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            versions=versions | {"python": platform.python_version()},
-        )
 
     def _note_failure(self, attempt: int, error: PlannerError, action: Literal["retry", "fall back", "pause"]) -> None:
         """Called wherever the planner is asked; the campaign's thread records it with the answer."""
@@ -322,7 +307,7 @@ class Loop:
             history=self.view.history,
             n=n,
             situation=Situation(
-                context=self._context(),
+                context=checked_context(self._lab, self.view.problem.space),
                 n_free_slots=n,
                 n_trials_left=self._rules.budget.trials_left(self.view),
             ),
@@ -365,20 +350,6 @@ class Loop:
         if bodies:
             self._recorder.append(*(Entry(body, self.view.name, number) for number, body in enumerate(bodies, first)))
         self._waiting.extend(range(first, first + len(bodies)))
-
-    def _context(self) -> Mapping[str, ParameterValue]:
-        """Return the laboratory's values of the contextual parameters, checked."""
-        space = self.view.problem.space
-        context = self._lab.context()
-        if set(context) != set(space.contextual):
-            raise LabError(
-                f"laboratory {self._lab.name} gives context for {', '.join(context) or 'nothing'}, "
-                f"and the space asks for {', '.join(space.contextual) or 'nothing'}",
-                hint="let context() return exactly the contextual parameters of the space",
-            )
-        for name, value in context.items():
-            space.parameters[name].check(name, value)
-        return context
 
     # --- executing ------------------------------------------------------------------------------------------------
 
@@ -523,6 +494,20 @@ def request_seed(seed: int, n_proposed: int) -> int:
     So a campaign that is resumed asks with the seed that it would have asked with.
     """
     return int(np.random.SeedSequence([seed, n_proposed]).generate_state(1)[0])
+
+
+def checked_context(lab: Lab, space: SearchSpace) -> Mapping[str, ParameterValue]:
+    """Return the laboratory's values of the contextual parameters. LabError where they are not those of the space."""
+    context = lab.context()
+    if set(context) != set(space.contextual):
+        raise LabError(
+            f"laboratory {lab.name} gives context for {', '.join(context) or 'nothing'}, "
+            f"and the space asks for {', '.join(space.contextual) or 'nothing'}",
+            hint="let context() return exactly the contextual parameters of the space",
+        )
+    for name, value in context.items():
+        space.parameters[name].check(name, value)
+    return context
 
 
 def no_answer(_: Trial) -> Answer | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import socket
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from typing import Any, Protocol
 
 from sdl.campaign.view import CampaignView
 from sdl.journal.protocol import Journal
-from sdl.journal.records import Body, DocumentEmitted, Entry, Event
+from sdl.journal.records import Body, DocumentEmitted, Entry, Event, SessionStarted
 
 HELD_DOCUMENTS = frozenset({"start", "descriptor", "stop"})
 """What says nothing by itself, and waits for what it belongs to."""
@@ -23,6 +27,19 @@ class Observer(Protocol):
     def close(self, view: CampaignView) -> None:
         """The session has ended."""
         ...
+
+
+def session_started(session: int, *, is_virtual: bool) -> SessionStarted:
+    """Return the event that opens a session: where it runs, and on which versions."""
+    packages = ("sdl", "bluesky", "ophyd", "botorch", "torch", "numpy", "pydantic")
+    versions = {name: metadata.version(name) for name in packages}
+    return SessionStarted(
+        session=session,
+        is_virtual=is_virtual,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        versions=versions | {"python": platform.python_version()},
+    )
 
 
 class Recorder:
