@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gpytorch
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from sdl.planners.evidence import (
     TrainingSet,
     fit,
 )
+from sdl.planners.gaussian_process import CachedGaussianProcess
 from sdl.planners.outcome import OutcomeData, fit_outcome
 from sdl.planners.surrogate import Surrogate, calm
 from sdl.planners.warp import Scale, Warp
@@ -48,7 +51,7 @@ def gpytorch_posterior(data: TrainingSet, theta: np.ndarray, mean: float) -> flo
     normal = torch.distributions.MultivariateNormal(
         torch.full((len(data.targets),), mean, dtype=torch.double), covariance + torch.diag(noise)
     )
-    evidence = normal.log_prob(torch.tensor(data.targets)).detach()
+    evidence: Any = normal.log_prob(torch.tensor(data.targets)).detach()  # type: ignore[no-untyped-call] # torch's
     location, scale = LENGTHSCALE_PRIOR
     priors = [
         *((location + 0.5 * np.log(data.n_groups), scale) for _ in range(data.n_groups)),
@@ -56,7 +59,7 @@ def gpytorch_posterior(data: TrainingSet, theta: np.ndarray, mean: float) -> flo
         NOISE_PRIOR,
     ]
     log_priors = (
-        torch.distributions.Normal(*prior).log_prob(torch.tensor(value))
+        torch.distributions.Normal(*prior).log_prob(torch.tensor(value))  # type: ignore[no-untyped-call] # torch's
         for prior, value in zip(priors, theta, strict=True)
     )
     return float(evidence + sum(log_priors))
@@ -91,7 +94,7 @@ def test_the_fit_finds_the_greatest_posterior_density() -> None:
     with calm(0):
         model = SingleTaskGP(inputs, targets, covar_module=kernel, outcome_transform=None)
         fit_gpytorch_mll(gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model))
-    fitted = [kernel.base_kernel.lengthscale, kernel.outputscale, model.likelihood.noise]
+    fitted = [kernel.base_kernel.lengthscale, kernel.outputscale, model.likelihood.noise]  # pyright: ignore[reportCallIssue] # a module, which pyright takes for a tensor
     theirs = np.log(np.concatenate([part.detach().numpy().ravel() for part in fitted]))
     rng = np.random.default_rng(0)
     starts = [theirs, *rng.uniform([-2, -2, -2, -1, -7], [1, 1, 1, 1, 0], size=(10, 5))]
@@ -101,32 +104,29 @@ def test_the_fit_finds_the_greatest_posterior_density() -> None:
     assert fit(data).log_posterior >= max(found) - 1e-3
 
 
-def test_predictions_are_those_of_the_formula() -> None:
-    """The BoTorch model predicts what the textbook says for the fitted hyper-parameters."""
+def test_predictions_and_their_slopes_are_those_of_botorch() -> None:
+    """Jointly over several places, some of them at the data, with gradients."""
     rng = np.random.default_rng(5)
     rows, values = rng.random((12, 2)), rng.standard_normal(12)
-    fitted = fit_outcome(OutcomeData(rows, values, np.full(12, 0.1)), UNIT_SQUARE)
-    found = fitted.hyperparameters
-    places = rng.random((4, 2))
-    kernel = gpytorch.kernels.MaternKernel(nu=2.5, ard_num_dims=2)
-    kernel.lengthscale = torch.tensor(found.lengthscales)
-
-    def covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.asarray(found.amplitude * kernel(torch.tensor(a), torch.tensor(b)).to_dense().detach().numpy())
-
-    weights = np.linalg.solve(covariance(rows, rows) + np.diag(fitted.noise), covariance(rows, places))
-    mean = found.mean + weights.T @ (fitted.data.targets - found.mean)
-    variance = found.amplitude - (weights * covariance(rows, places)).sum(axis=0)
-    with calm(0):
-        our_mean, our_deviation = Surrogate({"gain": fitted}).latent(places)
-    assert our_mean[:, 0] == pytest.approx(mean, abs=1e-5)
-    assert our_deviation[:, 0] ** 2 == pytest.approx(variance, abs=1e-5)
+    model = CachedGaussianProcess(fit_outcome(OutcomeData(rows, values, np.full(12, 0.1)), UNIT_SQUARE))
+    places = np.vstack([rng.random((4, 2)), rows[:2]])
+    answers = []
+    for posterior_of in (model.posterior, super(CachedGaussianProcess, model).posterior):
+        asked = torch.tensor(places, requires_grad=True)
+        with calm(0):
+            distribution = posterior_of(asked).distribution
+            mean, covariance = distribution.mean, distribution.covariance_matrix
+            slopes = torch.autograd.grad(mean.sum() + covariance.sin().sum(), asked)[0]
+        answers.append([part.detach().numpy() for part in (mean, covariance, slopes)])
+    for ours, theirs in zip(*answers, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-6)
 
 
 def test_the_columns_of_a_choice_share_a_lengthscale() -> None:
     encoding = Encoding(SearchSpace(base=Categorical(["a", "b", "c"]), x=Continuous(0.0, 1.0)))
-    points = [{"base": base, "x": x} for base in "abc" for x in (0.0, 0.4, 1.0)]
-    values = np.array([float("abc".index(str(p["base"]))) + float(p["x"]) for p in points])
+    places = [(base, x) for base in "abc" for x in (0.0, 0.4, 1.0)]
+    points: list[dict[str, float | str]] = [{"base": base, "x": x} for base, x in places]
+    values = np.array(["abc".index(base) + x for base, x in places])
     fitted = fit_outcome(OutcomeData(encoding.encode(points), values, np.zeros(9)), encoding)
     assert len(set(fitted.lengthscales[:3])) == 1
     assert fitted.lengthscales[3] != fitted.lengthscales[0]
