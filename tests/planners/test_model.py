@@ -26,7 +26,6 @@ from sdl.planners.evidence import (
     TrainingSet,
     fit,
 )
-from sdl.planners.gaussian_process import CachedGaussianProcess
 from sdl.planners.outcome import OutcomeData, fit_outcome
 from sdl.planners.surrogate import Surrogate, calm
 from sdl.planners.warp import Scale, Warp
@@ -94,8 +93,8 @@ def test_the_fit_finds_the_greatest_posterior_density() -> None:
     with calm(0):
         model = SingleTaskGP(inputs, targets, covar_module=kernel, outcome_transform=None)
         fit_gpytorch_mll(gpytorch.mlls.ExactMarginalLogLikelihood(model.likelihood, model))
-    fitted = [kernel.base_kernel.lengthscale, kernel.outputscale, model.likelihood.noise]  # pyright: ignore[reportCallIssue] # a module, which pyright takes for a tensor
-    theirs = np.log(np.concatenate([part.detach().numpy().ravel() for part in fitted]))
+    fitted = [kernel.base_kernel.lengthscale, kernel.outputscale, model.likelihood.noise]
+    theirs = np.log(np.concatenate([part.detach().numpy().ravel() for part in fitted]))  # pyright: ignore[reportCallIssue]
     rng = np.random.default_rng(0)
     starts = [theirs, *rng.uniform([-2, -2, -2, -1, -7], [1, 1, 1, 1, 0], size=(10, 5))]
     found = [
@@ -104,22 +103,26 @@ def test_the_fit_finds_the_greatest_posterior_density() -> None:
     assert fit(data).log_posterior >= max(found) - 1e-3
 
 
-def test_predictions_and_their_slopes_are_those_of_botorch() -> None:
-    """Jointly over several places, some of them at the data, with gradients."""
+def test_predictions_are_those_of_the_formula() -> None:
+    """The BoTorch model predicts what the textbook says for the fitted hyper-parameters."""
     rng = np.random.default_rng(5)
     rows, values = rng.random((12, 2)), rng.standard_normal(12)
-    model = CachedGaussianProcess(fit_outcome(OutcomeData(rows, values, np.full(12, 0.1)), UNIT_SQUARE))
-    places = np.vstack([rng.random((4, 2)), rows[:2]])
-    answers = []
-    for posterior_of in (model.posterior, super(CachedGaussianProcess, model).posterior):
-        asked = torch.tensor(places, requires_grad=True)
-        with calm(0):
-            distribution = posterior_of(asked).distribution
-            mean, covariance = distribution.mean, distribution.covariance_matrix
-            slopes = torch.autograd.grad(mean.sum() + covariance.sin().sum(), asked)[0]
-        answers.append([part.detach().numpy() for part in (mean, covariance, slopes)])
-    for ours, theirs in zip(*answers, strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-6)
+    fitted = fit_outcome(OutcomeData(rows, values, np.full(12, 0.1)), UNIT_SQUARE)
+    found = fitted.hyperparameters
+    places = rng.random((4, 2))
+    kernel = gpytorch.kernels.MaternKernel(nu=2.5, ard_num_dims=2)
+    kernel.lengthscale = torch.tensor(found.lengthscales)
+
+    def covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.asarray(found.amplitude * kernel(torch.tensor(a), torch.tensor(b)).to_dense().detach().numpy())
+
+    weights = np.linalg.solve(covariance(rows, rows) + np.diag(fitted.noise), covariance(rows, places))
+    mean = found.mean + weights.T @ (fitted.data.targets - found.mean)
+    variance = found.amplitude - (weights * covariance(rows, places)).sum(axis=0)
+    with calm(0):
+        our_mean, our_deviation = Surrogate({"gain": fitted}).latent(places)
+    assert our_mean[:, 0] == pytest.approx(mean, abs=1e-5)
+    assert our_deviation[:, 0] ** 2 == pytest.approx(variance, abs=1e-5)
 
 
 def test_the_columns_of_a_choice_share_a_lengthscale() -> None:
