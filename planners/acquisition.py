@@ -31,8 +31,9 @@ from torch import Tensor
 
 from sdl.planners.domain import LinearForm, Mask
 from sdl.planners.encoding import Array
+from sdl.planners.gaussian_process import to_tensor
 from sdl.planners.goals import reference_point, score_with, scores
-from sdl.planners.surrogate import Surrogate, to_tensor
+from sdl.planners.surrogate import Surrogate
 from sdl.problem import Objective, OutcomeConstraint, Problem, Target
 
 LITTLE_NOISE = 0.01
@@ -47,6 +48,9 @@ N_FRONTS_OF_MANY = 16
 
 CHUNK = 256
 """Rows that are evaluated at a time."""
+
+PRECISION = 1e10
+"""A climb ends when a step gains less than this many rounding errors, relatively: about 2e-6."""
 
 UNREACHABLE = -30.0
 """A limit that a scale cannot hold (a resistance below zero), in standard deviations."""
@@ -104,9 +108,8 @@ class Acquisition:
         """Return where a gradient search in the *movable* columns leads from each of *starts*, shape (n, columns)."""
         held = {int(column): to_tensor(starts[:, column]) for column in np.flatnonzero(~movable)}
         inequalities, equalities = _constraints(forms)
-        options: dict[str, object] = {"maxiter": max_iterations}
-        if forms:
-            options["max_optimization_problem_aggregation_size"] = 1
+        options: dict[str, float] = {"maxiter": max_iterations}
+        options |= {"max_optimization_problem_aggregation_size": 1} if forms else {"factr": PRECISION}
         found, _ = gen_candidates_scipy(
             to_tensor(starts[:, None, :]),
             self._function,
@@ -154,7 +157,7 @@ def _expected_improvement(problem: Problem, surrogate: Surrogate, known: Evidenc
     means, _ = surrogate.latent(known.observed)
     sign = float(scores(objective, np.ones(1))[0])
     return LogExpectedImprovement(
-        surrogate.models[0],
+        surrogate.model,
         best_f=float((sign * means[:, 0]).max()),
         posterior_transform=ScalarizedPosteriorTransform(torch.tensor([sign], dtype=torch.double)),
     )
@@ -182,8 +185,7 @@ def _noisy_expected_improvement(
 def _hypervolume_improvement(problem: Problem, surrogate: Surrogate, known: Evidence, seed: int) -> AcquisitionFunction:
     """Return the hypervolume improvement of scores in the outcomes' own units, each divided by its range."""
     means = np.stack([surrogate.expected_score(o, known.observed) for o in problem.objectives], axis=1)
-    widths = means.max(axis=0) - means.min(axis=0)
-    widths = np.where(widths > 0.0, widths, 1.0)
+    widths = np.array([_size(surrogate, o) for o in problem.objectives])
     references = [None if o.reference is None else o.score(o.reference) for o in problem.objectives]
     reference = reference_point(references, means[known.feasible])
     scorers = [_scorer(o, surrogate, is_bent=False) for o in problem.objectives]
@@ -243,9 +245,11 @@ def _scorer(objective: Objective, surrogate: Surrogate, *, is_bent: bool) -> Sco
 
 
 def _size(surrogate: Surrogate, objective: Objective) -> float:
-    """Return the spread of an outcome's measured values in its unit."""
+    """Return the spread of an outcome's measured values in its unit, 1 where they are equal but for rounding."""
     fit = surrogate.fits[objective.outcome]
-    return float(fit.warp.backward(fit.data.targets).std()) or 1.0
+    measured = fit.warp.backward(fit.data.targets)
+    deviation = float(measured.std())
+    return deviation if deviation > 1e-9 * float(np.abs(measured).max()) else 1.0
 
 
 def _outcome_limits(problem: Problem, surrogate: Surrogate) -> list[Scorer]:

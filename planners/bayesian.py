@@ -12,7 +12,7 @@ from pydantic import Field
 
 from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion, TrialState
 from sdl.errors import PlannerError
-from sdl.journal.records import ParameterValue, Prediction
+from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Encoding
 from sdl.planners.space_filling import blank_decision, placed, sobol_points
@@ -62,11 +62,12 @@ class BayesianPlanner(Value):
     ) -> list[Suggestion]:
         """Return *n* suggestions; fewer where the space holds no more new points."""
         domain = Domain(problem.space, situation.context)
+        decision = blank_decision(self.name, self.version, history, seed, "")
         n_filling = self._n_filling(problem, history, n, domain)
-        suggestions = self._fill(domain, history, n_filling, seed)
+        suggestions = self._fill(domain, history, n_filling, decision)
         if n_filling < n:
             history = _with_pending(history, suggestions)
-            suggestions += self._propose(problem, history, n - n_filling, domain, seed)
+            suggestions += self._propose(problem, history, n - n_filling, domain, decision)
         return suggestions
 
     def predict(
@@ -99,20 +100,22 @@ class BayesianPlanner(Value):
             return n
         return min(n, max(0, wanted - len(completed) - len(history.pending)))
 
-    def _fill(self, domain: Domain, history: History, n: int, seed: int) -> list[Suggestion]:
+    def _fill(self, domain: Domain, history: History, n: int, decision: Decision) -> list[Suggestion]:
         if not n:
             return []
-        points, note = sobol_points(domain, history, n, own_seed=self.seed, seed=seed)
-        decision = blank_decision(self.name, self.version, history, seed, f"Before there is a model. {note}")
+        points, note = sobol_points(domain, history, n, own_seed=self.seed, seed=decision.seed)
+        decision = decision.replace(note=f"Before there is a model. {note}")
         return [Suggestion(values=point, decision=decision) for point in points]
 
-    def _propose(self, problem: Problem, history: History, n: int, domain: Domain, seed: int) -> list[Suggestion]:
+    def _propose(
+        self, problem: Problem, history: History, n: int, domain: Domain, decision: Decision
+    ) -> list[Suggestion]:
         warm_up()
         from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
 
-        chance = np.random.SeedSequence([self.seed, seed, len(history.entries)]).generate_state(1)[0]
+        chance = np.random.SeedSequence([self.seed, decision.seed, len(history.entries)]).generate_state(1)[0]
         request = proposal.Request.of(problem, history, domain, int(chance))
-        return proposal.propose(request, n, blank_decision(self.name, self.version, history, seed, ""))
+        return proposal.propose(request, n, decision)
 
 
 def _is_whole(problem: Problem, entry: HistoryEntry) -> bool:

@@ -26,6 +26,9 @@ ENUMERABLE = 100_000
 SAME = 1e-6
 """Two rows that differ by no more than this in every coordinate are one experiment."""
 
+CLOSE_BY = 1e-4
+"""A point may differ by so much from the row that it was made of: rounding, not another experiment."""
+
 SLACK = 1e-9
 """Forgiven in constraints on rows, relative to the size of the terms. In the end the space's own check decides."""
 
@@ -261,7 +264,10 @@ class Domain:
             point = {**self.encoding.fixed, **self.context, **row}
             point = {name: point[name] for name in self.space.names}
         else:
-            point = self._settle(self.encoding.decode(candidates.rows[index]) | self.context)
+            row = candidates.rows[index]
+            point = self._settle(self.encoding.decode(row) | self.context)
+            if np.abs(self.encoding.encode([point])[0] - row).max(initial=0.0) > CLOSE_BY:
+                return None
         return point if self.space.contains(point) else None
 
     def _settle(self, point: Point) -> Point:

@@ -44,9 +44,10 @@ def reference_point(given_references: Sequence[float | None], points: Array) -> 
     """
     front = points[pareto_mask(points)]
     worst = front.min(axis=0)
+    nothing = 1e-9 * np.abs(points).max(axis=0)  # equal but for rounding
     ranges: Array = front.max(axis=0) - worst
-    ranges[ranges == 0.0] = (points.max(axis=0) - points.min(axis=0))[ranges == 0.0]
-    ranges[ranges == 0.0] = np.maximum(np.abs(worst), 1.0)[ranges == 0.0]
+    for wider in (points.max(axis=0) - points.min(axis=0), np.maximum(np.abs(worst), 1.0)):
+        ranges = np.where(ranges > nothing, ranges, wider)
     reference: Array = worst - 0.1 * ranges
     for number, given in enumerate(given_references):
         if given is not None:

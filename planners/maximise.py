@@ -92,6 +92,11 @@ def maximise(function: RowFunction, domain: Domain, avoid: Array, centres: Array
         Rows of the best trials, to search nearby, shape (m, columns).
     rng
         The source of chance.
+
+    Raises
+    ------
+    FloatingPointError
+        The function has no finite value anywhere.
     """
     if domain.is_listable:
         return _best_of_list(function, domain, avoid, rng)
@@ -101,7 +106,9 @@ def maximise(function: RowFunction, domain: Domain, avoid: Array, centres: Array
 def _best_of_list(function: RowFunction, domain: Domain, avoid: Array, rng: np.random.Generator) -> Ranking:
     candidates = domain.unseen(avoid, MAX_CANDIDATES // _cost(function), rng)
     note = "" if candidates.is_complete else f"Only {len(candidates)} candidates, drawn at random, were compared."
-    return Ranking(_ranked(domain, candidates, function.values(candidates.rows), avoid), note)
+    values = function.values(candidates.rows)
+    _require_numbers(values)
+    return Ranking(_ranked(domain, candidates, values, avoid), note)
 
 
 def _best_of_continuum(
@@ -109,6 +116,7 @@ def _best_of_continuum(
 ) -> Ranking:
     drawn = _draws(domain, centres, _cost(function), rng)
     drawn_values = function.values(drawn)
+    _require_numbers(drawn_values)
     climbed = _climb(function, domain, drawn[_apart(drawn, drawn_values, N_STARTS)])
     for _ in range(LEVEL_ROUNDS):
         improved, is_improved = _change_levels(function, domain, climbed)
@@ -120,8 +128,13 @@ def _best_of_continuum(
     values = np.concatenate([function.values(climbed), drawn_values])
     best = _ranked(domain, Candidates(rows), values, avoid)
     is_drawn = bool(best) and best[0].value < values[: len(climbed)].max() and best[0].value in drawn_values
-    note = "The points that gradients led to were not usable; the best of the points drawn was taken."
+    note = "The points that gradients led to were tried before or break a constraint; the best point drawn was taken."
     return Ranking(best, note if is_drawn else "")
+
+
+def _require_numbers(values: Array) -> None:
+    if len(values) and not np.isfinite(values).any():
+        raise FloatingPointError("the acquisition function is nowhere finite")
 
 
 def _cost(function: RowFunction) -> int:
@@ -182,7 +195,7 @@ def _ranked(domain: Domain, candidates: Candidates, values: Array, avoid: Array)
         if not is_apart or is_near(row, avoid):
             continue
         point = domain.point(candidates, int(number))
-        if point is not None:
+        if point is not None and all(point != other.point for other in best):
             best.append(Ranked(row, point, float(values[number])))
         if len(best) > N_RUNNERS_UP:
             break

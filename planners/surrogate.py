@@ -14,19 +14,17 @@ import torch
 from botorch.acquisition.multi_objective import logei
 from botorch.exceptions.errors import BotorchError
 from botorch.exceptions.warnings import BotorchWarning
-from botorch.models.gp_regression import SingleTaskGP
 from botorch.models.model_list_gp_regression import ModelListGP
 from botorch.settings import validate_input_scaling
 from botorch.utils.sampling import manual_seed
-from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.utils.warnings import GPInputWarning
 from linear_operator.utils.errors import NanError, NotPSDError
 from linear_operator.utils.warnings import NumericalWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # has no type information
-from torch import Tensor
 
 from sdl.journal.records import Prediction
 from sdl.planners.encoding import Array
+from sdl.planners.gaussian_process import CachedGaussianProcess, to_tensor
 from sdl.planners.goals import scores
 from sdl.planners.outcome import OutcomeFit
 from sdl.planners.warp import normal_nodes
@@ -79,11 +77,6 @@ def _without_known_warnings() -> Generator[None]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
-def to_tensor(array: Array) -> Tensor:
-    """Return a double-precision tensor with a copy of *array*."""
-    return torch.tensor(array, dtype=torch.double)
-
-
 class Surrogate:
     """One Gaussian process per outcome, in the order of *fits*.
 
@@ -95,16 +88,14 @@ class Surrogate:
         self.names = tuple(fits)
 
     @cached_property
-    def models(self) -> list[SingleTaskGP]:
-        """A BoTorch model for each outcome, which predicts it standardised."""
-        return [_gaussian_process(fit) for fit in self.fits.values()]
-
-    @cached_property
-    def model(self) -> ModelListGP:
-        """The models as one."""
-        model = ModelListGP(*self.models)
-        model.eval()
-        return model
+    def model(self) -> CachedGaussianProcess | ModelListGP:
+        """The BoTorch model, which predicts standardised outcomes."""
+        models = [CachedGaussianProcess(fit) for fit in self.fits.values()]
+        if len(models) == 1:
+            return models[0]
+        together = ModelListGP(*models)
+        together.eval()
+        return together
 
     def latent(self, rows: Array) -> tuple[Array, Array]:
         """Return latent mean and standard deviation at *rows*, both of shape (n, outcomes)."""
@@ -164,19 +155,3 @@ class Surrogate:
 def _normal_probability(values: Array) -> Array:
     probability: Array = torch.special.ndtr(to_tensor(values)).numpy()
     return probability
-
-
-def _gaussian_process(fit: OutcomeFit) -> SingleTaskGP:
-    kernel = ScaleKernel(MaternKernel(nu=2.5, ard_num_dims=fit.data.inputs.shape[1]))
-    kernel.base_kernel.lengthscale = to_tensor(fit.lengthscales)
-    kernel.outputscale = fit.hyperparameters.amplitude
-    model = SingleTaskGP(
-        to_tensor(fit.data.inputs),
-        to_tensor(fit.data.targets[:, None]),
-        train_Yvar=to_tensor(fit.noise[:, None]),
-        covar_module=kernel,
-        outcome_transform=None,
-    )
-    model.mean_module.constant = to_tensor(np.array(fit.hyperparameters.mean))
-    model.eval()
-    return model

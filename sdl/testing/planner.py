@@ -181,6 +181,7 @@ GOALS: dict[str, Problem] = {
     "constrained": Problem(SPACES["continuous"], Minimize("loss"), OutcomeConstraint("heat", upper=2.5, unit="K")),
     "never feasible": Problem(SPACES["continuous"], Minimize("loss"), OutcomeConstraint("heat", lower=9.0)),
     "two objectives": Problem(SPACES["continuous"], [Minimize("loss"), Maximize("gain", reference=1.0)]),
+    "two objectives, no reference": Problem(SPACES["continuous"], [Minimize("loss"), Minimize("cost")]),
     "three, constrained": Problem(
         SPACES["continuous"],
         [Minimize("loss"), Maximize("gain"), Target("gap", value=2.0)],

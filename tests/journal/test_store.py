@@ -333,7 +333,7 @@ def test_views_tell_trials_documents_and_runs(path: Path) -> None:
         (2, "running", None, None),
         (3, "completed", None, 2.0),
         (4, "failed", "device: no answer", 0.0),
-        (5, "unknown", "killed", None),
+        (5, "unknown", "killed", 0.0),
         (6, "abandoned", "enough", None),
     ]
     assert json.loads(parameters) == {"x": 0.25}
