@@ -28,7 +28,9 @@ def run(**variables: str) -> tuple[int, str]:
     return done.returncode, done.stdout.replace("\n", " ").strip()
 
 
-@pytest.mark.parametrize(("point", "said"), [("one", ""), ("two:1", "one"), ("one:2", "one two"), ("two:2", "one two one")])
+@pytest.mark.parametrize(
+    ("point", "said"), [("one", ""), ("two:1", "one"), ("one:2", "one two"), ("two:2", "one two one")]
+)
 def test_a_process_dies_at_the_place_and_passage_named(point: str, said: str) -> None:
     assert run(SDL_FAILPOINT=point) == (-signal.SIGKILL, said)
 
