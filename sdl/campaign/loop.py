@@ -19,6 +19,7 @@ from sdl.campaign.results import failure_of, keep_raw, observe, plain
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
 from sdl.errors import CampaignError, LabError, PlannerError, StepAborted
+from sdl.failpoints import fail_point
 from sdl.journal.protocol import Journal
 from sdl.journal.records import (
     AttemptFailed,
@@ -345,6 +346,7 @@ class Loop:
 
     def _propose(self, suggestions: Sequence[Suggestion]) -> None:
         """Record the suggestions of one answer together: after a crash all of them are there, or none."""
+        fail_point("loop.before_proposal")
         first = self.view.n_proposed + 1
         bodies = [TrialProposed(values=each.values, decision=each.decision) for each in suggestions]
         if bodies:
@@ -385,7 +387,9 @@ class Loop:
             self._lab.prepare(number, active.attempt)
         started = StepStarted(step=step.name, station=station.name, attempt=active.attempt)
         self._record(*begun, started, trial=number)
+        fail_point("loop.step_announced")
         station.submit(self._job(number, active, step, station))
+        fail_point("loop.step_submitted")
         if self._abort_reason is not None:  # which came after the stations were told, and before this one had a job
             station.abort(self._abort_reason)
 
@@ -422,6 +426,7 @@ class Loop:
     # --- recording results ----------------------------------------------------------------------------------------
 
     def _step_done(self, done: StepDone) -> None:
+        fail_point("loop.step_done")
         self._busy.discard(done.station)
         active = self._active[done.trial]
         active.is_on_station = False

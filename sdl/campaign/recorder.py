@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any, Protocol
 
 from sdl.campaign.view import CampaignView
+from sdl.failpoints import fail_point
 from sdl.journal.protocol import Journal
 from sdl.journal.records import Body, DocumentEmitted, Entry, Event, SessionStarted
 
@@ -59,7 +60,10 @@ class Recorder:
 
     def append(self, *entries: Entry) -> None:
         """Record *entries* together. Only the campaign's thread calls this: the view sees events in their order."""
-        for event in self._journal.append(*entries):
+        fail_point("recorder.before_append")
+        events = self._journal.append(*entries)
+        fail_point("recorder.before_announcement")
+        for event in events:
             self._view.apply(event)
             for observer in self._observers:
                 observer.notify(event, self._view)
@@ -76,7 +80,9 @@ class Recorder:
         if name in HELD_DOCUMENTS:
             self._held.setdefault(trial, []).append(entry)
             return
+        fail_point("recorder.before_document")
         self._journal.append(*self._held.pop(trial, []), entry)
+        fail_point("recorder.after_document")
 
     def close(self) -> None:
         """Tell the observers that the session has ended."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sdl.errors import JournalCorrupt, JournalError
+from sdl.failpoints import fail_point
 from sdl.journal.records import Artifact
 
 _TEMPORARY = "incoming-"
@@ -34,6 +35,7 @@ class ArtifactFolder:
             if file_digest(target) != artifact.sha256:
                 self._write(data, target)
             sync_folder(target.parent)
+            fail_point("artifact.kept")
         except OSError as error:
             raise JournalError(
                 f"artifact {name!r} ({len(data)} bytes) cannot be kept in {self.folder}: {error.strerror}",
@@ -44,15 +46,20 @@ class ArtifactFolder:
     def _write(self, data: bytes, target: Path) -> None:
         if not target.parent.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
+            fail_point("artifact.before_folder_fsync")
             sync_folder(self.folder)
         number, temporary = tempfile.mkstemp(dir=self.folder, prefix=_TEMPORARY)
         try:
             with os.fdopen(number, "wb") as file:
+                fail_point("artifact.before_write")
                 file.write(data)
                 file.flush()
+                fail_point("artifact.before_fsync")
                 os.fsync(number)
             Path(temporary).chmod(0o444)
+            fail_point("artifact.before_rename")
             Path(temporary).replace(target)
+            fail_point("artifact.after_rename")
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

@@ -10,6 +10,7 @@ import weakref
 from pathlib import Path
 
 from sdl.errors import JournalError, JournalLocked
+from sdl.failpoints import fail_point
 
 
 class WriteLock:
@@ -38,13 +39,16 @@ class WriteLock:
                 hint="open it with mode='read', or ask for the right to write to the folder",
             ) from error
         self._finalizer = weakref.finalize(self, os.close, self._fd)
+        fail_point("lock.before")
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             message, hint = _refusal(path, error, os.pread(self._fd, 4096, 0))
             self._finalizer()
             raise (JournalLocked if isinstance(error, BlockingIOError) else JournalError)(message, hint=hint) from None
+        fail_point("lock.taken")
         self._sign()
+        fail_point("lock.signed")
         _HELD.add(self)
 
     def _sign(self) -> None:
@@ -55,6 +59,7 @@ class WriteLock:
     def release(self) -> None:
         """Give the lock back. Does nothing the second time."""
         if self._finalizer.alive:
+            fail_point("lock.before_release")
             os.ftruncate(self._fd, 0)
             fcntl.flock(self._fd, fcntl.LOCK_UN)
             self.forget()

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from sqlalchemy import ColumnClause, Connection, Engine, Select, column, insert, select, text
 
 from sdl.errors import JournalCorrupt, JournalError, JournalNotFound
+from sdl.failpoints import fail_point
 from sdl.journal import schema, sqlite
 from sdl.journal.artifacts import ArtifactFolder, sync_folder
 from sdl.journal.envelope import GENESIS, Head, Stamp, chain_hash
@@ -234,8 +235,11 @@ class _Writer:
         """Add *events* and make them durable, or undo it all."""
         rows = events if self._is_positional else [dict(zip(_COLUMNS, event, strict=True)) for event in events]
         try:
+            fail_point("journal.before_insert")
             self._connection.cursor().executemany(self._statement, rows)
+            fail_point("journal.before_commit")
             self._connection.commit()
+            fail_point("journal.after_commit")
         except BaseException:
             self._connection.rollback()
             raise
@@ -325,6 +329,7 @@ def open_journal(
     if mode != "write":
         raise JournalError(f"a journal is opened with mode 'write' or 'read', got {mode!r}")
     _prepare(folder)
+    fail_point("journal.folder_made")
     lock = WriteLock(folder / LOCK)
     try:
         return _open_to_write(folder, stamp, lock)
@@ -354,6 +359,8 @@ def _open_to_write(folder: Path, stamp: Stamp, lock: WriteLock) -> SqlJournal:
                 schema.create(connection, stamp.version)
             schema.check(connection, folder)
             _check_last(connection, folder)
+            fail_point("journal.before_opened")
+        fail_point("journal.opened")
         with sqlite.explained(folder):
             sync_folder(folder)
             sync_folder(folder.absolute().parent)
