@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sdl.errors import LabError, ObservationError, PointError
+from sdl.lab.materials import Use
 from sdl.problem import units as _units
 from sdl.problem.value import listing
 
@@ -37,6 +38,8 @@ class Settings(Mapping[str, "float | str"]):
         The trial's number in the campaign, and which attempt at it this is, both from 1.
     results
         What the plans of earlier steps returned, by step name.
+    positions
+        Where the trial's sample is or is to be put, by rack: ``s.positions["hotel"]``. See :class:`~sdl.Step`.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Settings(Mapping[str, "float | str"]):
         trial: int = 1,
         attempt: int = 1,
         results: Mapping[str, Any] | None = None,
+        positions: Mapping[str, str] | None = None,
     ) -> None:
         self._values = dict(values)
         self._units = dict(units or {})
         self.trial = trial
         self.attempt = attempt
         self.results: Mapping[str, Any] = MappingProxyType(results if results is not None else {})
+        self.positions: Mapping[str, str] = MappingProxyType(positions if positions is not None else {})
 
     def __getitem__(self, name: str) -> float | str:
         try:
@@ -105,6 +110,15 @@ class Step:
         The station that runs it, or several that could: a free one takes it. None: any station.
     timeout
         Clock seconds for one attempt; None for no limit.
+    uses
+        What the step uses of the laboratory's stock: a list of :class:`~sdl.Use`, or a function of the settings that
+        returns one. It is called before the trial begins, when there are no results yet. A step that lacks something
+        does not start.
+    needs_position
+        The rack in which the step needs a free position for the trial's sample. The plan finds it in
+        ``s.positions``; the sample keeps it until it moves to another rack, is used up, or is taken out by a person.
+    ends_sample
+        Whether the sample is used up, or thrown away, when the step has ended; its position is free then.
     """
 
     def __init__(
@@ -114,6 +128,9 @@ class Step:
         *,
         station: str | Sequence[str] | None = None,
         timeout: float | None = None,
+        uses: Sequence[Use] | Callable[[Settings], Sequence[Use]] = (),
+        needs_position: str | None = None,
+        ends_sample: bool = False,
     ) -> None:
         if not name:
             raise LabError("a step needs a name")
@@ -124,9 +141,24 @@ class Step:
         self.plan = plan
         self.stations: tuple[str, ...] | None = (station,) if isinstance(station, str) else _tuple(station)
         self.timeout = timeout
+        self.uses = uses if callable(uses) else tuple(uses)
+        self.needs_position = needs_position
+        self.ends_sample = ends_sample
 
     def __repr__(self) -> str:
         return f"Step({self.name!r})"
+
+    @property
+    def has_needs(self) -> bool:
+        """Whether it uses material or handles a sample, so that an account is kept."""
+        return bool(self.uses) or self.needs_position is not None or self.ends_sample
+
+    def uses_of(self, settings: Settings) -> tuple[Use, ...]:
+        """Return what the step uses at *settings*. Raises :class:`~sdl.errors.LabError` for what is no use."""
+        given = self.uses(settings) if callable(self.uses) else self.uses
+        if not all(isinstance(use, Use) for use in given):
+            raise LabError(f"the uses of step {self.name!r} are {given!r}", hint='write [Use("ethanol", "5 mL")]')
+        return tuple(given)
 
 
 def _tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -90,6 +90,8 @@ class _ValueType(ModelMetaclass):
     if not TYPE_CHECKING:
 
         def __call__(cls, *args: object, **kwargs: object) -> object:  # noqa: N805 # a class is its self
+            if args and cls.gathered:
+                kwargs[cls.gathered], args = args, ()
             if len(args) > len(cls.positional):
                 raise ProblemError(
                     f"{cls.__name__} takes {len(cls.positional)} positional arguments, got {len(args)}",
@@ -106,7 +108,11 @@ class _ValueType(ModelMetaclass):
 
 
 class Value(BaseModel, metaclass=_ValueType):  # noqa: PLW1641 # pydantic makes the hash of a frozen model
-    """A frozen value. Subclasses list in ``positional`` the fields that may be given by position."""
+    """A frozen value.
+
+    Subclasses list in ``positional`` the fields that may be given by position, or name in ``gathered`` the one field
+    that gets all of the positional arguments.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -117,6 +123,7 @@ class Value(BaseModel, metaclass=_ValueType):  # noqa: PLW1641 # pydantic makes 
         validate_default=True,  # so that a default mapping is frozen as well
     )
     positional: ClassVar[tuple[str, ...]] = ()
+    gathered: ClassVar[str] = ""
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
