@@ -13,7 +13,7 @@ from sqlalchemy import ColumnClause, Connection, Engine, Select, column, insert,
 from sdl.errors import JournalCorrupt, JournalError, JournalNotFound
 from sdl.failpoints import fail_point
 from sdl.journal import schema, sqlite
-from sdl.journal.artifacts import ArtifactFolder, sync_folder
+from sdl.journal.artifacts import ArtifactFolder, is_about_room, sync_folder
 from sdl.journal.envelope import GENESIS, Head, Stamp, chain_hash
 from sdl.journal.lock import WriteLock
 from sdl.journal.protocol import TimeSource
@@ -136,7 +136,12 @@ class SqlJournal:
         """Keep *data* as a file named by its SHA-256, durably, before any event mentions it."""
         with self._mutex:
             self._require_writer()
-        return self._artifacts.put(data, name=name, media_type=media_type)
+        try:
+            return self._artifacts.put(data, name=name, media_type=media_type)
+        except JournalError as error:
+            if not is_about_room(error):
+                self._failure = error
+            raise
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -352,6 +357,7 @@ def _open_to_read(folder: Path, stamp: Stamp) -> SqlJournal:
 
 def _open_to_write(folder: Path, stamp: Stamp, lock: WriteLock) -> SqlJournal:
     database = folder / DATABASE
+    _make_sure(database)
     writer = sqlite.writer(database)
     try:
         with sqlite.explained(folder), writer.begin() as connection:
@@ -375,6 +381,18 @@ def _open_to_write(folder: Path, stamp: Stamp, lock: WriteLock) -> SqlJournal:
         stamp=stamp,
         on_close=lock.release,
     )
+
+
+def _make_sure(database: Path) -> None:
+    """Make the name of a new database durable before SQLite puts other files beside it.
+
+    After a power loss those could be there without it, and the folder would not be known for a store.
+    """
+    with sqlite.explained(database.parent):
+        if not database.exists():
+            database.touch()
+            sync_folder(database.parent)
+            fail_point("journal.file_made")
 
 
 def _check_last(connection: Connection, folder: Path) -> None:
