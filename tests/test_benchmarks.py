@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
+import itertools
 import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sdl.problem import Maximize, Minimize
@@ -90,3 +94,130 @@ def test_first_light_without_the_tables_says_so_and_runs_on_the_example(tmp_path
         assert set(asked["against"]) == {"random", "Sobol"}
     best = min(value for run in film["runs"] for value in run["truths"])
     assert film["optimum"] <= best
+
+
+@pytest.fixture
+def planning(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Modules of the benchmark of planners by name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return lambda name: importlib.import_module(f"planning.{name}")
+
+
+def test_planners_runs_ours_against_random_without_any_rival(planning: Any, tmp_path: Path) -> None:
+    options = ("--results", str(tmp_path / "results"), "--cache", str(tmp_path / "cache"))
+    printed, results = run("planners.py", tmp_path, *options)
+    assert {case["case"] for case in results["cases"]} == {"branin", "pool-blends"}
+    for case in results["cases"]:
+        assert set(case["planners"]) == {"sdl", "random"}
+        assert all(len(found["median"]) == case["n_trials"] == 7 for found in case["planners"].values())
+        assert all(found["failures"] == [] for found in case["planners"].values())
+    assert "Wilcoxon" in printed
+    cells = planning("cells")
+    with (tmp_path / "results" / "cells.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"half a li')  # a run that was killed while it wrote
+    kept = cells.Results(tmp_path / "results")
+    done, other = (cells.Job("sdl", "branin", 1, cache="", n_trials=n) for n in (7, 8))
+    assert (done.key in kept, other.key in kept) == (True, False)
+    kept.add(dataclasses.replace(kept.of([done])[0], key=other.key))
+    assert other.key in cells.Results(tmp_path / "results")
+
+
+def test_the_optimum_of_a_synthetic_case_is_where_it_is_said_to_be(planning: Any) -> None:
+    """No random point may beat it, for any seed; and the same seed gives the same instance."""
+    synthetic, ours = planning("synthetic"), planning("adapters.ours")
+    for name in (*synthetic.RECIPES, *synthetic.SPECIAL):
+        make: Any = partial(synthetic.recipe_case, name) if name in synthetic.RECIPES else synthetic.SPECIAL[name]
+        for seed in (1, 10_001):
+            case = make(seed)
+            again = make(seed) if seed == 1 else case
+            rng = np.random.default_rng(seed)
+            points = ours.problem_of(case.question).space.sample(50, rng)
+            truths = [case.truth(point) for point in points]
+            assert truths == [again.truth(point) for point in points]
+            assert case.question == again.question
+            gaps = case.gaps(truths)
+            assert all(0 <= after <= before for before, after in itertools.pairwise(gaps))
+            if len(case.question.goals) == 1:
+                goal = case.question.goals[0]
+                sign = -1 if goal.is_maximized else 1
+                kept = [sign * truth[goal.outcome] for truth in truths if case.is_kept(truth)]
+                assert min(kept, default=case.best) >= case.best - 1e-9
+
+
+def test_the_optimum_is_reached_at_the_place_that_was_drawn(planning: Any) -> None:
+    functions = planning("functions")
+    rng = np.random.default_rng(3)
+    for function, at, best, is_rotated in (
+        (functions.branin, functions.BRANIN_AT, functions.BRANIN_BEST, False),
+        (functions.hartmann, functions.HARTMANN_AT, functions.HARTMANN_BEST, False),
+        (functions.rosenbrock, np.ones(4), 0.0, True),
+        (functions.levy, np.ones(6), 0.0, True),
+        (functions.ackley, np.zeros(10), 0.0, True),
+    ):
+        placement = functions.Placement.random(at, 4.0, rng, is_rotated=is_rotated)
+        assert function(placement(placement.at)) == pytest.approx(best, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("points", "volume"),
+    [([], 0.0), ([[1, 1]], 1.0), ([[0, 1], [1, 0]], 3.0), ([[0, 1], [1, 0], [1, 1], [3, 3]], 3.0)],
+)
+def test_hypervolume(planning: Any, points: list[list[float]], volume: float) -> None:
+    cases = planning("cases")
+    given = np.array(points, dtype=float).reshape(-1, 2)
+    assert cases.hypervolume(given, np.array([2.0, 2.0])) == pytest.approx(volume)
+    deeper = np.c_[given, np.zeros(len(given))]
+    assert cases.hypervolume(deeper, np.array([2.0, 2.0, 5.0])) == pytest.approx(5 * volume)
+
+
+def test_factors_ranks_and_pairs_of_courses(planning: Any) -> None:
+    summary, cells = planning("summary"), planning("cells")
+
+    def cell(planner: str, seed: int, gaps: list[float], **more: Any) -> Any:
+        return cells.Cell("", planner, "", "case", seed, 4, 0.0, 9.0, 0.5, gaps=gaps, **more)
+
+    shown = summary.Round.of(
+        "case",
+        [
+            *(cell("sdl", seed, [4, 1, 0.4, 0.1 * seed]) for seed in (1, 2, 3)),
+            *(cell("random", seed, [8, 4, 4, 1]) for seed in (1, 2, 3)),
+            *(cell("broken", seed, [8, 4], error="it broke") for seed in (1, 2, 3)),
+            cell("unable", 1, [], unsupported="no limits"),
+        ],
+    )
+    assert shown.ranks == {"sdl": 1.0, "random": 2.0, "broken": 3.0}
+    ours, reference = shown.able["sdl"], shown.able["random"]
+    assert summary.acceleration(ours.middle, reference.middle) == (2.0, "2")  # trial 2 against trial 4
+    assert summary.enhancement(0.2, 1.0)[0] == pytest.approx(5.0)
+    found = summary.figures_of(ours, reference, 4, 0.5)
+    assert found["trials_to_threshold"] == [3, 3, 3]
+    pairs = summary.compare(ours, reference, 4)
+    assert (pairs["wins"], pairs["ties"], pairs["losses"]) == (3, 0, 0)
+    assert pairs["p"] == pytest.approx(0.25)  # the least that three pairs can give
+
+
+def test_a_planner_that_suggests_what_cannot_be_tried_or_fails_pays_for_it(planning: Any) -> None:
+    cells, client, synthetic = planning("cells"), planning("client"), planning("synthetic")
+
+    class Foolish:
+        def __init__(self) -> None:
+            self.n_asked = 0
+
+        def ask(self, n: int, _timeout: float) -> Any:
+            self.n_asked += n
+            if self.n_asked > 3:
+                raise client.PlannerFailedError("no more")
+            knobs = case.question.knobs
+            return [{knob.name: knob.low - (self.n_asked == 2) for knob in knobs}] * n, 0.5
+
+        def tell(self, _results: Any, _timeout: float) -> float:
+            return 0.25
+
+    case = synthetic.recipe_case("branin", 1)
+    session = cells.Session(Foolish(), case, 10, 60.0)
+    with pytest.raises(client.PlannerFailedError):
+        session.run()
+    assert (session.n_illegal, session.n_repeats) == (1, 1)
+    assert len(session.gaps()) == 3
+    assert session.gaps()[1] == session.gaps()[0]
+    assert session.cpu == [(1, 0.5), (1, 0.75), (1, 0.5)]
