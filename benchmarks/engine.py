@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
@@ -89,6 +89,7 @@ class Motor:
     """Moves in *seconds*; at once for 0."""
 
     parent = None
+    action_classes: ClassVar[dict[str, str]] = {"set": "set_absolute"}
     timeout_s = 1e6
 
     def __init__(self, name: str, seconds: float = 0.0) -> None:
@@ -111,6 +112,7 @@ class Detector:
     """Reads a parabola of the motor's position."""
 
     parent = None
+    action_classes: ClassVar[dict[str, str]] = {"trigger": "read"}
 
     def __init__(self, name: str, motor: Motor) -> None:
         self.name = name

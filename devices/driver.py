@@ -17,13 +17,14 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from bluesky.protocols import Location, Reading, Status
 from event_model.documents.event_descriptor import DataKey
 
 from sdl.devices.transport import Transport
 from sdl.errors import DeviceError, DeviceTimeout, LimitError
+from sdl.lab.actions import ActionClass
 from sdl.lab.clock import current_time
 
 T = TypeVar("T")
@@ -161,6 +162,10 @@ class Activity(Generic[T]):
         Tells the instrument to stop; called only while *work* runs.
     check
         Raises LimitError for a value that is not allowed.
+    action_class
+        What doing it again would do: see :class:`~sdl.lab.ActionClass`.
+    safe_action
+        What it does when an interlock trips: see :mod:`sdl.lab.safe_actions`.
     parent
         The driver.
     """
@@ -172,8 +177,12 @@ class Activity(Generic[T]):
         *,
         halt: Callable[[], Awaitable[None]],
         check: Callable[[T], None],
+        action_class: ActionClass | str,
+        safe_action: str = "stop_now",
         parent: object | None = None,
     ) -> None:
+        self.action_classes = {"set": ActionClass(action_class)}
+        self.safe_action = safe_action
         self.name = name
         self.parent = parent
         self._work = work
@@ -278,7 +287,11 @@ class Knob(Gauge):
         After which a move has failed.
     poll_s
         Time between two questions.
+    safe_action
+        What it does when an interlock trips: see :mod:`sdl.lab.safe_actions`.
     """
+
+    action_classes: ClassVar[Mapping[str, ActionClass]] = {"set": ActionClass.SET_ABSOLUTE}
 
     def __init__(
         self,
@@ -294,9 +307,11 @@ class Knob(Gauge):
         relative_tolerance: float = 0.0,
         timeout_s: float,
         poll_s: float = 1.0,
+        safe_action: str = "hold_setpoint",
         parent: object | None = None,
     ) -> None:
         super().__init__(name, instrument=instrument, question=question, unit=unit, limits=limits, parent=parent)
+        self.safe_action = safe_action
         self._range = limits
         self.tolerance = tolerance
         self.relative_tolerance = relative_tolerance
@@ -305,7 +320,12 @@ class Knob(Gauge):
         self.setpoint: float | None = None
         self._setter = setter
         self._move: Activity[float] = Activity(
-            name, self._go, halt=lambda: instrument.command(stopper), check=self.check_value, parent=parent
+            name,
+            self._go,
+            halt=lambda: instrument.command(stopper),
+            check=self.check_value,
+            action_class=ActionClass.SET_ABSOLUTE,
+            parent=parent,
         )
 
     def check_value(self, value: float) -> None:
@@ -363,6 +383,9 @@ class Sensor:
     source
         For the description.
     """
+
+    action_classes: ClassVar[Mapping[str, ActionClass]] = {"trigger": ActionClass.READ}
+    safe_action: ClassVar[str] = "finish_step_then_hold"
 
     def __init__(
         self,

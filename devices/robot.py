@@ -57,10 +57,15 @@ class TransferRobot:
         self._line = Instrument(name, transport)
         self._timeout_s = timeout_s
         self.arm: Activity[tuple[str, str]] = Activity(
-            f"{name}_arm", self._transfer, halt=self._halt, check=self._check_transfer, parent=self
+            f"{name}_arm",
+            self._transfer,
+            halt=self._halt,
+            check=self._check_transfer,
+            action_class="transfer",
+            parent=self,
         )
         self.seat: Activity[str] = Activity(
-            f"{name}_seat", self._provide, halt=self._halt, check=self._check_seat, parent=self
+            f"{name}_seat", self._provide, halt=self._halt, check=self._check_seat, action_class="transfer", parent=self
         )
 
     def load_substrate(self) -> MsgGenerator[None]:

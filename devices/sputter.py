@@ -23,6 +23,7 @@ The controller times the shutter, so a film has its thickness even if this compu
 from __future__ import annotations
 
 import asyncio
+from numbers import Real
 
 from bluesky.utils import MsgGenerator
 
@@ -75,17 +76,44 @@ class SputterSource:
         self._line = Instrument(name, transport)
         self._bring_sample = bring_sample
         self._cleaning_s = cleaning_s
-        self.oxygen = self._knob("oxygen", "Pa", Limits(0.001, 2.0), 0.0002, relative=0.02, timeout_s=120, poll_s=10)
-        self.temperature = self._knob("temperature", "degC", Limits(20.0, 500.0), 2.0, timeout_s=14_400, poll_s=60)
-        self.power = self._knob("power", "W", Limits(20.0, 300.0), 1.0, timeout_s=60, poll_s=2)
+        self.oxygen = self._knob(
+            "oxygen",
+            "Pa",
+            Limits(0.001, 2.0),
+            0.0002,
+            relative=0.02,
+            timeout_s=120,
+            poll_s=10,
+            safe="stop_now to 0.001 Pa",
+        )
+        self.temperature = self._knob(
+            "temperature",
+            "degC",
+            Limits(20.0, 500.0),
+            2.0,
+            timeout_s=14_400,
+            poll_s=60,
+            safe="ramp_down(10 K/min to 20 degC)",  # a hot target cracks when the heater is cut
+        )
+        self.power = self._knob("power", "W", Limits(20.0, 300.0), 1.0, timeout_s=60, poll_s=2, safe="stop_now to 20 W")
         self.shutter: Activity[float] = Activity(
-            f"{name}_shutter", self._expose, halt=self._abort, check=self._check_exposure, parent=self
+            f"{name}_shutter",
+            self._expose,
+            halt=self._abort,
+            check=self._check_exposure,
+            action_class="cumulative",
+            parent=self,
         )
         self.exposed = Gauge(
             f"{name}_exposed", instrument=self._line, question="READ:EXPOSED?", unit="s", limits=EXPOSURE, parent=self
         )
         self.mode: Activity[str] = Activity(
-            f"{name}_mode", self._switch, halt=self._abort, check=self._check_mode, parent=self
+            f"{name}_mode",
+            self._switch,
+            halt=self._abort,
+            check=self._check_mode,
+            action_class="set_absolute",
+            parent=self,
         )
 
     def deposit(self, minutes: float | None = None, *, duration: object = None) -> MsgGenerator[None]:
@@ -120,6 +148,7 @@ class SputterSource:
         relative: float = 0.0,
         timeout_s: float,
         poll_s: float,
+        safe: str,
     ) -> Knob:
         return Knob(
             f"{self.name}_{what}",
@@ -133,6 +162,7 @@ class SputterSource:
             relative_tolerance=relative,
             timeout_s=timeout_s,
             poll_s=poll_s,
+            safe_action=safe,
             parent=self,
         )
 
@@ -144,9 +174,10 @@ class SputterSource:
 
     @staticmethod
     def _check_exposure(seconds: float) -> None:
-        if not EXPOSURE.low <= seconds <= EXPOSURE.high:
+        is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
+        if not is_number or not EXPOSURE.low <= seconds <= EXPOSURE.high:
             raise LimitError(
-                f"the shutter was told {seconds:g} s, its limits are {EXPOSURE.low:g} to {EXPOSURE.high:g} s"
+                f"the shutter was told {seconds!r} s, its limits are {EXPOSURE.low:g} to {EXPOSURE.high:g} s"
             )
 
     @staticmethod
@@ -156,6 +187,8 @@ class SputterSource:
 
     async def _switch(self, mode: str, pause: Pause) -> None:  # noqa: ARG002 - the one mode, done at once
         await self._line.command("STANDBY")
+        for knob in (self.oxygen, self.temperature, self.power):
+            knob.setpoint = None  # the controller has forgotten them
 
     async def _abort(self) -> None:
         await self._line.command("ABORT")

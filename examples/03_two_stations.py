@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, ClassVar
 
 import bluesky.plan_stubs as bps
 
@@ -41,6 +41,7 @@ class Mixer:
     """Mixes for twenty minutes."""
 
     name, parent = "mixer", None
+    action_classes: ClassVar = {"set": "irreversible"}  # what is mixed is used up
 
     def __init__(self) -> None:
         self.mixed = 0.0
@@ -54,6 +55,7 @@ class Holder:
     """Puts the sample with so much of the one component under the camera, in a minute."""
 
     name, parent = "holder", None
+    action_classes: ClassVar = {"set": "transfer"}
 
     def __init__(self) -> None:
         self.fraction = 0.0
@@ -67,6 +69,7 @@ class Camera:
     """Looks for fifteen minutes at what lies in the holder."""
 
     name, parent = "camera", None
+    action_classes: ClassVar = {"trigger": "read"}
 
     def __init__(self, holder: Holder) -> None:
         self.holder = holder

@@ -18,7 +18,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from bluesky.protocols import Reading, Status
@@ -29,6 +29,7 @@ from sdl.devices.driver import Action, Activity, Instrument, Pause, data_key, re
 from sdl.devices.stubs import go, record
 from sdl.devices.transport import Transport
 from sdl.errors import DeviceError, DeviceTimeout, LimitError, PointError
+from sdl.lab.actions import ActionClass
 from sdl.problem import Measurement, ParameterValue
 from sdl.simulators.table_answers import Answers, Values
 
@@ -174,7 +175,13 @@ class MeasuringStation:
         self._line = Instrument(name, transport)
         self._parameters = tuple(parameters)
         self.sample: Activity[Values] = Activity(
-            f"{name}_sample", self._measure, halt=self._halt, check=self._check, parent=self
+            f"{name}_sample",
+            self._measure,
+            halt=self._halt,
+            check=self._check,
+            action_class=ActionClass.IRREVERSIBLE,  # a sample is made and used up
+            safe_action="finish_step_then_hold",
+            parent=self,
         )
         self.result = StationResult(self, {**parameters, **outcomes}, sources)
         self.loaded: Values = {}
@@ -245,6 +252,8 @@ class StationResult:
     """
 
     UNKNOWN_ERROR = -1.0
+    action_classes: ClassVar[Mapping[str, ActionClass]] = {"trigger": ActionClass.READ}
+    safe_action: ClassVar[str] = "finish_step_then_hold"
 
     def __init__(self, station: MeasuringStation, units: Mapping[str, str | None], sources: Mapping[str, str]) -> None:
         self.name = f"{station.name}_result"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, cast, get_args, runtime_checkable
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
+from sdl.errors import CampaignError
 from sdl.journal.records import FailureCategory
+from sdl.lab.actions import ActionClass
 from sdl.problem.units import to_unit
 from sdl.problem.value import Tuple, Value
 
@@ -148,5 +150,70 @@ class FailurePolicy(Value):
         return f"{view.failures_in_a_row} failures in a row"
 
 
-UnknownPolicy = Literal["ask", "failed", "redo"]
-"""What becomes of a trial that a crash cut off: a person is asked, it is marked failed, or it is done again."""
+Choice = Literal["ask", "failed", "redo"]
+
+
+class OnUnknown(Value):
+    """What becomes of a trial of which nobody knows how far it came, by the class of what was being done.
+
+    A trial with acts of several classes gets the most careful answer: ``ask`` before ``failed`` before ``redo``.
+
+    Parameters
+    ----------
+    cumulative, irreversible, transfer
+        ``ask`` a person; ``failed``: give it up; ``redo``: a new attempt, from the first step, with a fresh sample.
+    consent
+        Who agreed that such acts are done again, and what makes the sample a fresh one. ``redo`` needs it, and it
+        counts for attempts that begin after it was recorded.
+    reconcile
+        Whether devices are asked first what they know themselves: see :class:`~sdl.lab.Evidence`.
+    """
+
+    cumulative: Choice = "ask"
+    irreversible: Choice = "ask"
+    transfer: Choice = "ask"
+    consent: str = ""
+    reconcile: bool = True
+    CLASSES: ClassVar[tuple[ActionClass, ...]] = (
+        ActionClass.CUMULATIVE,
+        ActionClass.IRREVERSIBLE,
+        ActionClass.TRANSFER,
+    )
+
+    @model_validator(mode="after")
+    def _check_consent(self) -> OnUnknown:
+        if "redo" in {self.cumulative, self.irreversible, self.transfer} and not self.consent.strip():
+            raise CampaignError(
+                "on_unknown says redo, and nobody has agreed to it",
+                hint='add consent="NAME: every attempt begins with a new substrate", or what else makes it a fresh one',
+            )
+        return self
+
+    def for_class(self, action: ActionClass) -> Choice:
+        """Return what becomes of a trial with an unknown act of that class."""
+        choices: dict[ActionClass, Choice] = {
+            ActionClass.CUMULATIVE: self.cumulative,
+            ActionClass.IRREVERSIBLE: self.irreversible,
+            ActionClass.TRANSFER: self.transfer,
+        }
+        return choices[action]
+
+    @classmethod
+    def of(cls, given: UnknownPolicy) -> OnUnknown:
+        """Return *given* as a policy by class; a word stands for all classes."""
+        if isinstance(given, OnUnknown):
+            return given
+        consent = 'on_unknown="redo" in the campaign' if given == "redo" else ""
+        return cls(cumulative=given, irreversible=given, transfer=given, consent=consent)
+
+    @classmethod
+    def recorded(cls, given: JsonValue) -> OnUnknown:
+        """Return the policy as a journal has it; one that asks where it has none."""
+        if isinstance(given, str) and given in get_args(Choice):
+            return cls.of(cast("Choice", given))
+        return cls.from_data(given) if isinstance(given, dict) else cls()
+
+
+UnknownPolicy = Choice | OnUnknown
+"""What becomes of a trial that was cut off in an act that may not be repeated, or after one that its step cannot go on
+after: a person is asked, it is marked failed, or it is done again."""

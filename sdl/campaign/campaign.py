@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
@@ -15,14 +14,15 @@ from pydantic import JsonValue
 
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
 from sdl.campaign.fallback import SpaceFillingFallback
-from sdl.campaign.loop import Loop, Rules, Status, check_stations, no_answer
+from sdl.campaign.loop import Loop, Rules, Status, check_stations
 from sdl.campaign.planner import Planner
 from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for
-from sdl.campaign.progress import ask_on_terminal, terminal_observer
+from sdl.campaign.progress import terminal_observer, terminal_questions
 from sdl.campaign.recorder import Observer
+from sdl.campaign.safeguard import rearm
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
-from sdl.errors import CampaignError, JournalNotFound
+from sdl.errors import CampaignError, JournalNotFound, LabError
 from sdl.journal import open_journal
 from sdl.journal.protocol import Journal
 from sdl.journal.records import CampaignChanged, CampaignOpened, Entry, SeedAdded, SeedRow
@@ -75,8 +75,9 @@ class Campaign:
     on_failure
         How often a failed trial is tried again, and how many failures in a row stop the campaign.
     on_unknown
-        What becomes of a trial that a crash cut off: ``"ask"`` a person (by default on a real laboratory),
-        ``"failed"``, or ``"redo"`` (by default in simulation, where nothing is spent).
+        What becomes of a trial that was cut off where it cannot safely go on by itself: ``"ask"`` a person (by default
+        on a real laboratory), ``"failed"``, or ``"redo"`` (by default in simulation, where nothing is spent); or an
+        :class:`~sdl.OnUnknown`, which says it for each class of action.
     planner_deadline
         Wall seconds in which the planner must answer.
     planner_place
@@ -194,6 +195,30 @@ class Campaign:
         """Abort the running steps in order, and let :meth:`run` return."""
         self._running_loop.abort(reason)
 
+    def rearm(self, *, by: str, because: str, station: str | None = None) -> None:
+        """Let steps start again on a station that an interlock has latched. Nothing moves by this.
+
+        Parameters
+        ----------
+        by, because
+            The person who has looked at the laboratory, and what was found and done.
+        station
+            Which one; all that are latched, where it is left out.
+
+        Raises
+        ------
+        CampaignError
+            Nothing is latched.
+        LabError
+            No person or no reason is named, or a device is still on its way to be safe.
+        """
+        with self._opened_journal() as journal:
+            journal.keep_time(self.lab.clock)
+            if self.lab.is_making_safe:
+                raise LabError("devices are still on their way to be safe", hint="wait for them")
+            for latch in rearm(journal, by=by, because=because, station=station, lab=self.lab.name):
+                self.lab.interlocks.release(latch.station)
+
     @property
     def _running_loop(self) -> Loop:
         if self._loop is None:
@@ -310,7 +335,9 @@ class Campaign:
                 rule.model_dump(mode="json") if isinstance(rule, Value) else repr(rule) for rule in self.stopping
             ],
             "on_failure": self.on_failure.model_dump(mode="json"),
-            "on_unknown": self.on_unknown,
+            "on_unknown": self.on_unknown
+            if isinstance(self.on_unknown, str)
+            else self.on_unknown.model_dump(mode="json"),
             "planner_deadline": self._deadline,
             "fallback": None if self.fallback is None else self.fallback.name,
         }
@@ -328,7 +355,7 @@ class Campaign:
             on_unknown=self.on_unknown,
             in_flight=self.in_flight,
             seed=self.seed,
-            ask=ask_on_terminal if sys.stdin is not None and sys.stdin.isatty() else no_answer,
+            questions=terminal_questions(),
         )
         self._loop = Loop(
             view=self._view,

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
-
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
 from sdl.campaign.planner import Situation, Suggestion, TrialState
-from sdl.campaign.planning import PlanningDesk, Request
+from sdl.campaign.planning import PlanningDesk, Request, checked_context, request_seed, wait_aside
+from sdl.campaign.provisions import Grant, Provisions, Refusal
 from sdl.campaign.recorder import Observer, Recorder, session_started
-from sdl.campaign.results import failure_of, keep_raw, observe, plain
-from sdl.campaign.trials import Trial
+from sdl.campaign.recovery import Continuation, Questions, Recovery
+from sdl.campaign.results import failure_of, keep_raw, observe
+from sdl.campaign.returned import written
+from sdl.campaign.safeguard import Safeguard
 from sdl.campaign.view import CampaignView
-from sdl.errors import CampaignError, LabError, PlannerError, StepAborted
+from sdl.errors import CampaignError, PlannerError, StepAborted
 from sdl.failpoints import fail_point
 from sdl.journal.protocol import Journal
 from sdl.journal.records import (
@@ -27,7 +28,6 @@ from sdl.journal.records import (
     Entry,
     Failure,
     FailureCategory,
-    ParameterValue,
     PlannerFailed,
     SessionEnded,
     StepEnded,
@@ -36,19 +36,15 @@ from sdl.journal.records import (
     TrialCompleted,
     TrialFailed,
     TrialProposed,
-    TrialResolved,
     TrialStarted,
-    TrialUnknown,
 )
 from sdl.lab import Experiment, Job, JobResult, Lab, Settings, Station, Step
 from sdl.lab.clock import Mailbox
-from sdl.problem import SearchSpace
 
 SETTLE_SECONDS = 60.0
 """Clock seconds that aborted steps get to end before an erroneous session closes its journal."""
 
 Status = Literal["finished", "stopped", "aborted", "paused"]
-Answer = Literal["redo", "failed", "abandoned"]
 
 
 @dataclass
@@ -61,7 +57,7 @@ class Rules:
     on_unknown: UnknownPolicy
     in_flight: int
     seed: int
-    ask: Callable[[Trial], Answer | None]
+    questions: Questions
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,10 @@ class ActiveTrial:
     attempt: int
     results: dict[str, Any] = field(default_factory=dict[str, Any])
     runs: list[str] = field(default_factory=list[str])
+    positions: dict[str, str] = field(default_factory=dict[str, str])
     next_step: int = 0
+    is_begun: bool = False
+    resumes: bool = False
     is_on_station: bool = False
 
 
@@ -126,7 +125,20 @@ class Loop:
         self._rules = rules
         self._recorder = Recorder(view, journal, observers)
         self._record = self._recorder.record
+        self._provisions = Provisions(
+            view=view, journal=journal, lab=lab, experiment=experiment, record=self._recorder.record
+        )
+        self._recovery = Recovery(
+            view=view,
+            journal=journal,
+            lab=lab,
+            experiment=experiment,
+            policy=rules.on_unknown,
+            questions=rules.questions,
+            record=self._record,
+        )
         self._mailbox: Mailbox[StepDone | Planned | Wake] = lab.clock.mailbox()
+        self._safeguard = Safeguard(lab, journal, self._recorder, lambda: self._mailbox.put(Wake()))
         self._active: dict[int, ActiveTrial] = {}
         self._busy: set[str] = set()
         self._is_planning = False
@@ -152,7 +164,7 @@ class Loop:
         self._mailbox.put(Wake())
 
     def abort(self, reason: str) -> None:
-        """Abort the running steps in order, start nothing more, and end."""
+        """Stop every device at once, abort the running steps in order, start nothing more, and end."""
         self._ending = ("aborted", reason)
         self._abort_reason = reason
         for station in self._lab.stations.values():
@@ -165,9 +177,17 @@ class Loop:
         """Run until the budget is used, a rule says stop, or somebody does; return the status and the reason."""
         self._record(session_started(self.view.session + 1, is_virtual=self._lab.clock.is_virtual))
         try:
-            self._lab.connect()
+            self._provisions.open()
+            latched = self._safeguard.open()
+            if latched is not None:
+                self._end("paused", latched)
+                self._close("paused", latched)
+                return "paused", latched
+            self._connect()
             self._recover()
+            self._provisions.recover({number: active.resumes for number, active in self._active.items()})
             self._turn()
+            self._wait_until_safe()
         except BaseException as error:
             if isinstance(error, StepAborted) and self._ending is not None:  # aborted while it was being connected
                 self._close(*self._ending)
@@ -180,16 +200,37 @@ class Loop:
         self._close(status, reason)
         return status, reason
 
+    def _connect(self) -> None:
+        """Connect the laboratory, as far as nobody aborts."""
+        for station in self._lab.stations.values():
+            if self._abort_reason is None:
+                station.connect()
+
+    def _take_trips(self) -> None:
+        """Record what the watchers have found. Where something is latched, nothing new starts."""
+        self._safeguard.take()
+        reason = self._safeguard.reason
+        if reason is not None:
+            self._end("paused", reason)
+
+    def _wait_until_safe(self) -> None:
+        """Stay until the devices that an interlock sends somewhere are there; an abort does not wait for it."""
+        while self._lab.is_making_safe and self._abort_reason is None:
+            self._mailbox.get()
+
     def _close(self, status: Status | Literal["error"], reason: str) -> None:
         try:
+            self._safeguard.close()
             self._record(SessionEnded(session=self.view.session, status=status, reason=reason))
         finally:
             self._recorder.close()
 
     def _turn(self) -> None:
         while True:
+            self._take_trips()
             self._start_trials()
-            self._start_steps()
+            if self._start_steps():
+                continue  # a trial ended where it stood: another one may begin
             is_thinking = self._is_planning and self._abort_reason is None
             if not self._active and not is_thinking and not (self._is_paused and self._ending is None):
                 return
@@ -221,31 +262,20 @@ class Loop:
 
     def _recover(self) -> None:
         """Decide what becomes of the trials that the last session left behind."""
-        for trial in self.view.in_state(TrialState.RUNNING):
-            reason = f"the process that ran session {self.view.session - 1} is gone"
-            cost = self._experiment.cost_of(self._settings(trial.number, trial.attempts))
-            self._record(TrialUnknown(attempt=trial.attempts, reason=reason, cost=cost), trial=trial.number)
-        for trial in self.view.in_state(TrialState.UNKNOWN):
-            self._resolve(trial)
+        for trial in self.view.in_state(TrialState.RUNNING, TrialState.UNKNOWN):
+            self._continue(self._recovery.recover(trial.number))
         for trial in self.view.in_state(TrialState.PROPOSED):
             self._waiting.append(trial.number)
 
-    def _resolve(self, trial: Trial) -> None:
-        policy = self._rules.on_unknown
-        answer = self._rules.ask(trial) if policy == "ask" else policy
-        if answer is None:
-            return
-        actor = "operator" if policy == "ask" else "engine"
-        reason = "answered by a person" if policy == "ask" else f"by the policy on_unknown={policy!r}"
-        self._record(TrialResolved(answer=answer, reason=reason), trial=trial.number, actor=actor)
-        match answer:
-            case "redo":
-                pass  # the trial is proposed again, and entered with the others
-            case "failed":
-                failure = Failure(category=FailureCategory.INTERRUPTED, reason=trial.reason)
-                self._record(TrialFailed(failure=failure), trial=trial.number)
-            case "abandoned":
-                self._record(TrialAbandoned(reason=trial.reason), trial=trial.number)
+    def _continue(self, found: Continuation | None) -> None:
+        """Enter a trial that goes on where it was cut off."""
+        if found is not None:
+            self._provisions.vouch(found.trial)
+            active = self._enter(found.trial, found.attempt)
+            active.results.update(found.results)
+            active.runs.extend(found.runs)
+            active.next_step, active.is_begun, active.resumes = found.next_step, True, found.resumes
+            self._lab.prepare(found.trial, found.attempt)
 
     # --- proposing ------------------------------------------------------------------------------------------------
 
@@ -316,7 +346,9 @@ class Loop:
         )
         if self._lab.clock.is_virtual:
             # No virtual time passes while the planner thinks, and the order of events does not depend on its pace.
-            self._planned(self._answer(request))
+            answer = wait_aside(lambda: self._answer(request), until=lambda: self._abort_reason is not None)
+            if answer is not None:
+                self._planned(answer)
             return
         self._is_planning = True
         threading.Thread(
@@ -355,38 +387,57 @@ class Loop:
 
     # --- executing ------------------------------------------------------------------------------------------------
 
-    def _settings(self, number: int, attempt: int = 1, results: Mapping[str, Any] | None = None) -> Settings:
-        record = self.view.record(number)
-        return Settings(record.proposal.values, units=self.view.units, trial=number, attempt=attempt, results=results)
+    def _settings(
+        self,
+        number: int,
+        attempt: int = 1,
+        results: Mapping[str, Any] | None = None,
+        positions: Mapping[str, str] | None = None,
+    ) -> Settings:
+        values, units = self.view.record(number).proposal.values, self.view.units
+        return Settings(values, units=units, trial=number, attempt=attempt, results=results, positions=positions)
 
-    def _enter(self, number: int, attempt: int) -> None:
+    def _enter(self, number: int, attempt: int) -> ActiveTrial:
         active = ActiveTrial(self._settings(number, attempt), attempt)
-        active.settings = self._settings(number, attempt, active.results)
+        active.settings = self._settings(number, attempt, active.results, active.positions)
         self._active[number] = active
+        return active
 
-    def _start_steps(self) -> None:
-        """Give every free station the oldest trial that waits for it."""
+    def _start_steps(self) -> bool:
+        """Give every free station the oldest trial that waits for it; say whether fewer are active than before."""
+        n_before = len(self._active)
         if self._ending is not None:
             self._drop_waiting()
         for number in sorted(self._active):
             active = self._active[number]
-            may_start = active.next_step > 0 or not self._is_paused
+            may_start = active.is_begun or not self._is_paused
             if may_start and not active.is_on_station:
                 self._start_step(number, active)
+        if self._provisions.missing and not self._busy and not self._is_planning:
+            self._end("paused", self._provisions.reason())  # nothing runs that could set free what is lacking
+            self._drop_waiting()
+        return len(self._active) < n_before
 
     def _start_step(self, number: int, active: ActiveTrial) -> None:
         step = self._experiment.steps[active.next_step]
         station = self._free_station(step)
         if station is None:
             return
+        grant = self._provisions.grant(number, active.attempt, active.settings, active.next_step)
+        if isinstance(grant, Refusal):
+            self._refuse(number, active, step, grant.reason)
+        if not isinstance(grant, Grant):
+            return
+        active.positions.update(grant.positions)
         active.is_on_station = True
         self._busy.add(station.name)
         begun: tuple[Body, ...] = ()
-        if active.next_step == 0:
+        if not active.is_begun:
             begun = (TrialStarted(attempt=active.attempt),)
             self._lab.prepare(number, active.attempt)
+        active.is_begun = True
         started = StepStarted(step=step.name, station=station.name, attempt=active.attempt)
-        self._record(*begun, started, trial=number)
+        self._record(*begun, *grant.bodies, started, trial=number)
         fail_point("loop.step_announced")
         station.submit(self._job(number, active, step, station))
         fail_point("loop.step_submitted")
@@ -403,35 +454,53 @@ class Loop:
         def done(result: JobResult) -> None:
             self._mailbox.put(StepDone(number, step, station.name, result))
 
+        acts = self.view.trace(number).of_step(step.name)
+        plan = step.plan
+        if active.resumes and step.resume is not None:
+            plan = step.resume
+            active.settings.acts = tuple(act for act in acts if act.has_happened)
+        active.resumes = False
         return Job(
-            plan=partial(step.plan, self._lab, active.settings),
+            plan=partial(plan, self._lab, active.settings),
             md={"campaign": self.view.name, "trial": number, "attempt": active.attempt, "step": step.name},
             on_document=partial(self._recorder.record_document, number),
+            on_act=partial(self._recorder.record_act, number),
             on_done=done,
             timeout=step.timeout,
+            n_acts_before=len(acts),
         )
 
     def _drop_waiting(self) -> None:
         """The session ends: trials that were not begun stay proposed; begun ones go on, unless they are aborted."""
         for number, active in list(self._active.items()):
-            if active.is_on_station or (active.next_step and self._abort_reason is None):
+            is_stuck = number in self._provisions.missing  # the next session goes on with it
+            if active.is_on_station or (active.is_begun and self._abort_reason is None and not is_stuck):
                 continue
-            if active.next_step:
+            if active.is_begun and self._abort_reason is not None:
                 failure = Failure(
                     category=FailureCategory.ABORTED, reason=str(self._abort_reason), runs=tuple(active.runs)
                 )
-                self._record(TrialFailed(failure=failure), trial=number)
+                self._record(*self._provisions.over(number), TrialFailed(failure=failure), trial=number)
             del self._active[number]
+
+    def _refuse(self, number: int, active: ActiveTrial, step: Step, reason: str) -> None:
+        """A step before this one left the sample in doubt: nothing more is done to it."""
+        failure = Failure(category=FailureCategory.SAMPLE, reason=reason, step=step.name, runs=tuple(active.runs))
+        cost = self._experiment.cost_of(active.settings)
+        self._record(*self._provisions.over(number), TrialFailed(failure=failure, cost=cost), trial=number)
+        del self._active[number]
 
     # --- recording results ----------------------------------------------------------------------------------------
 
     def _step_done(self, done: StepDone) -> None:
         fail_point("loop.step_done")
         self._busy.discard(done.station)
+        self._recorder.take_in(done.trial)
         active = self._active[done.trial]
         active.is_on_station = False
         active.runs.extend(done.result.runs)
-        ended = self._step_ended(done, active)
+        booked = self._provisions.ended(done.trial, active.attempt, done.step, done.result.error)
+        ended = (self._step_ended(done, active), *booked)
         if done.result.error is not None:
             self._fail(done, active, ended, done.result.error)
             return
@@ -440,10 +509,11 @@ class Loop:
         if active.next_step == len(self._experiment.steps):
             self._complete(done, active, ended)
         else:
-            self._record(ended, trial=done.trial)
+            self._record(*ended, trial=done.trial)
 
     def _step_ended(self, done: StepDone, active: ActiveTrial) -> StepEnded:
         name = f"trial-{done.trial}-{done.step.name}.json"
+        returned, returned_as = written(done.result.value, self._journal, name=name)
         return StepEnded(
             step=done.step.name,
             station=done.station,
@@ -451,22 +521,34 @@ class Loop:
             is_success=done.result.error is None,
             seconds=done.result.ended - done.result.started,
             runs=done.result.runs,
-            returned=plain(done.result.value, self._journal, name=name),
+            returned=returned,
+            returned_as=returned_as,
         )
 
-    def _complete(self, done: StepDone, active: ActiveTrial, ended: StepEnded) -> None:
+    def _complete(self, done: StepDone, active: ActiveTrial, ended: Sequence[Body]) -> None:
         try:
             observation = observe(self.view.problem, self._experiment, active.settings, active.results, active.runs)
         except Exception as error:  # noqa: BLE001 # the border: a result that is no observation is a failed trial
             self._fail(done, active, ended, error, is_raw_kept=True)
             return
         cost = self._experiment.cost_of(active.settings)
-        self._record(ended, TrialCompleted(observation=observation, cost=cost), trial=done.trial)
+        self._record(*ended, TrialCompleted(observation=observation, cost=cost), trial=done.trial)
         del self._active[done.trial]
 
     def _fail(
-        self, done: StepDone, active: ActiveTrial, ended: StepEnded, error: BaseException, *, is_raw_kept: bool = False
+        self,
+        done: StepDone,
+        active: ActiveTrial,
+        ended: Sequence[Body],
+        error: BaseException,
+        *,
+        is_raw_kept: bool = False,
     ) -> None:
+        if self.view.trace(done.trial).unknown:
+            del self._active[done.trial]
+            self._continue(self._recovery.interrupted(done.trial, str(error) or type(error).__name__, *ended))
+            self._provisions.release(self._active)
+            return
         failure = failure_of(
             error,
             problem=self.view.problem,
@@ -475,13 +557,14 @@ class Loop:
             runs=active.runs,
             raw=keep_raw(self._journal, done.trial, active.results) if is_raw_kept else None,
         )
+        ended = (*ended, *self._provisions.over(done.trial, besides=done.step.name))
         cost = self._experiment.cost_of(active.settings)
         if self._may_retry(active, failure):
-            self._record(ended, AttemptFailed(attempt=active.attempt, failure=failure, cost=cost), trial=done.trial)
+            self._record(*ended, AttemptFailed(attempt=active.attempt, failure=failure, cost=cost), trial=done.trial)
             del self._active[done.trial]
             self._waiting.appendleft(done.trial)
             return
-        self._record(ended, TrialFailed(failure=failure, cost=cost), trial=done.trial)
+        self._record(*ended, TrialFailed(failure=failure, cost=cost), trial=done.trial)
         del self._active[done.trial]
 
     def _may_retry(self, active: ActiveTrial, failure: Failure) -> bool:
@@ -491,33 +574,6 @@ class Loop:
     def _end(self, status: Status, reason: str) -> None:
         if self._ending is None:
             self._ending = (status, reason)
-
-
-def request_seed(seed: int, n_proposed: int) -> int:
-    """Return the seed of one request to the planner: a function of the campaign's seed and of how far it has come.
-
-    So a campaign that is resumed asks with the seed that it would have asked with.
-    """
-    return int(np.random.SeedSequence([seed, n_proposed]).generate_state(1)[0])
-
-
-def checked_context(lab: Lab, space: SearchSpace) -> Mapping[str, ParameterValue]:
-    """Return the laboratory's values of the contextual parameters. LabError where they are not those of the space."""
-    context = lab.context()
-    if set(context) != set(space.contextual):
-        raise LabError(
-            f"laboratory {lab.name} gives context for {', '.join(context) or 'nothing'}, "
-            f"and the space asks for {', '.join(space.contextual) or 'nothing'}",
-            hint="let context() return exactly the contextual parameters of the space",
-        )
-    for name, value in context.items():
-        space.parameters[name].check(name, value)
-    return context
-
-
-def no_answer(_: Trial) -> Answer | None:
-    """Leave an unknown trial as it is; it stays pending until somebody resolves it."""
-    return None
 
 
 def check_stations(lab: Lab, experiment: Experiment) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TextIO, cast
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
 from sdl.campaign.budget import Budget
-from sdl.campaign.loop import Answer
 from sdl.campaign.planner import TrialState
 from sdl.campaign.recorder import Observer
+from sdl.campaign.recovery import ActVerdict, Answer, Questions
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
+from sdl.journal.acts import ActAnswer
 from sdl.journal.records import Event, PlannerFailed, SessionEnded, SessionStarted
+from sdl.lab.actions import ActRecord
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -165,22 +169,75 @@ def _coloured(trial: Trial) -> str:
 QUESTION = """
 {trial}
 Nobody knows what became of it: {reason}. What is to become of it?
-  r  do it again (only if its sample and materials allow that)
+  r  do it again, from the first step (only with a fresh sample, and if its materials allow that)
   f  mark it failed
   a  abandon it
   l  leave it for later (it stays pending)
 """
 
-ANSWERS: dict[str, Answer | None] = {"r": "redo", "f": "failed", "a": "abandoned", "l": None}
+ACT_QUESTION = """
+{trial}
+Nobody knows whether this was done:
+  intended  {act}, at {time}
+  evidence  {evidence}
+Look, and say:
+  h  it happened
+  n  it did not happen
+  c  cannot tell (the sample is discarded)
+  l  leave it for later (the trial stays pending)
+"""
+
+ANSWERS: Mapping[str, Answer | None] = {"r": "redo", "f": "failed", "a": "abandoned", "l": None}
+ACT_ANSWERS: Mapping[str, ActAnswer | None] = {"h": "happened", "n": "did_not_happen", "c": "cannot_tell", "l": None}
+
+T = TypeVar("T")
+
+
+def terminal_questions() -> Questions:
+    """Return how a person is asked: at the terminal where there is one, else not at all."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        return Questions(ask_about_act, ask_on_terminal)
+    return Questions(lambda _trial, _act: None, lambda _trial: None)
 
 
 def ask_on_terminal(trial: Trial) -> Answer | None:
     """Ask the person at the terminal what is to become of an unknown trial."""
     print(QUESTION.format(trial=trial, reason=trial.reason))  # noqa: T201 # a question to a person
+    return _chosen("r, f, a or l: ", ANSWERS)
+
+
+def ask_about_act(trial: Trial, act: ActRecord) -> ActVerdict | None:
+    """Ask the person at the terminal whether an act was done, who says so, and how it can be seen."""
+    time = datetime.fromtimestamp(act.intended_at, UTC)
+    print(  # noqa: T201 # a question to a person
+        ACT_QUESTION.format(trial=trial, act=act, time=f"{time:%Y-%m-%d %H:%M:%S} UTC", evidence=last_evidence(act))
+    )
+    answer: ActAnswer | None = _chosen("h, n, c or l: ", ACT_ANSWERS)
+    if answer is None:
+        return None
+    try:
+        return ActVerdict(answer, because=_said("How can that be seen? "), by=_said("Your name: "))
+    except EOFError:
+        return None
+
+
+def last_evidence(act: ActRecord) -> str:
+    """Say what is known of an act so far."""
+    known = [f"it ended as {act.outcome}" if act.outcome else "no end is recorded", act.reason, act.evidence]
+    return "; ".join(filter(None, known))
+
+
+def _said(question: str) -> str:
+    while not (text := input(question).strip()):
+        pass
+    return text
+
+
+def _chosen(question: str, answers: Mapping[str, T | None]) -> T | None:
     while True:
         try:
-            answer = input("r, f, a or l: ").strip().lower()
+            answer = input(question).strip().lower()
         except EOFError:
             return None
-        if answer in ANSWERS:
-            return ANSWERS[answer]
+        if answer in answers:
+            return answers[answer]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import socket
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any, Protocol
 
 from sdl.campaign.view import CampaignView
 from sdl.failpoints import fail_point
+from sdl.journal.acts import ActEnded, ActIntended
 from sdl.journal.protocol import Journal
 from sdl.journal.records import Body, DocumentEmitted, Entry, Event, SessionStarted
 
@@ -51,12 +53,20 @@ class Recorder:
         self._journal = journal
         self._observers = observers
         self._held: dict[int, list[Entry]] = {}
+        self._acted: defaultdict[int, deque[Event]] = defaultdict(deque)
 
     def record(self, *bodies: Body, trial: int | None = None, actor: str = "engine") -> None:
         """Record *bodies* together, after the documents of the trial that were held back."""
         entries = [Entry(body=body, campaign=self._view.name, trial=trial, actor=actor) for body in bodies]
+        if trial is not None:
+            self.take_in(trial)
         held = [] if trial is None else self._held.pop(trial, [])
         self.append(*held, *entries)
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last event that the view has taken in."""
+        return self._view.sequence
 
     def append(self, *entries: Entry) -> None:
         """Record *entries* together. Only the campaign's thread calls this: the view sees events in their order."""
@@ -83,6 +93,22 @@ class Recorder:
         fail_point("recorder.before_document")
         self._journal.append(*self._held.pop(trial, []), entry)
         fail_point("recorder.after_document")
+
+    def record_act(self, trial: int, body: ActIntended | ActEnded) -> None:
+        """Record an act that may not be repeated, before it or after it. Called on a RunEngine's loop."""
+        entry = Entry(body=body, campaign=self._view.name, trial=trial, actor="station")
+        fail_point("recorder.before_act")
+        self._acted[trial].extend(self._journal.append(entry))
+        fail_point("recorder.after_act")
+
+    def take_in(self, trial: int) -> None:
+        """Let the view and the observers know of the recorded acts of *trial*. Called by the campaign's thread."""
+        acted = self._acted[trial]
+        while acted:
+            event = acted.popleft()
+            self._view.take_act(event)
+            for observer in self._observers:
+                observer.notify(event, self._view)
 
     def close(self) -> None:
         """Tell the observers that the session has ended."""

@@ -11,8 +11,10 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from sdl.campaign.planner import History, HistoryEntry, TrialState
+from sdl.campaign.trace import Trace, policy_of
 from sdl.campaign.trials import Trial, TrialRecord, seed_entry
 from sdl.errors import CampaignError
+from sdl.journal.acts import StepRecovered
 from sdl.journal.protocol import Journal
 from sdl.journal.records import (
     AttemptFailed,
@@ -32,6 +34,8 @@ from sdl.journal.records import (
 from sdl.problem import Measurement, Problem
 from sdl.problem.value import FrozenMap
 
+ACT_KINDS = ("act.intended", "act.ended", "act.resolved")
+
 FOLDED = (
     "campaign.opened",
     "campaign.changed",
@@ -49,6 +53,8 @@ FOLDED = (
     "trial.abandoned",
     "trial.unknown",
     "trial.resolved",
+    *ACT_KINDS,
+    "step.recovered",
 )
 """The kinds of events that the fold reads; documents and comments it leaves where they are."""
 
@@ -78,6 +84,7 @@ class CampaignView:
         self.failures_in_a_row = 0
         self._last: Event | None = None
         self._running_steps: dict[int, Event] = {}
+        self._traces: dict[int, Trace] = {}
         self._records: dict[int, TrialRecord] = {}
         self._seeds: list[HistoryEntry] = []
         self._best: TrialRecord | None = None
@@ -106,6 +113,8 @@ class CampaignView:
             "trial.abandoned": self._on_abandoned,
             "trial.unknown": self._on_unknown,
             "trial.resolved": self._on_resolved,
+            "step.recovered": self._on_recovered,
+            **dict.fromkeys(ACT_KINDS, self.take_act),
         }
 
     @classmethod
@@ -181,6 +190,10 @@ class CampaignView:
                 f"campaign {self.name!r} has no trial {number}", hint=f"it has trials 1 to {len(self._records)}"
             )
         return self._records[number]
+
+    def trace(self, number: int) -> Trace:
+        """Return what is known of the attempt at trial *number* that has no end yet."""
+        return self._traces.get(number) or Trace()
 
     def in_state(self, *states: TrialState) -> tuple[Trial, ...]:
         """Return the trials in one of *states*, oldest first."""
@@ -258,7 +271,15 @@ class CampaignView:
 
     # --- the fold -------------------------------------------------------------------------------------------------
 
+    def take_act(self, event: Event) -> None:
+        """Take in what happened to an act; in its trial's order, whatever else has been applied meanwhile."""
+        trace = self._traces.get(_trial_of(event))
+        if trace is not None:
+            trace.fold_act(event)
+
     def _move(self, record: TrialRecord, state: TrialState) -> None:
+        if state not in {TrialState.RUNNING, TrialState.UNKNOWN}:
+            self._traces.pop(record.number, None)
         self.counts[record.state] -= 1
         self.counts[state] += 1
         record.state = state
@@ -307,14 +328,30 @@ class CampaignView:
     def _on_started(self, event: Event) -> None:
         record = self._records[_trial_of(event)]
         record.attempts += 1
+        self._traces[record.number] = Trace(record.attempts, policy_of(self.settings))
         record.started, record.ended = event, None
         self._move(record, TrialState.RUNNING)
 
     def _on_step_started(self, event: Event) -> None:
-        self._running_steps[_trial_of(event)] = event
+        number = _trial_of(event)
+        self._running_steps[number] = event
+        self._trace_step(number, event)
 
     def _on_step_ended(self, event: Event) -> None:
-        self._running_steps.pop(_trial_of(event), None)
+        number = _trial_of(event)
+        self._running_steps.pop(number, None)
+        self._trace_step(number, event)
+
+    def _trace_step(self, number: int, event: Event) -> None:
+        trace = self._traces.get(number)
+        if trace is not None:
+            trace.fold_step(event)
+
+    def _on_recovered(self, event: Event) -> None:
+        assert isinstance(event.body, StepRecovered)
+        record = self._records[_trial_of(event)]
+        if event.body.action == "restart" and record.state is TrialState.RUNNING:
+            self._move(record, TrialState.PROPOSED)
 
     def _on_completed(self, event: Event) -> None:
         assert isinstance(event.body, TrialCompleted)
@@ -357,6 +394,7 @@ class CampaignView:
         record = self._records[_trial_of(event)]
         record.reason = event.body.reason
         self._spend(record, event.body.cost)
+        self.trace(record.number).unknown_cost = event.body.cost
         self._running_steps.pop(record.number, None)
         self._move(record, TrialState.UNKNOWN)
 
@@ -370,8 +408,12 @@ class CampaignView:
 
     def _on_resolved(self, event: Event) -> None:
         assert isinstance(event.body, TrialResolved)
+        record = self._records[_trial_of(event)]
         if event.body.answer == "redo":
-            self._move(self._records[_trial_of(event)], TrialState.PROPOSED)
+            self._move(record, TrialState.PROPOSED)
+        elif event.body.answer == "continue":
+            self._spend(record, -self.trace(record.number).unknown_cost)  # it is spent when it ends
+            self._move(record, TrialState.RUNNING)
 
     def _spend(self, record: TrialRecord, cost: float) -> None:
         record.cost += cost

@@ -9,6 +9,9 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from sdl.errors import JournalCorrupt
+from sdl.journal.acts import ActBody
+from sdl.journal.materials import MaterialBody
+from sdl.journal.safety import SafetyBody
 from sdl.problem import Measurement, Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
 
@@ -90,12 +93,14 @@ class FailureCategory(StrEnum):
     """Where a trial failed."""
 
     LIMIT = "limit"  # refused before anything moved, or at the act
+    INTERLOCK = "interlock"  # an interlock forbade it, or tripped
     DEVICE = "device"  # an instrument reported an error
     TIMEOUT = "timeout"  # something did not finish in time
     READBACK = "readback"  # an instrument is not where it was sent
     MEASUREMENT = "measurement"  # the result is no valid observation
     PLAN = "plan"  # the user's plan or evaluation raised
     ABORTED = "aborted"  # aborted on request
+    SAMPLE = "sample"  # a step before it left the sample in doubt
     INTERRUPTED = "interrupted"  # cut off by a crash, and marked failed by policy
 
 
@@ -206,7 +211,11 @@ class StepStarted(Value):
 
 
 class StepEnded(Value):
-    """A station ended a step. ``returned`` is what the step's plan returned, as plain data."""
+    """A station ended a step. ``returned`` is what the step's plan returned, as plain data.
+
+    ``returned_as`` names the values in it that are something else than JSON has, so that they come back as what they
+    were; None where that cannot be.
+    """
 
     kind: Literal["step.ended"] = "step.ended"
     step: str
@@ -216,6 +225,7 @@ class StepEnded(Value):
     seconds: float
     runs: Tuple[str] = ()
     returned: JsonValue = None
+    returned_as: FrozenMap[str] | None = None
 
 
 class DocumentEmitted(Value):
@@ -268,10 +278,13 @@ class TrialUnknown(Value):
 
 
 class TrialResolved(Value):
-    """What is to become of an unknown trial, and who said so. The event that carries it out follows."""
+    """What is to become of an unknown trial, and who said so. The event that carries it out follows.
+
+    ``continue``: what was unknown is known now, and it goes on where it was cut off.
+    """
 
     kind: Literal["trial.resolved"] = "trial.resolved"
-    answer: Literal["redo", "failed", "abandoned"]
+    answer: Literal["redo", "failed", "abandoned", "continue"]
     reason: str
 
 
@@ -300,7 +313,10 @@ Body = Annotated[
     | TrialAbandoned
     | TrialUnknown
     | TrialResolved
-    | Comment,
+    | Comment
+    | ActBody
+    | MaterialBody
+    | SafetyBody,
     Field(discriminator="kind"),
 ]
 

@@ -8,6 +8,8 @@ A :class:`Supervisor` passes a plan's messages on and acts on some of them:
     gets a timeout where it has none; when it is over, every number that was set in its group is read back.
 ``create`` and others that need a run
     get one, if the plan has not opened one itself.
+acts that may not be repeated
+    are recorded before and after: see :mod:`sdl.lab.guard`.
 ``pause`` and ``install_suspender``
     are refused: on resuming, bluesky repeats what was done since the last checkpoint.
 
@@ -20,19 +22,23 @@ import functools
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bluesky.run_engine import WaitForTimeoutError
 from bluesky.utils import FailedStatus
 
 from sdl.errors import LabError
+from sdl.lab.actions import ACTING, ActionClass, Actions
 from sdl.lab.clock import Clock
 from sdl.lab.envelope import Envelope, as_number
+from sdl.lab.guard import Guard
 from sdl.lab.messages import Message, Steps, group_of, message, with_timeout
 from sdl.lab.readback import Move, Reading, read_back, tolerance_of, verify
 from sdl.lab.walk import check_set
+
+_ACTING = frozenset(ACTING)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class Rules:
     envelope: Envelope
     wait_timeout: float
     tolerance: float
+    actions: Actions = field(default_factory=Actions)
+    before_act: Callable[[Message], Steps[None] | None] | None = None
+    """Asked immediately before a device acts, after its limits; raises where it must not act."""
 
 
 class _Command(NamedTuple):
@@ -54,9 +63,10 @@ class _Command(NamedTuple):
 class Supervisor:
     """Supervises one plan. :meth:`supervise` is a plan itself."""
 
-    def __init__(self, rules: Rules, clock: Clock) -> None:
+    def __init__(self, rules: Rules, clock: Clock, guard: Guard) -> None:
         self._rules = rules
         self._clock = clock
+        self._guard = guard
         self._last: dict[int, tuple[object, Reading]] = {}
         self._moves: defaultdict[Hashable, list[Move]] = defaultdict(list)
         self._commands: defaultdict[Hashable, list[_Command]] = defaultdict(list)
@@ -75,8 +85,15 @@ class Supervisor:
             "rewindable": self._rewindable,
             **dict.fromkeys(("pause", "install_suspender"), self._refuse),
             **dict.fromkeys(("trigger", "prepare", "complete"), self._command),
-            **dict.fromkeys(("create", "declare_stream", "monitor", "collect"), self._with_run),
+            **dict.fromkeys(("stage", "unstage", "configure"), self._send),
+            **dict.fromkeys(("create", "declare_stream", "monitor"), self._with_run),
+            "collect": self._collect,
         }
+
+    def is_moving(self, device: object) -> bool:
+        """Tell whether *device* was told something that has not ended."""
+        commands = itertools.chain.from_iterable(list(group) for group in list(self._commands.values()))
+        return any(each.device is device and getattr(each.status, "done", True) is not True for each in commands)
 
     def culprit(self, error: BaseException) -> str | None:
         """Return the name of the device that *error* came from; None where the plan's own code raised it."""
@@ -93,7 +110,10 @@ class Supervisor:
         """Run *plan* under supervision and return what it returns."""
         try:
             value = yield from self._pass_on(plan)
+            if self._guard.open:
+                yield from self._guard.settle(self._longest(act.device for act in self._guard.open))
         except Exception:
+            yield from self._guard.stop()
             if self._n_runs == 0:  # a failed step is a run too: the RunEngine closes it with the reason
                 yield from self._open_run(message("open_run"))
             raise
@@ -116,7 +136,10 @@ class Supervisor:
             answer = error = None
             handler = self._handlers.get(given.command)
             try:
-                answer = (yield given) if handler is None else (yield from handler(given))
+                if given.command in _ACTING and (action := self._class_of(given)) is not None:
+                    answer = yield from self._guard.once(given, action, handler or self._send)
+                else:
+                    answer = (yield given) if handler is None else (yield from handler(given))
             except GeneratorExit:
                 plan.close()
                 raise
@@ -137,8 +160,22 @@ class Supervisor:
 
     # --- commands -------------------------------------------------------------------------------------------------
 
+    def _class_of(self, given: Message) -> ActionClass | None:
+        """Return the class of an act that may not be repeated, None for others."""
+        action = self._rules.actions.of(given.obj, given.command)
+        return None if action.is_repeatable else action
+
+    def _send(self, given: Message) -> Steps[Any]:
+        """Let the device act: everything has been checked but the interlocks, which have the last word."""
+        if self._rules.before_act is not None:
+            asking = self._rules.before_act(given)
+            if asking is not None:
+                yield from asking
+        self._guard.sending()
+        return (yield given)
+
     def _command(self, given: Message) -> Steps[Any]:
-        status = yield given
+        status = yield from self._send(given)
         self._commands[given.kwargs.get("group")].append(_Command(given.obj, status))
         if self._clock.is_virtual and _ends_in_wall_time(status):
             give_back = self._clock.lend()
@@ -158,7 +195,10 @@ class Supervisor:
 
     def _wait(self, given: Message) -> Steps[Any]:
         group = group_of(given)
-        is_done = yield with_timeout(given, self._timeout(group))
+        try:
+            is_done = yield with_timeout(given, self._timeout(group))
+        finally:
+            self._guard.conclude_done()
         if is_done is not False:
             self._commands.pop(group, None)
             for move in self._moves.pop(group, ()):
@@ -166,8 +206,10 @@ class Supervisor:
         return is_done
 
     def _timeout(self, group: Hashable) -> float:
-        commands = self._commands.get(group, ())
-        return max([self._rules.wait_timeout, *(_own_timeout(command.device) for command in commands)])
+        return self._longest(command.device for command in self._commands.get(group, ()))
+
+    def _longest(self, devices: Iterable[object]) -> float:
+        return max([self._rules.wait_timeout, *(_own_timeout(device) for device in devices)])
 
     def _wait_for(self, given: Message) -> Steps[Any]:
         return (yield with_timeout(given, self._rules.wait_timeout))
@@ -211,6 +253,11 @@ class Supervisor:
         if given.run is None and None not in self._open_runs:
             yield from self._open_ours()
         return (yield given)
+
+    def _collect(self, given: Message) -> Steps[Any]:
+        if given.run is None and None not in self._open_runs:
+            yield from self._open_ours()
+        return (yield from self._send(given))
 
     def _kickoff(self, given: Message) -> Steps[Any]:
         if given.run is None and None not in self._open_runs:

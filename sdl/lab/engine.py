@@ -13,6 +13,7 @@ import logging
 import queue
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -21,15 +22,18 @@ from bluesky.log import ComposableLogAdapter
 from bluesky.run_engine import RunEngine, RunEngineResult, TransitionError  # type: ignore[attr-defined] # vendored, and raised by the public abort
 from bluesky.utils import DuringTask, RunEngineInterrupted
 
-from sdl.errors import DeviceTimeout, LabError, StepAborted
+from sdl.errors import DeviceTimeout, InterlockError, LabError, StepAborted
 from sdl.lab.checks import Rules, Supervisor
 from sdl.lab.clock import CLOCK, Clock, Mailbox, Passage, thread_of
 from sdl.lab.connection import connect_all, disconnect_all
 from sdl.lab.documents import plain
 from sdl.lab.faults import translate
+from sdl.lab.guard import Guard
 from sdl.lab.job import Job, JobResult
 from sdl.lab.messages import Steps, message
 from sdl.lab.quiet import muted
+from sdl.lab.safety import StationSafety
+from sdl.lab.stopping import stop_touched
 from sdl.lab.walk import walk_steps
 
 if TYPE_CHECKING:
@@ -87,6 +91,25 @@ class _RunEngine(Protocol):
     def subscribe(self, func: Callable[[str, dict[str, Any]], None]) -> int: ...
 
 
+class _Runner(RunEngine):
+    """A RunEngine that waits for no disk on its loop, and for no device that will not stop."""
+
+    owner: Engine
+
+    async def emit(self, name: Any, doc: Any) -> None:
+        """Hand a document on, and wait until it is taken."""
+        await self.owner.emit(functools.partial(self.emit_sync, name, doc))
+
+    async def _stop_movable_objects(self, *, success: bool = True) -> None:
+        """Stop what the plan has moved; after an abort side by side, and none for longer than it may take."""
+        touched: set[object] = self._movable_objs_touched
+        touched -= {device for device in touched if self.owner.safety.is_spared(device)}
+        if not self.owner.is_aborting:
+            await super()._stop_movable_objects(success=success)  # type: ignore[no-untyped-call] # bluesky's own
+            return
+        await stop_touched(touched, is_virtual=self.owner.is_virtual)
+
+
 @dataclass(eq=False)
 class _Task:
     """A job on its way through the engine."""
@@ -94,11 +117,13 @@ class _Task:
     job: Job
     passage: Passage
     supervisor: Supervisor | None  # None for the engine's own errands, which are no steps
+    guard: Guard | None = None
     started: float | None = None
     ended: float | None = None
     runs: list[str] = field(default_factory=list[str])
     document_error: Exception | None = None
     abort_reason: str | None = None
+    abort_cause: InterlockError | None = None
     is_late: bool = False
     is_aborted: bool = False
     aborter: threading.Thread | None = None
@@ -108,10 +133,16 @@ class Engine:
     """One RunEngine on its own worker thread, for one station."""
 
     def __init__(self, station: Station, clock: Clock) -> None:
-        self._name = station.name
+        self.name = self._name = station.name
         self._devices = station.devices
         self._clock = clock
-        self._rules = Rules(station.envelope, station.wait_timeout, station.tolerance)
+        self.is_virtual = clock.is_virtual
+        self._interlocks = station.interlocks
+        self.safety = StationSafety(self, station.devices, station.envelope, station.interlocks, clock)
+        self._rules = Rules(
+            station.envelope, station.wait_timeout, station.tolerance, station.actions, self.safety.before_act
+        )
+        self._scribe = ThreadPoolExecutor(1, thread_name_prefix=f"sdl-{station.name}-record")
         self._jobs: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._task: _Task | None = None
         self._engine: _RunEngine | None = None
@@ -130,7 +161,7 @@ class Engine:
 
     def submit(self, job: Job) -> None:
         """Run *job* on the worker thread."""
-        self._submit(job, Supervisor(self._rules, self._clock))
+        self._submit(job, Guard(job, self._name, self._rules.envelope, self._clock))
 
     def connect(self) -> None:
         """Connect the devices, and wait until they are. Raises what :func:`connect_all` raises."""
@@ -143,29 +174,30 @@ class Engine:
             raise result.error
 
     def abort(self, reason: str) -> None:
-        """Abort the present job. Takes no lock, so that a signal handler may call it in the middle of anything."""
+        """Stop the devices and abort the present job. Takes no lock, so that a signal handler may call it anywhere."""
         task = self._task
-        if task is None:
-            return
-        task.abort_reason = task.abort_reason or reason
-        loop = self._loop
-        if loop is None:  # there is no loop yet, and the job looks before it begins
+        if task is not None:
+            task.abort_reason = task.abort_reason or reason
+        if self._loop is None:  # there is no loop yet, and the job looks before it begins
             return
         self._clock.hold()
         try:
-            loop.call_soon_threadsafe(self._interrupt, task, reason)
+            self.safety.stop_all(functools.partial(self._interrupt, task, reason))
         except RuntimeError:  # it was closed a moment ago
             self._clock.release()
 
     def close(self) -> None:
         """Abort what runs, disconnect the devices, end the threads."""
-        self.abort("the laboratory closes")
+        if self._task is not None:
+            self.abort("the laboratory closes")
         self._jobs.put(None)
         box: Mailbox[bool] = self._clock.mailbox()
         waiter = threading.Thread(target=self._wait_for_worker, args=(box,), name="sdl-close", daemon=True)
         waiter.start()
         box.get()  # lets virtual time go on, which a clean-up may need
         waiter.join()
+        self.safety.end()
+        self._scribe.shutdown(wait=False)
         self._drop_engine()
         self._worker.join(2 * _Watch.PERIOD)
 
@@ -173,10 +205,11 @@ class Engine:
         self._worker.join(CLOSE_TIMEOUT)
         box.put(True)
 
-    def _submit(self, job: Job, supervisor: Supervisor | None) -> None:
+    def _submit(self, job: Job, guard: Guard | None) -> None:
         if self._task is not None:
             raise LabError(f"station {self._name} is busy", hint="it runs one job at a time")
-        task = _Task(job, self._clock.admit(), supervisor)
+        supervisor = None if guard is None else Supervisor(self._rules, self._clock, guard)
+        task = _Task(job, self._clock.admit(), supervisor, guard)
         self._task = task
         self._jobs.put(task)
 
@@ -205,6 +238,9 @@ class Engine:
             return self._result(task, self._call(task), None)
         except BaseException as error:  # noqa: BLE001 # the border: whatever ended the plan is the job's result
             return self._result(task, None, error)
+        finally:
+            if task.guard is not None:
+                task.guard.abandon("its plan is gone")
 
     def _call(self, task: _Task) -> Any:
         engine = self._ready()
@@ -233,9 +269,11 @@ class Engine:
     def _explain(self, task: _Task, error: BaseException) -> BaseException:
         if isinstance(error, _LoopDied):
             explained: BaseException = LabError(f"the event loop of station {self._name} died under the plan")
+        elif task.abort_cause is not None:
+            explained = InterlockError(task.abort_cause.message, hint=task.abort_cause.hint)
         elif task.is_aborted and task.is_late:
             explained = DeviceTimeout(f"the step took longer than its {task.job.timeout:g} s")
-        elif task.is_aborted or isinstance(error, RunEngineInterrupted):
+        elif task.is_aborted or task.abort_reason is not None or isinstance(error, RunEngineInterrupted):
             explained = StepAborted(f"the step was aborted: {task.abort_reason or 'by somebody else'}")
         else:
             culprit = None if task.supervisor is None else task.supervisor.culprit(error)
@@ -250,7 +288,9 @@ class Engine:
         if self._engine is None:
             loop = self._loop = self._loop or self._clock.new_loop()
             with _STARTING:
-                engine = cast("_RunEngine", self._make(loop))
+                made = self._make(loop)
+                made.owner = self
+                engine = cast("_RunEngine", made)
             engine.log = ComposableLogAdapter(_LOG, {"RE": engine})
             engine.state_hook = self._state_changed
             engine.rewindable = False  # nothing is ever repeated: see Supervisor on pauses
@@ -259,8 +299,8 @@ class Engine:
             self._engine = engine
         return self._engine
 
-    def _make(self, loop: asyncio.AbstractEventLoop) -> object:
-        return RunEngine(
+    def _make(self, loop: asyncio.AbstractEventLoop) -> _Runner:
+        return _Runner(
             {},
             loop=loop,
             context_managers=[],
@@ -304,18 +344,21 @@ class Engine:
             return (yield from task.job.plan())
         timer = self._watchdog(task)
         try:
+            self.safety.check_start()
             if not self._is_connected:
                 yield from self._connect()
-            if self._rules.envelope.is_checked:
-                report = yield from walk_steps(task.job.plan(), self._rules.envelope)
+            if self._rules.envelope.is_checked or self._interlocks.rules:
+                report = yield from walk_steps(task.job.plan(), self._rules.envelope, self._interlocks)
                 report.check()
             return (yield from task.supervisor.supervise(task.job.plan()))
         finally:
             if timer is not None:
                 timer.cancel()
+            self.safety.step_ended()
 
     def _connect(self) -> Steps[Any]:
         yield from _await(functools.partial(connect_all, self._devices))
+        yield from _await(self.safety.begin)
         self._is_connected = True
 
     def _disconnect(self) -> Steps[Any]:
@@ -359,14 +402,52 @@ class Engine:
             task.document_error = task.document_error or error
             raise
 
-    def _interrupt(self, task: _Task, reason: str) -> None:
+    # --- what the station's safety asks ---------------------------------------------------------------------------
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop on which the devices live."""
+        return self._loop
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether a plan is being executed."""
+        return self._task is not None and self._task.supervisor is not None and self._task.ended is None
+
+    @property
+    def is_aborting(self) -> bool:
+        """Whether the present job is being aborted."""
+        return self._task is not None and self._task.aborter is not None
+
+    def is_moving(self, device: object) -> bool:
+        """Whether the plan has told *device* something that has not ended."""
+        task = self._task
+        return task is not None and task.supervisor is not None and task.supervisor.is_moving(device)
+
+    def interrupt(self, reason: str, cause: InterlockError | None) -> None:
+        """Abort the plan that is being executed, because of *cause*. Called on the loop."""
+        task = self._task
+        if task is not None and task.supervisor is not None and task.ended is None:
+            task.abort_reason, task.abort_cause = task.abort_reason or reason, task.abort_cause or cause
+            self._clock.hold()
+            self._interrupt(task, reason)
+
+    async def emit(self, hand_on: Callable[[], None]) -> None:
+        """Hand a document on: on the wall from another thread, because a disk may hang, and an abort needs the loop."""
+        if self.is_virtual:
+            hand_on()
+            return
+        taken: Future[None] = self._scribe.submit(hand_on)
+        await asyncio.shield(asyncio.wrap_future(taken))
+
+    def _interrupt(self, task: _Task | None, reason: str) -> None:
         """Have the RunEngine abort *task*. The caller holds time, and gives the hold away.
 
         A RunEngine waits for its loop to abort, so that a thread of its own has to ask for it.
         """
         engine = self._engine
-        is_over = task is not self._task or task.ended is not None
-        if engine is None or is_over or task.aborter is not None or engine.state == "idle":
+        is_over = task is None or task is not self._task or task.ended is not None
+        if engine is None or task is None or is_over or task.aborter is not None or engine.state == "idle":
             self._clock.release()
             return
         task.aborter = threading.Thread(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sdl.errors import LabError, ObservationError, PointError
+from sdl.lab.actions import ActRecord
 from sdl.lab.materials import Use
 from sdl.problem import units as _units
 from sdl.problem.value import listing
@@ -40,6 +41,8 @@ class Settings(Mapping[str, "float | str"]):
         What the plans of earlier steps returned, by step name.
     positions
         Where the trial's sample is or is to be put, by rack: ``s.positions["hotel"]``. See :class:`~sdl.Step`.
+    acts
+        What had been done of a step that was cut off, for its plan for the rest; see ``resume`` of :class:`~sdl.Step`.
     """
 
     def __init__(
@@ -51,12 +54,14 @@ class Settings(Mapping[str, "float | str"]):
         attempt: int = 1,
         results: Mapping[str, Any] | None = None,
         positions: Mapping[str, str] | None = None,
+        acts: Sequence[ActRecord] = (),
     ) -> None:
         self._values = dict(values)
         self._units = dict(units or {})
         self.trial = trial
         self.attempt = attempt
         self.results: Mapping[str, Any] = MappingProxyType(results if results is not None else {})
+        self.acts = tuple(acts)
         self.positions: Mapping[str, str] = MappingProxyType(positions if positions is not None else {})
 
     def __getitem__(self, name: str) -> float | str:
@@ -119,6 +124,10 @@ class Step:
         ``s.positions``; the sample keeps it until it moves to another rack, is used up, or is taken out by a person.
     ends_sample
         Whether the sample is used up, or thrown away, when the step has ended; its position is free then.
+    resume
+        A plan for the rest of the step, written like *plan*. It runs where a crash cut the step off after acts that may
+        not be repeated: ``s.acts`` says which of them were done. What it returns is the step's result. Without one,
+        such a step does not go on by itself.
     """
 
     def __init__(
@@ -131,12 +140,16 @@ class Step:
         uses: Sequence[Use] | Callable[[Settings], Sequence[Use]] = (),
         needs_position: str | None = None,
         ends_sample: bool = False,
+        resume: Plan | None = None,
     ) -> None:
         if not name:
             raise LabError("a step needs a name")
         if timeout is not None and not timeout > 0:
             raise LabError(f"step {name!r} has a timeout of {timeout} s", hint="a timeout is above zero, or None")
         check_plan(plan, f"step {name!r}")
+        if resume is not None:
+            check_plan(resume, f"the rest of step {name!r}")
+        self.resume = resume
         self.name = name
         self.plan = plan
         self.stations: tuple[str, ...] | None = (station,) if isinstance(station, str) else _tuple(station)

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
+from sdl.journal.acts import ActEnded, ActIntended
+
 if TYPE_CHECKING:
     from bluesky.utils import Msg
 
 
 def _ignore(_name: str, _document: dict[str, Any]) -> None:
+    pass
+
+
+def _unrecorded(_act: ActIntended | ActEnded) -> None:
     pass
 
 
@@ -34,17 +40,24 @@ class Job:
     on_document
         Called with every bluesky document as it comes, in order, on the loop's thread. Documents are plain JSON data.
         If it raises, the step fails with that error.
+    on_act
+        Called on the loop's thread before a device does what may not be repeated, and when that has ended. It returns
+        when it has recorded it; if it raises before an act, the device does not act.
     on_done
         Called once, from the station's worker thread, when the job has ended in whatever way.
     timeout
         Clock seconds for the whole job; None for no limit.
+    n_acts_before
+        How many such acts earlier jobs have begun in the same attempt at the same step; the next one is numbered on.
     """
 
     plan: Callable[[], Generator[Msg, Any, Any]]
     md: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     on_document: Callable[[str, dict[str, Any]], None] = _ignore
+    on_act: Callable[[ActIntended | ActEnded], None] = _unrecorded
     on_done: Callable[[JobResult], None] = _forget
     timeout: float | None = None
+    n_acts_before: int = 0
 
 
 @dataclass(frozen=True)

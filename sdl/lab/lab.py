@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Self
 
 from pydantic import JsonValue
 
-from sdl.errors import LabError
+from sdl.errors import InterlockError, LabError
+from sdl.lab.actions import Declarations, make_actions
 from sdl.lab.clock import Clock, WallClock
-from sdl.lab.envelope import VERBS, Limits, make_envelope, tree
+from sdl.lab.envelope import VERBS, Limits, as_number, make_envelope, tree
 from sdl.lab.experiment import Plan, Settings, Step, check_plan
+from sdl.lab.interlocks import Interlock, Interlocks, Places, Reaction
 from sdl.lab.job import Job
+from sdl.lab.latches import Latch, check_person
+from sdl.lab.materials import Stock
 from sdl.lab.station import TOLERANCE, WAIT_TIMEOUT, Station, class_of
-from sdl.problem.value import listing
+from sdl.problem.value import canonical_json, listing
+
+RESERVED = frozenset(("name", "clock", "devices", "limits", "stock", "interlocks", "safe_actions"))
+"""Names that no device can have."""
 
 
 class Lab:
@@ -31,8 +39,21 @@ class Lab:
     limits
         The range allowed for a device, by its dotted name: ``{"sputter.temperature": (20, 400)}``; None for an open
         end. No plan moves a device outside, whoever wrote it.
+    actions
+        What repeating the verbs of a device would do, for devices that do not say so themselves in ``action_classes``:
+        ``{"sputter.shutter": {"set": "cumulative"}}``. See :class:`~sdl.lab.ActionClass`.
+    interlocks
+        What must hold between several devices: see :class:`~sdl.lab.Interlock`.
+    safe_actions
+        What a device does when an interlock trips, for devices that do not say so themselves in ``safe_action``:
+        ``{"heater": "ramp_down(5 K/min to 20 degC)"}``.
+    watch_period
+        Clock seconds between two looks at the signals of interlocks; see :mod:`sdl.lab.watcher` for what is done where
+        it is left out.
     clock
         Wall time, unless told otherwise.
+    stock
+        The materials that it has and the racks for its samples, when it is first used: see :class:`~sdl.Stock`.
     wait_timeout, tolerance
         See :class:`~sdl.lab.station.Station`; a mapping gives each station its own.
     devices
@@ -47,7 +68,12 @@ class Lab:
         *,
         stations: Mapping[str, Sequence[str]] | None = None,
         limits: Limits | None = None,
+        actions: Mapping[str, Declarations] | None = None,
+        interlocks: Sequence[Interlock] = (),
+        safe_actions: Mapping[str, str] | None = None,
+        watch_period: float | None = None,
         clock: Clock | None = None,
+        stock: Stock | None = None,
         wait_timeout: float | Mapping[str, float] = WAIT_TIMEOUT,
         tolerance: float | Mapping[str, float] = TOLERANCE,
         **devices: Any,
@@ -60,9 +86,16 @@ class Lab:
         self.clock: Clock = clock or WallClock()
         self.devices: Mapping[str, Any] = MappingProxyType(devices)
         self.limits: Limits = MappingProxyType(dict(limits or {}))
+        self.stock = stock or Stock()
         envelope = make_envelope(name, devices, limits)
+        acting = make_actions(name, devices, actions, envelope)
         shares = {name: list(devices)} if stations is None else stations
         check_shares(name, shares, devices)
+        self.safe_actions: Mapping[str, str] = MappingProxyType(dict(safe_actions or {}))
+        self._station_of = {device: station for station, share in shares.items() for device in share}
+        self.interlocks = Interlocks(name, self.clock)
+        self.interlocks.act = self._act
+        self.interlocks.watch_period = watch_period
         self.stations: Mapping[str, Station] = MappingProxyType(
             {
                 station: Station(
@@ -70,15 +103,18 @@ class Lab:
                     {device: devices[device] for device in share},
                     self.clock,
                     envelope=envelope,
+                    actions=acting,
+                    interlocks=self.interlocks,
                     wait_timeout=_for_station(wait_timeout, station, WAIT_TIMEOUT),
                     tolerance=_for_station(tolerance, station, TOLERANCE),
                 )
                 for station, share in shares.items()
             }
         )
+        self.add_interlocks(*interlocks)
 
     def _check_device(self, lab: str, name: str, device: object) -> None:
-        if name.startswith("_") or hasattr(type(self), name) or name in {"name", "clock", "devices", "limits"}:
+        if name.startswith("_") or hasattr(type(self), name) or name in RESERVED:
             raise LabError(f"{lab} cannot have a device called {name!r}", hint="the name is taken, or private")
         if not any(True for _ in tree(name, device)):
             raise LabError(
@@ -105,6 +141,58 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether what was done is still there when this process has died.
+
+        Simulated instruments die with it, unless a laboratory of theirs says otherwise.
+        """
+        return not self.is_simulated
+
+    def add_interlocks(self, *interlocks: Interlock) -> None:
+        """Add *interlocks*, before anything runs.
+
+        Raises
+        ------
+        LabError
+            A name is unknown, a device that one acts on declares no safe action, or the laboratory is in use already.
+        UnitError
+            A number has no unit where the signal has one, or another dimension.
+        """
+        if any(station.is_started for station in self.stations.values()):
+            raise LabError(f"{self.name} is in use", hint="give it its interlocks before anything runs")
+        self.interlocks.add(interlocks, Places(self.devices, self._station_of, self.safe_actions))
+
+    def _act(self, station: str, reactions: Sequence[Reaction], error: InterlockError) -> None:
+        self.stations[station].make_safe(reactions, error)
+
+    @property
+    def latches(self) -> tuple[Latch, ...]:
+        """What is closed since an interlock tripped, until :meth:`rearm`; the journal has it too."""
+        return tuple(self.interlocks.latches)
+
+    @property
+    def is_making_safe(self) -> bool:
+        """Whether devices are still on their way to where they are safe."""
+        return any(station.is_making_safe for station in self.stations.values())
+
+    def rearm(self, station: str, *, by: str, because: str) -> None:
+        """Let steps start again on *station*. Nothing moves by this.
+
+        A campaign's latches are in its journal: there :meth:`sdl.Campaign.rearm` is the way, which records it.
+
+        Raises
+        ------
+        LabError
+            No person or no reason is named, nothing is latched, or a device is still on its way to be safe.
+        """
+        check_person(by, because)
+        if self.interlocks.latch_of(station) is None:
+            raise LabError(f"station {station!r} of {self.name} is not latched")
+        if station in self.stations and self.stations[station].is_making_safe:
+            raise LabError(f"devices of station {station} are still on their way to be safe", hint="wait for them")
+        self.interlocks.release(station)
 
     def prepare(self, trial: int, attempt: int) -> None:
         """Make ready for an attempt at a trial. Simulated laboratories seed their noise anew; others do nothing."""
@@ -141,6 +229,8 @@ class Lab:
         place = next(iter(self.stations)) if station is None else station
         if place not in self.stations:
             raise LabError(f"{self.name} has no station {place!r}", hint=f"it has {listing(self.stations)}")
+        if self.interlocks.rules:
+            self.connect()  # an interlock may look at signals of other stations
         result = self.stations[place].run(Job(functools.partial(plan, self, Settings(values or {}))))
         if result.error is not None:
             raise result.error
@@ -158,7 +248,25 @@ class Lab:
             "devices": {name: class_of(device) for name, device in self.devices.items()},
             "stations": stations,
             "limits": limits,
+            "interlocks": [rule.interlock.model_dump(mode="json") for rule in self.interlocks.rules],
+            "safe_actions": dict(self.safe_actions),
+            "envelope": self.envelope_digest,
+            **({"stock": self.stock.describe()} if self.stock.items else {}),
         }
+
+    @property
+    def envelope_digest(self) -> str:
+        """SHA-256 of what no plan may do here: the limits, the devices' own limits, interlocks and safe actions.
+
+        It is in the description of the laboratory, and so in the hash chain of every journal that opens with it.
+        """
+        data = {
+            "limits": {name: list(limit) for name, limit in self.limits.items()},
+            "own": own_limits(self.devices),
+            "interlocks": [rule.interlock.model_dump(mode="json") for rule in self.interlocks.rules],
+            "safe_actions": dict(self.safe_actions),
+        }
+        return hashlib.sha256(canonical_json(data).encode()).hexdigest()
 
     def close(self) -> None:
         """Abort what runs, disconnect the devices, and end all threads and loops."""
@@ -168,6 +276,18 @@ class Lab:
 
 def _for_station(given: float | Mapping[str, float], station: str, default: float) -> float:
     return given.get(station, default) if isinstance(given, Mapping) else given
+
+
+def own_limits(devices: Mapping[str, object]) -> dict[str, list[float]]:
+    """Return the ranges that the devices declare themselves, by dotted name: ``limits`` with ``low`` and ``high``."""
+    found: dict[str, list[float]] = {}
+    for name, device in devices.items():
+        for dotted, part in tree(name, device):
+            limits = getattr(part, "limits", None)
+            pair = [as_number(getattr(limits, bound, None)) for bound in ("low", "high")]
+            if None not in pair:
+                found[dotted] = [bound for bound in pair if bound is not None]
+    return found
 
 
 def check_shares(lab: str, shares: Mapping[str, Sequence[str]], devices: Mapping[str, object]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from sdl.errors import LabError
+from sdl.errors import InterlockError, LabError
+from sdl.lab.actions import Actions
 from sdl.lab.clock import Clock, Mailbox
 from sdl.lab.envelope import Envelope
+from sdl.lab.interlocks import Interlocks, Reaction
 from sdl.lab.job import Job, JobResult
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ class Station:
         The laboratory's clock.
     envelope
         Names and limits of the laboratory's devices.
+    actions
+        What repeating each verb of the devices would do.
+    interlocks
+        Those of the laboratory.
     wait_timeout
         Clock seconds that a plan may wait for devices; a device's own ``timeout_s`` or ``timeout`` lengthens it.
     tolerance
@@ -51,12 +57,16 @@ class Station:
         clock: Clock,
         *,
         envelope: Envelope | None = None,
+        actions: Actions | None = None,
+        interlocks: Interlocks | None = None,
         wait_timeout: float = WAIT_TIMEOUT,
         tolerance: float = TOLERANCE,
     ) -> None:
         self.name = name
         self.devices: Mapping[str, object] = MappingProxyType(dict(devices))
         self.envelope = envelope or Envelope()
+        self.actions = actions or Actions(self.envelope)
+        self.interlocks = interlocks or Interlocks(name, clock)
         self.wait_timeout = wait_timeout
         self.tolerance = tolerance
         self._clock = clock
@@ -98,11 +108,27 @@ class Station:
         """
         self._started().connect()
 
-    def abort(self, reason: str) -> None:
-        """Abort the job that is queued or running; nothing happens when there is none.
+    @property
+    def is_started(self) -> bool:
+        """Whether it has been used or connected."""
+        return self._engine is not None
 
-        Returns at once and may be called from any thread, in a signal handler too. The plan's clean-up runs, and the
-        job ends with :class:`~sdl.errors.StepAborted`.
+    @property
+    def is_making_safe(self) -> bool:
+        """Whether devices are still on their way to where they are safe, after an interlock has tripped."""
+        return self._engine is not None and self._engine.safety.is_busy
+
+    def make_safe(self, reactions: Sequence[Reaction], error: InterlockError) -> None:
+        """Have devices do what is safe, and abort the job where one of them does so at once. From any thread."""
+        if self._engine is not None:
+            self._engine.safety.react(reactions, error)
+
+    def abort(self, reason: str) -> None:
+        """Stop every device of the station, and abort the job that is queued or running.
+
+        Returns at once and may be called from any thread, in a signal handler too. Devices are stopped side by side,
+        before anything else: a planner that thinks, a journal that cannot be written, a device that does not stop keep
+        none of them waiting. The plan's clean-up runs, and the job ends with :class:`~sdl.errors.StepAborted`.
         """
         if self._engine is not None:
             self._engine.abort(reason)

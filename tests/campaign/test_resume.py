@@ -77,7 +77,7 @@ def test_one_seed_gives_one_journal(whole: Path, tmp_path: Path) -> None:
 
 def test_an_interrupted_trial_is_marked_failed_by_policy(tmp_path: Path) -> None:
     store = tmp_path / "failed.sdl"
-    assert run(store, 3, "step.started", "2", "failed") == -signal.SIGKILL
+    assert run(store, 3, "act.intended", "2", "failed") == -signal.SIGKILL
     assert view_of(store).trial(2).state == "running"
     assert run(store, 3, "", "0", "failed") == 0
     trial = view_of(store).trial(2)
@@ -92,7 +92,7 @@ def test_an_interrupted_trial_is_marked_failed_by_policy(tmp_path: Path) -> None
 
 def test_with_nobody_to_ask_an_interrupted_trial_stays_unknown_and_pending(tmp_path: Path) -> None:
     store = tmp_path / "unknown.sdl"
-    assert run(store, 3, "step.started", "2", "ask") == -signal.SIGKILL
+    assert run(store, 3, "act.intended", "2", "ask") == -signal.SIGKILL
     assert run(store, 4, "", "0", "ask") == 0
     view = view_of(store)
     assert [trial.state.value for trial in view.trials] == ["completed", "unknown", "completed", "completed"]

@@ -46,6 +46,7 @@ class Motor:
     parent = None
     tolerance = 1e-9
     timeout_s = 1e7
+    action_classes: ClassVar[dict[str, str]] = {"set": "set_absolute"}
 
     def __init__(self, name: str, seconds: float) -> None:
         self.name = name
@@ -79,6 +80,7 @@ class Detector:
     """Answers ``(x - 0.3)**2`` plus noise from the laboratory's seed."""
 
     parent = None
+    action_classes: ClassVar[dict[str, str]] = {"trigger": "read"}
 
     def __init__(self, name: str, motor: Motor) -> None:
         self.name = name

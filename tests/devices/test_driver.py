@@ -307,7 +307,7 @@ def test_an_activity_that_ends_well_when_stopped_counts_as_success(virtually: Ru
         await asyncio.sleep(0)
 
     async def main() -> None:
-        bath: Activity[float] = Activity("bath", soak, halt=halt, check=lambda _: None)
+        bath: Activity[float] = Activity("bath", soak, halt=halt, check=lambda _: None, action_class="cumulative")
         status = bath.set(1e6)
         await asyncio.sleep(1)
         assert bath.is_busy

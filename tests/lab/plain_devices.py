@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Generator
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
@@ -69,6 +69,7 @@ class Knob:
     """Goes where it is sent, at one unit a second, or as it is told otherwise."""
 
     parent = None
+    action_classes: ClassVar[dict[str, str]] = {"set": "set_absolute"}
 
     def __init__(self, name: str, *, value: float = 0.0, seconds: float | None = 0.0) -> None:
         self.name = name
@@ -105,6 +106,7 @@ class Meter:
     """Measures for some seconds when it is triggered."""
 
     parent = None
+    action_classes: ClassVar[dict[str, str]] = {"trigger": "read"}
 
     def __init__(self, name: str, *, seconds: float = 0.0, value: object = 1.5) -> None:
         self.name = name

@@ -46,7 +46,14 @@ class Cuvette:
             timeout_s=3600,
             poll_s=5,
         )
-        self.filling: Activity[float] = Activity(f"{name}_filling", self._fill, halt=self._stop, check=_check_fraction)
+        self.filling: Activity[float] = Activity(
+            f"{name}_filling",
+            self._fill,
+            halt=self._stop,
+            check=_check_fraction,
+            action_class="irreversible",  # what is pumped is used up: nothing does it again without being asked
+            safe_action="stop_now",  # what it does when an interlock trips
+        )
         self._mean, self._error = f"{name}_absorbance", f"{name}_absorbance_error"
         self.absorbance = Sensor(
             self._mean, self._read, units={self._mean: "", self._error: ""}, source=f"{transport.name} READ?"

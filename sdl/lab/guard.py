@@ -1,0 +1,271 @@
+"""The guard of acts that may not be repeated: intent, checks, the act once, outcome, in that order.
+
+Around a verb whose class is cumulative, irreversible or transfer, four things happen:
+
+1. what is going to be done is recorded (:class:`~sdl.journal.acts.ActIntended`), and is on the disk;
+2. limits and interlocks are checked;
+3. the device is told, once;
+4. how it ended is recorded (:class:`~sdl.journal.acts.ActEnded`) when its status ends, before the plan goes on.
+
+A process that dies between 1 and 4 leaves an act of which nobody knows whether it happened. Outside of that window the
+journal knows. A time-out is no end: an act that has not ended when its step is over is *unknown*.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from bluesky.utils import FailedStatus, RunEngineControlException
+from pydantic import JsonValue
+
+from sdl.errors import DeviceError, DeviceTimeout, LimitError, TransportError
+from sdl.failpoints import fail_point
+from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
+from sdl.lab.actions import ActionClass
+from sdl.lab.clock import Clock
+from sdl.lab.documents import plain
+from sdl.lab.envelope import Envelope
+from sdl.lab.faults import translate
+from sdl.lab.job import Job
+from sdl.lab.messages import Message, Steps, message
+
+SETTLE = 10.0
+"""Clock seconds in which a device that was stopped may say how its act ended."""
+
+
+@dataclass(eq=False)
+class _Act:
+    """An act under way."""
+
+    id: str
+    name: str
+    device: object
+    began: float
+    is_sent: bool = False
+    is_ended: bool = False
+    outcome: ActOutcome | None = None
+    status: Any = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its status says that it has ended."""
+        return self.status is not None and bool(self.status.done)
+
+
+class Guard:
+    """Follows the acts of one job."""
+
+    def __init__(self, job: Job, station: str, envelope: Envelope, clock: Clock) -> None:
+        self._job = job
+        self._station = station
+        self._envelope = envelope
+        self._clock = clock
+        self._n = job.n_acts_before
+        self._acts: list[_Act] = []
+        self._current: _Act | None = None
+        self._lock = threading.Lock()
+        self._ended: asyncio.Event | None = None
+        self._error: Exception | None = None  # of recording an end, raised where the plan can see it
+
+    # --- the four things ------------------------------------------------------------------------------------------
+
+    def once(self, given: Message, action: ActionClass, do: Callable[[Message], Steps[Any]]) -> Steps[Any]:
+        """Have *do* let the device act on *given*, recorded before and after. *do* says :meth:`sending` as it does."""
+        act = self._intend(given, action)
+        try:
+            answer = yield from do(given)
+        except Exception as error:
+            is_refused = not act.is_sent or isinstance(error, LimitError)
+            self._end(act, *(("refused", str(error)) if is_refused else outcome_of(error)))
+            raise
+        finally:
+            self._current = None
+        fail_point("guard.after_act")
+        self._follow(act, answer)
+        return answer
+
+    def sending(self) -> None:
+        """Note that from here on the device may act."""
+        if self._current is not None:
+            self._current.is_sent = True
+            fail_point("guard.before_act")
+
+    def _intend(self, given: Message, action: ActionClass) -> _Act:
+        self._n += 1
+        md = self._job.md
+        trial, attempt, step = md.get("trial", 0), md.get("attempt", 0), str(md.get("step", ""))
+        name = self._envelope.name(given.obj)
+        act = _Act(f"{trial}.{attempt}.{step}.{self._n}", f"{name}.{given.command}", given.obj, self._clock.monotonic())
+        intended = ActIntended(
+            act=act.id,
+            step=step,
+            station=self._station,
+            attempt=attempt if isinstance(attempt, int) else 0,
+            device=name,
+            verb=given.command,
+            action_class=cast("Literal['cumulative', 'irreversible', 'transfer']", action.value),
+            arguments=arguments_of(given),
+        )
+        fail_point("guard.before_intent")
+        self._job.on_act(intended)
+        fail_point("guard.after_intent")
+        self._acts.append(act)
+        self._current = act
+        return act
+
+    def _follow(self, act: _Act, answer: Any) -> None:
+        if not callable(getattr(answer, "add_callback", None)):
+            self._end(act, "done")
+            self.check()
+            return
+        act.status = answer
+        loop = asyncio.get_running_loop()
+
+        def ended(_: object) -> None:
+            if threading.get_ident() == thread:
+                self._conclude(act)
+            else:  # ophyd's statuses call back from threads of their own
+                with suppress(RuntimeError):  # the loop was closed a moment ago, and the act is concluded with it
+                    loop.call_soon_threadsafe(self._conclude, act)
+
+        thread = threading.get_ident()
+        answer.add_callback(ended)
+
+    def _conclude(self, act: _Act) -> None:
+        """Record how an act ended whose status is done."""
+        if act.status.success:
+            self._end(act, "done")
+        else:
+            self._end(act, *outcome_of(failure_of(act.status) or DeviceError("the device says that it failed")))
+
+    def _end(self, act: _Act, outcome: ActOutcome, reason: str = "") -> None:
+        with self._lock:
+            if act.is_ended:
+                return
+            act.is_ended = True
+        act.outcome = outcome
+        fail_point("guard.before_end")
+        seconds = self._clock.monotonic() - act.began
+        try:
+            self._job.on_act(ActEnded(act=act.id, outcome=outcome, seconds=seconds, reason=reason))
+        except Exception as error:  # noqa: BLE001 # a callback of a status has nobody to raise it to
+            self._error = self._error or error
+        fail_point("guard.after_end")
+        if self._ended is not None and not self.open:
+            self._ended.set()
+
+    # --- the end of the step --------------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> list[_Act]:
+        """The acts whose end is not recorded."""
+        return [act for act in self._acts if not act.is_ended]
+
+    def check(self) -> None:
+        """Raise what went wrong in recording an end."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def conclude_done(self) -> None:
+        """Record the end of every act whose status is done. Raises what went wrong in recording."""
+        for act in self.open:
+            if act.is_done:
+                self._conclude(act)
+        self.check()
+
+    def settle(self, seconds: float) -> Steps[None]:
+        """The plan is over, and did not wait for all its acts: wait for them, *seconds* at most.
+
+        Raises :class:`~sdl.errors.DeviceError` or :class:`~sdl.errors.DeviceTimeout` for one that does not end well.
+        """
+        self.conclude_done()
+        left = self.open
+        yield from self._until_ended(seconds)
+        self._give_up(f"it had not ended {seconds:g} s after the plan")
+        self.check()
+        for act in left:
+            if act.outcome == "unknown":
+                raise DeviceTimeout(f"{act.name} was begun, and has not said how it ended")
+            if act.outcome != "done":
+                raise DeviceError(f"{act.name} failed after the plan had ended", hint="wait for it in the plan")
+
+    def stop(self) -> Steps[None]:
+        """The plan has failed, or is aborted: stop what still acts, and let it say how it ended."""
+        with suppress(Exception):
+            self.conclude_done()
+        for act in self.open:
+            if callable(getattr(act.device, "stop", None)):
+                with suppress(Exception):  # it goes on, and is unknown
+                    yield message("stop", act.device)
+        yield from self._until_ended(SETTLE)
+        self._give_up("it was stopped, and did not say how far it came")
+
+    def _until_ended(self, seconds: float) -> Steps[None]:
+        deadline = self._clock.monotonic() + seconds
+        for _ in range(len(self.open) + 3):  # each of them may fail, which is thrown in here
+            left = deadline - self._clock.monotonic()
+            if not self.open or left <= 0:
+                return
+            with suppress(Exception):
+                yield message("wait_for", None, [lambda left=left: self._all_ended(left)])
+            with suppress(Exception):
+                self.conclude_done()
+
+    async def _all_ended(self, seconds: float) -> None:
+        self._ended = asyncio.Event()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+
+    def _give_up(self, reason: str) -> None:
+        for act in self.open:
+            self._end(act, "unknown", reason)
+
+    def abandon(self, reason: str) -> None:
+        """The plan is gone: what has not said how it ended is unknown. From any thread."""
+        for act in self.open:
+            if act.is_done:
+                self._conclude(act)
+            else:
+                self._end(act, "unknown" if act.is_sent else "refused", reason)
+
+
+def failure_of(status: Any) -> BaseException | None:
+    """Return what went wrong, of a status that has ended badly."""
+    try:
+        error: BaseException | None = status.exception(0.0)
+    except Exception as raised:  # noqa: BLE001 # some raise it instead
+        return raised
+    return error
+
+
+def outcome_of(error: BaseException) -> tuple[ActOutcome, str]:
+    """Say how an act ended that raised *error*, and why.
+
+    What only says that no answer came, or that something else went wrong meanwhile, does not say whether it was done.
+    """
+    if isinstance(error, RunEngineControlException | FailedStatus | asyncio.CancelledError):
+        return "unknown", str(error) or type(error).__name__
+    meant = translate(error, "the device")
+    return ("unknown" if isinstance(meant, DeviceTimeout | TransportError) else "failed"), str(meant)
+
+
+def arguments_of(given: Message) -> dict[str, JsonValue]:
+    """Return what a device is told, as plain data, with the unit that it says it takes."""
+    kwargs: Mapping[str, object] = {name: value for name, value in given.kwargs.items() if name not in _OF_BLUESKY}
+    unit = getattr(given.obj, "unit", None)
+    found: dict[str, JsonValue] = {"args": plain(given.args)}
+    if kwargs:
+        found["kwargs"] = plain(kwargs)
+    if isinstance(unit, str) and unit:
+        found["unit"] = unit
+    return found
+
+
+_OF_BLUESKY = frozenset({"group", "wait", "timeout"})
+"""What a message tells the RunEngine and not the device."""
