@@ -7,7 +7,7 @@ loop records them together with what they belong to, so that a crash leaves both
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,6 +39,9 @@ from sdl.problem.value import listing
 
 HINT = "sdl stock shows the account, and takes what was added (add) or counted (count)"
 
+
+ENGINE = "engine"
+"""Who marks a sample by itself."""
 
 How = Literal["done", "failed", "aborted", "unknown"]
 
@@ -143,38 +146,62 @@ class Provisions:
             )
         return None
 
-    def recover(self) -> None:
-        """Book what the last session left open: a step that was cut off used something between nothing and all."""
-        if not self._is_needed:
-            return
-        self.ledger.catch_up(self._journal)
-        for sample in self.ledger.cut_off(self._view.name):
-            assert sample.trial is not None
-            for key, lots in self._reservations(sample.trial).items():
-                if key.step == sample.step:
-                    self._record(*(_consumed(key, lot, "unknown") for lot in lots), trial=sample.trial)
-                    fail_point("provisions.recovered")
+    def recover(self, going_on: Mapping[int, bool]) -> None:
+        """Book what the last session left open, when it is decided which trials go on.
 
-    def tidy(self, active: Collection[int]) -> None:
-        """After recovery: free what is set aside for trials that do not go on, and doubt their samples.
+        A step that was cut off used something between nothing and all that was set aside for it, and its sample is
+        in doubt unless the trial goes on.
 
         Parameters
         ----------
-        active
-            The trials that go on where they were interrupted. Whoever decided that vouches for their samples.
+        going_on
+            The trials that go on where they were cut off, and of each whether it resumes in the middle of its step:
+            then it still uses what it has set aside. Whoever decided it vouches for the samples.
         """
         if not self._is_needed:
             return
         self.ledger.catch_up(self._journal)
         for sample in self.ledger.cut_off(self._view.name):
-            if sample.trial not in active:
-                because = f"the process that ran step {sample.step!r} is gone"
-                self._record(
-                    SampleMarked(sample=sample.name, state=SampleState.SUSPECT, because=because), trial=sample.trial
-                )
+            assert sample.trial is not None
+            if not going_on.get(sample.trial, False):
+                self._record(*self._cut_off(sample, is_doubted=sample.trial not in going_on), trial=sample.trial)
+                fail_point("provisions.recovered")
+        self.release(going_on)
+
+    def _cut_off(self, sample: Sample, *, is_doubted: bool) -> list[Body]:
+        assert sample.trial is not None
+        used: list[Body] = [
+            _consumed(key, lot, "unknown")
+            for key, lots in self._reservations(sample.trial).items()
+            if key.step == sample.step
+            for lot in lots
+        ]
+        if is_doubted:
+            because = f"the process that ran step {sample.step!r} is gone"
+            used.append(SampleMarked(sample=sample.name, state=SampleState.SUSPECT, because=because))
+        return used
+
+    def release(self, active: Container[int]) -> None:
+        """Free what is set aside for trials that are not *active* any more."""
+        if not self._has_needs:
+            return
+        self.ledger.catch_up(self._journal)
         for trial in self.ledger.open_reservations(self._view.name):
             if trial not in active:
                 self._record(*self.over(trial), trial=trial)
+
+    def vouch(self, number: int) -> None:
+        """A trial goes on, by evidence or by a person's word: a sample that the engine doubted is in order.
+
+        What a person has marked stays as it is.
+        """
+        if not self._has_needs:
+            return
+        self.ledger.catch_up(self._journal)
+        sample = self.ledger.sample_of(self._view.name, number)
+        if sample is not None and sample.state is SampleState.SUSPECT and sample.by == ENGINE:
+            because = "it is known what happened, and the trial goes on"
+            self._record(SampleMarked(sample=sample.name, state=SampleState.IN_PROCESS, because=because), trial=number)
 
     # --- before a step ------------------------------------------------------------------------------------------------
 

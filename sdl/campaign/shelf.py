@@ -44,10 +44,10 @@ class Shelf:
 
     def _choose(self, material: str, amount: Amount) -> Sequence[tuple[Lot, Amount]]:
         lots = [lot for lot in self._ledger.lots(material) if not lot.is_expired(self._day)]
+        if self._ledger.form(material) == "consumable":
+            return self._gather(lots, exact(amount.most))
         enough = next((lot for lot in lots if self._free(lot) >= exact(amount.most)), None)
-        if enough is not None:
-            return [(enough, amount)]
-        return [] if self._ledger.form(material) == "reagent" else self._gather(lots, exact(amount.most))
+        return [] if enough is None else [(enough, amount)]
 
     def _gather(self, lots: Sequence[Lot], wanted: Decimal) -> Sequence[tuple[Lot, Amount]]:
         """Take things that are counted from several lots."""

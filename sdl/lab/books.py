@@ -18,7 +18,7 @@ from sdl.errors import JournalCorrupt
 from sdl.problem.amount import Amount
 
 ZERO = Decimal(0)
-_EXACT = Context(prec=60)  # floats of 17 digits, from 1e-20 to 1e20, add up without rounding
+_EXACT = Context(prec=1000)  # any sum of floats, from 1e-324 to 1e308, has fewer digits: nothing is ever rounded
 
 
 def total(*values: Decimal) -> Decimal:
@@ -154,8 +154,14 @@ class Lot:
         return exact(self.reserved.pop(key).most)
 
     def _post(self, posting: Posting) -> None:
-        for book, value in ((self.worst, posting.worst), (self.best, posting.best)):
-            book[posting.source] = total(book[posting.source], -value)
-            book[posting.target] = total(book[posting.target], value)
-            if total(*book.values()):
-                raise JournalCorrupt(f"the books of {self} do not balance")
+        source, target, worst, best = posting
+        for book, value in ((self.worst, worst), (self.best, best)):
+            book[source] = _EXACT.subtract(book[source], value)
+            book[target] = _EXACT.add(book[target], value)
+
+    def check(self) -> None:
+        """Raise JournalCorrupt unless both books balance and the worst one does not promise more than the best."""
+        if total(*self.worst.values()) or total(*self.best.values()):
+            raise JournalCorrupt(f"the books of {self} do not balance")
+        if not ZERO <= self.worst[Account.STOCK] <= self.best[Account.STOCK]:
+            raise JournalCorrupt(f"the books of {self} say that {self.worst[Account.STOCK]} or more is left")

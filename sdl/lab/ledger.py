@@ -56,8 +56,8 @@ class Sample(Value):
         or was when something failed.
     made_of
         What the steps of its trial used so far.
-    because
-        Why it has this state, where somebody marked it.
+    because, by
+        Why it has this state, and who said so, where somebody marked it.
     step
         The step that works on it, or did when its process died.
     """
@@ -69,6 +69,7 @@ class Sample(Value):
     positions: Tuple[str]
     made_of: Tuple[Consumption]
     because: str = ""
+    by: str = ""
     step: str | None = None
 
 
@@ -121,6 +122,7 @@ class SampleRecord:
     state: SampleState = SampleState.FRESH
     positions: list[str] = field(default_factory=list[str])
     because: str = ""
+    by: str = ""
     step: str | None = None
 
 
@@ -151,7 +153,7 @@ class Ledger:
         self.sequence = 0
         self._lots: dict[str, dict[str, Lot]] = {}
         self._reserved: defaultdict[tuple[str, int], dict[Key, list[Lot]]] = defaultdict(dict)
-        self._consumed: defaultdict[tuple[str, int], list[Consumption]] = defaultdict(list)
+        self._consumed: defaultdict[tuple[str, int], list[tuple[str, Lot, Amount, str]]] = defaultdict(list)
         self._samples: dict[str, SampleRecord] = {}
         self._sample_of: dict[tuple[str, int], SampleRecord] = {}
         self._racks: dict[str, RackRecord] = {}
@@ -262,11 +264,14 @@ class Ledger:
 
     def open_reservations(self, campaign: str) -> tuple[int, ...]:
         """Return the trials of *campaign* for which something is set aside."""
-        return tuple(sorted(trial for (name, trial), keys in self._reserved.items() if name == campaign and keys))
+        return tuple(sorted(trial for name, trial in self._reserved if name == campaign))
 
     def consumed(self, campaign: str, trial: int) -> tuple[Consumption, ...]:
         """Return what the steps of a trial have used, oldest first."""
-        return tuple(self._consumed.get((campaign, trial), ()))
+        return tuple(
+            Consumption(step=step, material=lot.material, lot=lot.name, amount=amount, how=how)
+            for step, lot, amount, how in self._consumed.get((campaign, trial), ())
+        )
 
     def _known(self, material: str) -> Mapping[str, Lot]:
         if material not in self._lots:
@@ -318,6 +323,7 @@ class Ledger:
             positions=tuple(record.positions),
             made_of=made_of,
             because=record.because,
+            by=record.by,
             step=record.step,
         )
 
@@ -334,39 +340,45 @@ class Ledger:
             lot = Lot(body.material, body.lot, body.form, body.amount.unit, expires, body.amount, len(lots))
             lots[body.lot] = lot
         lot.add(body.amount)
+        lot.check()
 
     def _on_reserved(self, event: Event, body: MaterialReserved) -> None:
         key = _key(event, body.step)
         lot = self._lot(body)
         lot.reserve(key, body.amount)
+        lot.check()
         self._reserved[key[:2]].setdefault(key, []).append(lot)
         self._waiting.pop(key[:2], None)
 
     def _on_released(self, event: Event, body: MaterialReleased) -> None:
         key, lot = _key(event, body.step), self._lot(body)
         lot.release(key)
+        lot.check()
         self._forget(key, lot)
 
     def _on_consumed(self, event: Event, body: MaterialConsumed) -> None:
         key, lot = _key(event, body.step), self._lot(body)
         lot.consume(key, body.amount)
+        lot.check()
         self._used(key, lot, body.amount, body.how)
 
     def _on_counted(self, _: Event, body: MaterialCounted) -> None:
         lot = self._lot(body)
         for key, amount in lot.count(body.amount):
             self._used(key, lot, amount, "unknown")
+        lot.check()
 
     def _used(self, key: Key, lot: Lot, amount: Amount, how: str) -> None:
         self._forget(key, lot)
-        used = Consumption(step=key.step, material=lot.material, lot=lot.name, amount=amount, how=how)
-        self._consumed[key[:2]].append(used)
+        self._consumed[key[:2]].append((key.step, lot, amount, how))
 
     def _forget(self, key: Key, lot: Lot) -> None:
         lots = self._reserved[key[:2]][key]
         lots.remove(lot)
         if not lots:
             del self._reserved[key[:2]][key]
+        if not self._reserved[key[:2]]:
+            del self._reserved[key[:2]]
 
     def _lot(self, body: MaterialReserved | MaterialReleased | MaterialConsumed | MaterialCounted) -> Lot:
         lot = self.lot(body.material, body.lot)
@@ -409,9 +421,9 @@ class Ledger:
         if not rack.is_reusable:
             rack.used.add(position)
 
-    def _on_marked(self, _: Event, body: SampleMarked) -> None:
+    def _on_marked(self, event: Event, body: SampleMarked) -> None:
         record = self._record(body.sample)
-        record.state, record.because, record.step = body.state, body.because, None
+        record.state, record.because, record.by, record.step = body.state, body.because, event.actor, None
 
     def _on_waiting(self, event: Event, body: StepWaiting) -> None:
         key = _key(event, body.step)

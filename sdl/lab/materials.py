@@ -18,6 +18,13 @@ Name = Annotated[str, Field(min_length=1, pattern=r"^[^/\s][^/]*$")]
 """What people call a thing; a slash stands between a rack and its position."""
 
 
+if TYPE_CHECKING:
+    from pint.facets.plain import PlainQuantity
+
+    Quantity = str | float | Amount | PlainQuantity[float]
+    """A number, a quantity, or a text with both."""
+
+
 def _amount(value: object) -> object:
     return value if isinstance(value, Amount | dict) else Amount.of(value)
 
@@ -52,9 +59,21 @@ class Reagent(Value):
         By how much a dose may be off: a share (0.02, or ``"2 %"``) or a quantity (``"0.1 mL"``). A use may differ.
     """
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            name: str,
+            amount: Quantity,
+            *,
+            lot: str = "",
+            expires: dt.date | str | None = None,
+            tolerance: float | str = 0.0,
+        ) -> None: ...
+
     form: Literal["reagent"] = "reagent"
-    name: Name = Field(kw_only=False)
-    amount: AmountLike = Field(kw_only=False)
+    name: Name
+    amount: AmountLike
     lot: str = ""
     expires: Expiry | None = None
     tolerance: float | str = 0.0
@@ -83,9 +102,15 @@ class Consumable(Value):
         As for a :class:`Reagent`.
     """
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, name: str, amount: Quantity, *, lot: str = "", expires: dt.date | str | None = None
+        ) -> None: ...
+
     form: Literal["consumable"] = "consumable"
-    name: Name = Field(kw_only=False)
-    amount: AmountLike = Field(kw_only=False)
+    name: Name
+    amount: AmountLike
     lot: str = ""
     expires: Expiry | None = None
     positional: ClassVar[tuple[str, ...]] = ("name", "amount")
@@ -126,8 +151,12 @@ class Rack(Value):
         How many there are, or what they are called. A number gives ``"1"``, ``"2"`` and so on.
     """
 
+    if TYPE_CHECKING:
+
+        def __init__(self, name: str, positions: int | Sequence[str]) -> None: ...
+
     form: Literal["rack"] = "rack"
-    name: Name = Field(kw_only=False)
+    name: Name
     positions: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(_positions)]
     positional: ClassVar[tuple[str, ...]] = ("name", "positions")
     is_reusable: ClassVar[bool] = True
@@ -151,8 +180,12 @@ class Plate(Value):
         8 and 12 for a plate of 96: the wells are ``"A1"`` to ``"H12"``.
     """
 
+    if TYPE_CHECKING:
+
+        def __init__(self, name: str, *, rows: int = 8, columns: int = 12) -> None: ...
+
     form: Literal["plate"] = "plate"
-    name: Name = Field(kw_only=False)
+    name: Name
     rows: Annotated[int, Field(ge=1, le=26)] = 8
     columns: Annotated[int, Field(ge=1)] = 12
     positional: ClassVar[tuple[str, ...]] = ("name",)
@@ -236,8 +269,12 @@ class Use(Value):
         material says.
     """
 
-    material: Name = Field(kw_only=False)
-    amount: AmountLike = Field(default=Amount(1.0, 1.0), kw_only=False)
+    if TYPE_CHECKING:
+
+        def __init__(self, material: str, amount: Quantity = 1, *, tolerance: float | str | None = None) -> None: ...
+
+    material: Name
+    amount: AmountLike = Amount(1.0, 1.0)
     tolerance: float | str | None = None
     positional: ClassVar[tuple[str, ...]] = ("material", "amount")
 

@@ -1,6 +1,7 @@
 """What is asked: parameters, the space they span, objectives, and units."""
 
 from sdl.problem import units
+from sdl.problem.amount import Amount
 from sdl.problem.constraints import AtMost, Constraint, LinearConstraint, Mixture
 from sdl.problem.measurement import Measurement
 from sdl.problem.objectives import Maximize, Minimize, Objective, OutcomeConstraint, Target
@@ -10,6 +11,7 @@ from sdl.problem.problem import Problem
 from sdl.problem.space import Point, SearchSpace
 
 __all__ = [
+    "Amount",
     "AtMost",
     "CandidatePool",
     "Categorical",
