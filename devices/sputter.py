@@ -23,7 +23,6 @@ The controller times the shutter, so a film has its thickness even if this compu
 from __future__ import annotations
 
 import asyncio
-from numbers import Real
 
 from bluesky.utils import MsgGenerator
 
@@ -32,6 +31,7 @@ from sdl.devices.handling import BringSample, by_hand
 from sdl.devices.stubs import go, record
 from sdl.devices.transport import Transport
 from sdl.errors import DeviceError, DeviceTimeout, LimitError
+from sdl.lab.envelope import as_number
 from sdl.problem import units
 
 EXPOSURE = Limits(1.0, 86_400.0)
@@ -173,9 +173,9 @@ class SputterSource:
         return 60.0 * minutes if minutes is not None else units.to_unit(duration, "s", name="duration")
 
     @staticmethod
-    def _check_exposure(seconds: float) -> None:
-        is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
-        if not is_number or not EXPOSURE.low <= seconds <= EXPOSURE.high:
+    def _check_exposure(seconds: object) -> None:
+        number = as_number(seconds)
+        if number is None or not EXPOSURE.low <= number <= EXPOSURE.high:
             raise LimitError(
                 f"the shutter was told {seconds!r} s, its limits are {EXPOSURE.low:g} to {EXPOSURE.high:g} s"
             )

@@ -20,6 +20,7 @@
     │   ├── DeviceTimeout (TimeoutError)     an instrument did not finish in time
     │   ├── TransportError (ConnectionError) the line to an instrument is broken
     │   ├── LimitError (ValueError)          a set-point lies outside a limit
+    │   │   └── InterlockError               an interlock forbids it, or has tripped
     │   ├── ReadbackError                    after a move the instrument is not where it was sent
     │   └── StepAborted                      the step was aborted on request
     ├── ObservationError (ValueError)        an experiment returned something that is no observation
@@ -117,6 +118,10 @@ class TransportError(LabError, ConnectionError):
 
 class LimitError(LabError, ValueError):
     """A set-point lies outside a limit."""
+
+
+class InterlockError(LimitError):
+    """An interlock forbids the act, has tripped, or its latch has not been armed again."""
 
 
 class ReadbackError(LabError):

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
+from sdl.campaign.open_runs import stops_of_open_runs
 from sdl.campaign.planner import Situation, Suggestion, TrialState
 from sdl.campaign.planning import PlanningDesk, Request, checked_context, request_seed, wait_aside
 from sdl.campaign.provisions import Grant, Provisions, Refusal
@@ -263,6 +264,12 @@ class Loop:
     def _recover(self) -> None:
         """Decide what becomes of the trials that the last session left behind."""
         for trial in self.view.in_state(TrialState.RUNNING, TrialState.UNKNOWN):
+            now = self._lab.clock.time()
+            self._record(
+                *stops_of_open_runs(self._journal, self.view.name, trial.number, now),
+                trial=trial.number,
+                actor="engine",
+            )
             self._continue(self._recovery.recover(trial.number))
         for trial in self.view.in_state(TrialState.PROPOSED):
             self._waiting.append(trial.number)

@@ -12,14 +12,20 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
+import numpy as np
 from pydantic import JsonValue
 
 from sdl.campaign.planner import History, Planner, Situation, Suggestion
-from sdl.errors import CampaignError, IllegalSuggestion, PlannerError, PlannerTimeout, SdlError
-from sdl.problem import Problem
+from sdl.errors import CampaignError, IllegalSuggestion, LabError, PlannerError, PlannerTimeout, SdlError
+from sdl.journal.records import ParameterValue
+from sdl.lab import Lab
+from sdl.lab.clock import SIGNAL_PERIOD
+from sdl.problem import Problem, SearchSpace
 from sdl.problem.value import Tuple, Value
+
+T = TypeVar("T")
 
 START_SECONDS = 120.0
 """Wall seconds that a planner's process gets to import what it needs."""
@@ -72,17 +78,24 @@ class PlannerHost(Protocol):
 class ThreadHost:
     """Runs the planner in a thread of this process.
 
-    A planner that does not answer is left behind: a thread cannot be ended from outside.
+    A planner that does not answer is left behind: a thread cannot be ended from outside. It gets no second question
+    before it has come back, because few planners bear two at once.
     """
 
     def __init__(self, planner: Planner, deadline: float) -> None:
         self._planner = planner
         self._deadline = deadline
+        self._thread: threading.Thread | None = None
 
     def ask(self, request: Request) -> Sequence[Suggestion]:
         """Return the planner's suggestions."""
+        if self._thread is not None:
+            self._thread.join(self._deadline)
+            if self._thread.is_alive():
+                raise _too_late(self._planner.name, self._deadline)
         answers: queue.SimpleQueue[Sequence[Suggestion] | BaseException] = queue.SimpleQueue()
-        threading.Thread(target=self._think, args=(request, answers), name="sdl-planner", daemon=True).start()
+        self._thread = threading.Thread(target=self._think, args=(request, answers), name="sdl-planner", daemon=True)
+        self._thread.start()
         try:
             answer = answers.get(timeout=self._deadline)
         except queue.Empty:
@@ -327,3 +340,35 @@ class PlanningDesk:
             for suggestion in suggestions
         ]
         return check_suggestions(marked, request)
+
+
+def request_seed(seed: int, n_proposed: int) -> int:
+    """Return the seed of one request to the planner: a function of the campaign's seed and of how far it has come.
+
+    So a campaign that is resumed asks with the seed that it would have asked with.
+    """
+    return int(np.random.SeedSequence([seed, n_proposed]).generate_state(1)[0])
+
+
+def checked_context(lab: Lab, space: SearchSpace) -> Mapping[str, ParameterValue]:
+    """Return the laboratory's values of the contextual parameters. LabError where they are not those of the space."""
+    context = lab.context()
+    if set(context) != set(space.contextual):
+        raise LabError(
+            f"laboratory {lab.name} gives context for {', '.join(context) or 'nothing'}, "
+            f"and the space asks for {', '.join(space.contextual) or 'nothing'}",
+            hint="let context() return exactly the contextual parameters of the space",
+        )
+    for name, value in context.items():
+        space.parameters[name].check(name, value)
+    return context
+
+
+def wait_aside(call: Callable[[], T], *, until: Callable[[], bool]) -> T | None:
+    """Return what *call* returns, from a thread of its own; None as soon as *until* says so, whatever it still does."""
+    answers: queue.SimpleQueue[T] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(call()), name="sdl-planning", daemon=True).start()
+    while not until():
+        with contextlib.suppress(queue.Empty):
+            return answers.get(timeout=SIGNAL_PERIOD)
+    return None

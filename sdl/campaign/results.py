@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from sdl.errors import (
     DeviceError,
     DeviceTimeout,
+    InterlockError,
     LimitError,
     ObservationError,
     ReadbackError,
@@ -33,6 +34,7 @@ MAX_RETURNED = 65_536
 
 _CATEGORIES: Sequence[tuple[type[BaseException], FailureCategory]] = (
     (StepAborted, FailureCategory.ABORTED),
+    (InterlockError, FailureCategory.INTERLOCK),
     (LimitError, FailureCategory.LIMIT),
     (ReadbackError, FailureCategory.READBACK),
     (DeviceTimeout, FailureCategory.TIMEOUT),

@@ -1,22 +1,43 @@
 """Where it happens: the laboratory, its stations, its clock, and the experiments that it runs."""
 
+from sdl.journal.materials import SampleState
+from sdl.lab.actions import ActionClass, ActRecord, Evidence
 from sdl.lab.clock import Clock, Mailbox, WallClock, current_time
 from sdl.lab.experiment import Experiment, Settings, Step
+from sdl.lab.interlocks import Interlock
 from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
+from sdl.lab.ledger import Balance, Consumption, Ledger, LotBalance, Sample
+from sdl.lab.materials import Consumable, Plate, Rack, Reagent, Stock, Use
 from sdl.lab.station import Station
 from sdl.lab.virtual import VirtualClock
 
 __all__ = [
+    "ActRecord",
+    "ActionClass",
+    "Balance",
     "Clock",
+    "Consumable",
+    "Consumption",
+    "Evidence",
     "Experiment",
+    "Interlock",
     "Job",
     "JobResult",
     "Lab",
+    "Ledger",
+    "LotBalance",
     "Mailbox",
+    "Plate",
+    "Rack",
+    "Reagent",
+    "Sample",
+    "SampleState",
     "Settings",
     "Station",
     "Step",
+    "Stock",
+    "Use",
     "VirtualClock",
     "WallClock",
     "current_time",

@@ -94,6 +94,13 @@ class Clock(Protocol):
         """Hold time for something that ends in wall time, and return what gives the hold back."""
         ...
 
+    def call_aside(self, seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call *callback* in *seconds* on the running loop, for something that only looks on; return what cancels it.
+
+        Virtual time does not pass for its sake: it is called when time gets there for somebody else's.
+        """
+        ...
+
     def admit(self) -> Passage:
         """Hold time for a job that was handed to a station, and give it its place in the order of jobs."""
         ...
@@ -196,6 +203,10 @@ class WallClock:
     def lend(self) -> Callable[[], None]:
         """Nothing to lend."""
         return _nothing
+
+    def call_aside(self, seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call *callback* in *seconds* on the running loop; return what cancels it."""
+        return asyncio.get_running_loop().call_later(seconds, callback).cancel
 
     def admit(self) -> Passage:
         """Return a passage that stops nobody."""

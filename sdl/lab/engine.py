@@ -98,7 +98,8 @@ class _Runner(RunEngine):
 
     async def emit(self, name: Any, doc: Any) -> None:
         """Hand a document on, and wait until it is taken."""
-        await self.owner.emit(functools.partial(self.emit_sync, name, doc))
+        runner: Any = super()
+        await self.owner.emit(functools.partial(runner.emit_sync, name, doc))
 
     async def _stop_movable_objects(self, *, success: bool = True) -> None:
         """Stop what the plan has moved; after an abort side by side, and none for longer than it may take."""

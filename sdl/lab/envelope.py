@@ -18,7 +18,12 @@ def as_number(value: object) -> float | None:
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "shape", None) == ():
         value = item()
-    return float(value) if isinstance(value, numbers.Real) else None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
 
 
 Limits = Mapping[str, tuple[float | None, float | None]]
@@ -80,9 +85,11 @@ class Limit:
         number = as_number(value)
         if number is None:
             raise LimitError(f"{self.name} was sent {value!r}, which is no number", hint=hint)
-        if self.low is not None and number < self.low:
+        if not math.isfinite(number):
+            raise LimitError(f"{self.name} was sent {number}", hint="a set-point is a finite number")
+        if self.low is not None and not number >= self.low:
             raise LimitError(f"{self.name} was sent {number:g}, which is below {self.low:g}", hint=hint)
-        if self.high is not None and number > self.high:
+        if self.high is not None and not number <= self.high:
             raise LimitError(f"{self.name} was sent {number:g}, which is above {self.high:g}", hint=hint)
 
 
@@ -110,7 +117,8 @@ class Envelope:
 
     def check(self, device: object, value: object) -> None:
         """Raise :class:`~sdl.errors.LimitError` when *value* is not finite, or outside the laboratory's limits."""
-        if isinstance(value, float) and not math.isfinite(value):
+        number = as_number(value)
+        if number is not None and not math.isfinite(number):
             raise LimitError(f"{self.name(device)} was sent {value}", hint="a set-point is a finite number")
         limit = self.limits.get(id(device))
         if limit is not None:
@@ -128,11 +136,20 @@ def make_envelope(lab: str, devices: Mapping[str, object], limits: Limits | None
     by_id: dict[int, Limit] = {}
     for dotted, (low, high) in (limits or {}).items():
         device = _find(lab, devices, dotted)
+        if any(bound is not None and not _is_finite(bound) for bound in (low, high)):
+            raise LabError(
+                f"the limits of {dotted} in {lab} are ({low}, {high})", hint="a limit is a finite number, or None"
+            )
         if low is not None and high is not None and not low <= high:
             raise LabError(f"the limits of {dotted} in {lab} are ({low}, {high}), the wrong way round")
         by_id[id(device)] = Limit(dotted, low, high)
         names[id(device)] = dotted
     return Envelope(names, by_id, is_checked=has_own or bool(by_id))
+
+
+def _is_finite(bound: object) -> bool:
+    number = as_number(bound)
+    return number is not None and math.isfinite(number)
 
 
 def _find(lab: str, devices: Mapping[str, object], dotted: str) -> object:

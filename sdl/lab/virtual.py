@@ -11,7 +11,8 @@ is:
 1. the earliest admitted job that waits to begin, one at a time: jobs that were handed over at one instant begin in the
    order in which they were handed over, each after the one before has come to rest;
 2. the first waiting mailbox that has something: its reader wakes, and holds;
-3. the next timer or the next reader's deadline, whichever comes first: time jumps there.
+3. the next timer or the next reader's deadline, whichever comes first: time jumps there. What was asked for by
+   :meth:`VirtualClock.call_aside` and is due before that moment comes first; by itself it makes no time pass.
 
 Only these parts of asyncio are relied on beyond its documentation: the heap ``_scheduled``, its timer handles' flag
 ``_scheduled``, and ``_clock_resolution``.
@@ -196,6 +197,7 @@ class VirtualClock:
         self._patience = _Patience()
         self._readers: list[_Reader] = []
         self._gates: list[tuple[int, asyncio.Future[None]]] = []
+        self._aside: list[tuple[float, int, Callable[[], None]]] = []
         self._admissions = itertools.count()
         self._places = itertools.count()
         self._delivered = 0
@@ -241,6 +243,7 @@ class VirtualClock:
         stop_loop(loop)
         self._gates.clear()
         self._calls.clear()
+        self._aside.clear()
 
     # --- who holds ------------------------------------------------------------------------------------------------
 
@@ -337,11 +340,35 @@ class VirtualClock:
             moments.append(next_timer)
         if not moments:
             return None
+        if self._call_due(min(moments)):
+            return 0.0
         self._now = max(self._now, min(moments))
         if next_timer is not None and next_timer <= self._now:
             return 0.0
         self._wake(next(reader for reader in self._readers if reader.is_late(self._now)))
         return None
+
+    def call_aside(self, seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call *callback* on the loop in *seconds*, if time gets there for others' sake; return what cancels it."""
+        entry = (self._now + max(seconds, RESOLUTION), next(self._admissions), callback)
+        with self._lock:
+            heapq.heappush(self._aside, entry)
+        return lambda: self._drop_aside(entry)
+
+    def _drop_aside(self, entry: tuple[float, int, Callable[[], None]]) -> None:
+        with self._lock:
+            if entry in self._aside:
+                self._aside.remove(entry)
+                heapq.heapify(self._aside)
+
+    def _call_due(self, moment: float) -> bool:
+        loop = self._loop
+        if not self._aside or self._aside[0][0] > moment or loop is None or not loop.is_running():
+            return False
+        when, _, callback = heapq.heappop(self._aside)
+        self._now = max(self._now, when)
+        loop.call_soon(callback)
+        return True
 
     def _wake(self, reader: _Reader) -> None:
         self._readers.remove(reader)

@@ -1,4 +1,4 @@
-"""The dry walk: reads a plan's messages without acting on them, to find set-points outside limits beforehand."""
+"""The dry walk: reads a plan's messages without acting on them, to find beforehand what is not allowed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from sdl.errors import LimitError, SdlError
 from sdl.lab.envelope import Envelope
+from sdl.lab.interlocks import Interlocks
 from sdl.lab.messages import Message, Steps, message
 
 MESSAGE_CAP = 2_000
@@ -67,7 +68,7 @@ class WalkReport:
     n_messages
         How far it came.
     violations
-        The set-points outside limits, in the plan's order.
+        The set-points outside limits, and those that an interlock forbids, in the plan's order.
     stopped_because
         Why it did not reach the end of the plan; empty where it did.
     """
@@ -89,14 +90,14 @@ class WalkReport:
             listed = "; ".join(error.message for error in self.violations[:8])
             more = f"; and {len(self.violations) - 8} more" if len(self.violations) > 8 else ""
             raise LimitError(
-                f"{len(self.violations)} set-points of the plan are outside their limits: {listed}{more}",
+                f"{len(self.violations)} set-points of the plan are not allowed: {listed}{more}",
                 hint="nothing was moved",
             )
 
 
-def walk(plan: Steps[Any], envelope: Envelope) -> WalkReport:
+def walk(plan: Steps[Any], envelope: Envelope, interlocks: Interlocks | None = None) -> WalkReport:
     """Walk *plan* outside any RunEngine. Devices whose ``check_value`` is async are only held to the envelope."""
-    steps = walk_steps(plan, envelope)
+    steps = walk_steps(plan, envelope, interlocks)
     try:
         while True:
             next(steps)
@@ -105,13 +106,14 @@ def walk(plan: Steps[Any], envelope: Envelope) -> WalkReport:
         return report
 
 
-def walk_steps(plan: Steps[Any], envelope: Envelope) -> Steps[WalkReport]:
+def walk_steps(plan: Steps[Any], envelope: Envelope, interlocks: Interlocks | None = None) -> Steps[WalkReport]:
     """Walk *plan* inside a RunEngine: yields only what asks a device's async ``check_value``, and pauses for breath.
 
     No device is read or moved. Commands are answered with a status that has ended; readings that are recorded with
     None, which is bluesky's convention for a dry run. The walk ends where the plan asks for a value to decide by.
     """
     violations: list[LimitError] = []
+    targets: dict[int, object] = {}
     n_messages = 0
     answer: Any = None
     is_bundling = False
@@ -129,6 +131,7 @@ def walk_steps(plan: Steps[Any], envelope: Envelope) -> Steps[WalkReport]:
             stopped = _reason_to_stop(given, is_bundling=is_bundling, n_messages=n_messages)
             if given.command == "set":
                 violations += yield from _violations(given, envelope)
+                violations += _forbidden(given, envelope, interlocks, targets)
             is_bundling = given.command == "create" or (is_bundling and given.command not in {"save", "drop"})
             answer = _ANSWERS.get(given.command)
             if n_messages % BREATH == 0:
@@ -161,6 +164,17 @@ def _violations(given: Message, envelope: Envelope) -> Steps[list[LimitError]]:
     except (SdlError, OSError):  # a device that cannot be asked now may be asked at the act
         return []
     return []
+
+
+def _forbidden(
+    given: Message, envelope: Envelope, interlocks: Interlocks | None, targets: dict[int, object]
+) -> list[LimitError]:
+    """Return what an interlock has against a set-point, with all that the plan has set before."""
+    if interlocks is None or not interlocks.rules or not given.args:
+        return []
+    targets[id(given.obj)] = given.args[0]
+    error = interlocks.check_planned(envelope.name(given.obj), given.obj, targets)
+    return [] if error is None else [error]
 
 
 def check_set(given: Message, envelope: Envelope) -> Steps[None]:
