@@ -1,4 +1,4 @@
-"""Contracts: test classes that a planner or a journal of your own runs by subclassing them.
+"""Tools to test a laboratory with: contracts for planners, journals and devices of your own, and faults to inject.
 
 pytest is needed only for what is asked for; importing this package does not import it.
 """
@@ -10,16 +10,48 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sdl.testing.checker import Acknowledgements, CheckReport, Truth, TruthJournal, check
     from sdl.testing.journal import JournalContract
+    from sdl.testing.kills import Ending, Killed, KillHarness, Reached, failing_at
     from sdl.testing.planner import PlannerContract
+    from sdl.testing.power import PowerLoss, power_losses
+    from sdl.testing.storage import Disk, FailAt, Operation, recorded_disk
 
-_WHERE = {"JournalContract": "journal", "PlannerContract": "planner"}
+_HOMES = {
+    "checker": ("Acknowledgements", "CheckReport", "Truth", "TruthJournal", "check"),
+    "journal": ("JournalContract",),
+    "kills": ("Ending", "KillHarness", "Killed", "Reached", "failing_at"),
+    "planner": ("PlannerContract",),
+    "power": ("PowerLoss", "power_losses"),
+    "storage": ("Disk", "FailAt", "Operation", "recorded_disk"),
+}
+_WHERE = {name: module for module, names in _HOMES.items() for name in names}
+_CONTRACTS = ("journal", "planner")
 
-__all__ = ["JournalContract", "PlannerContract"]
+__all__ = [
+    "Acknowledgements",
+    "CheckReport",
+    "Disk",
+    "Ending",
+    "FailAt",
+    "JournalContract",
+    "KillHarness",
+    "Killed",
+    "Operation",
+    "PlannerContract",
+    "PowerLoss",
+    "Reached",
+    "Truth",
+    "TruthJournal",
+    "check",
+    "failing_at",
+    "power_losses",
+    "recorded_disk",
+]
 
 # Under pytest, let it rewrite the assertions of the contracts too, so that a failure shows the values.
 if "pytest" in sys.modules:
-    sys.modules["pytest"].register_assert_rewrite(*{f"{__name__}.{module}" for module in _WHERE.values()})
+    sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{module}" for module in _CONTRACTS))
 
 
 def __getattr__(name: str) -> object:

@@ -17,7 +17,7 @@ import pytest
 from sdl.errors import JournalError
 from sdl.journal import open_journal, sqlite, verify
 from sdl.journal.records import DocumentEmitted, Entry
-from sdl.testing.check import check
+from sdl.testing.checker import check
 from sdl.testing.journal import comment
 from sdl.testing.power import PowerLoss, power_losses
 from sdl.testing.storage import IOERR_FSYNC, IOERR_WRITE, Disk, FailAt, recorded_disk

@@ -141,18 +141,20 @@ def check(
     truth: TruthJournal | None = None,
     acknowledged: Acknowledgements | Iterable[Head] = (),
     are_runs_closed: bool = False,
+    may_repeat: bool = False,
 ) -> CheckReport:
     """Compare the store with what the hardware did and with what was announced.
 
     Parameters
     ----------
     truth
-        What the hardware did. Its keys must begin with the number of the trial and its attempt, ``"7.1"``, where acts
-        are to be compared with the store's intents; anything else is only counted.
+        What the hardware did. Its keys begin with the number of the trial and of the attempt, ``"7.1"``.
     acknowledged
         What was announced: an :class:`Acknowledgements`, or numbers and hashes.
     are_runs_closed
         Whether every bluesky run must have ended: true once a campaign has run to its end.
+    may_repeat
+        Whether another attempt at a trial may do the same again, as somebody has agreed to.
     """
     report = verify(store)
     heads = acknowledged.read() if isinstance(acknowledged, Acknowledgements) else tuple(acknowledged)
@@ -168,7 +170,7 @@ def check(
     return CheckReport(
         problems=tuple(map(str, report.problems)),
         lost=tuple(f"{number}:{digest[:12]}" for number, digest in heads if found.get(number) != digest),
-        duplicates=_duplicates(acts),
+        duplicates=_duplicates(acts, may_repeat=may_repeat),
         unintended=_unintended(acts, events),
         untrue=_untrue(acts, events) if truth is not None else (),
         open_runs=_open_runs(events) if are_runs_closed else (),
@@ -177,8 +179,8 @@ def check(
     )
 
 
-def _duplicates(acts: Iterable[Truth]) -> tuple[str, ...]:
-    counted = Counter((truth.act, truth.key) for truth in acts)
+def _duplicates(acts: Iterable[Truth], *, may_repeat: bool) -> tuple[str, ...]:
+    counted = Counter((truth.act, truth.key if may_repeat else truth.key.partition(".")[0]) for truth in acts)
     return tuple(f"{act} {key} ({n} times)" for (act, key), n in counted.items() if n > 1)
 
 

@@ -1,0 +1,93 @@
+"""kill -9 at every fail point and at random moments: nothing acknowledged is lost, nothing is done twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdl.failpoints import fail_point
+from sdl.journal import open_journal
+from sdl.testing import Acknowledgements, CheckReport, Killed, KillHarness, Reached, TruthJournal, check, failing_at
+from sdl.testing.journal import comment
+
+HERE = Path(__file__).parent
+N_RANDOM = 8
+
+
+@pytest.fixture(scope="module")
+def harness() -> Iterator[KillHarness]:
+    with KillHarness("dosing:main", path=[HERE]) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def places(harness: KillHarness, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    return harness.places(tmp_path_factory.mktemp("places"))
+
+
+def judge(case: Killed) -> CheckReport:
+    """Compare what is left of a case, and throw it away."""
+    assert case.is_done, (case.kills, case.endings, (case.folder / "output.txt").read_text()[-2000:])
+    report = check(
+        case.folder / "store.sdl",
+        truth=TruthJournal(case.folder / "truth.jsonl"),
+        acknowledged=Acknowledgements(case.folder / "acknowledged.jsonl"),
+        are_runs_closed=True,
+    )
+    shutil.rmtree(case.folder / "store.sdl")
+    return report
+
+
+def test_every_part_that_changes_state_has_fail_points(places: tuple[str, ...]) -> None:
+    assert len(places) >= 25
+    assert {place.partition(".")[0] for place in places} >= {"journal", "artifact", "lock", "recorder", "loop", "guard"}
+
+
+def test_killed_at_every_fail_point(harness: KillHarness, places: tuple[str, ...], tmp_path: Path) -> None:
+    """Every place, at its first or second passage, and again when the campaign goes on; more in tests/soak/kills.py."""
+    cases = [
+        harness.until_done(tmp_path / place, f"{place}:{1 + number % 2}", f"{place}:1")
+        for number, place in enumerate(places)
+    ]
+    assert sum(case.n_kills for case in cases) >= len(places)
+    bad = {case.kills: str(report) for case in cases if not (report := judge(case)).ok}
+    assert not bad
+
+
+def test_killed_at_random_moments(harness: KillHarness, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    cases = [harness.until_done(tmp_path / str(i), *rng.uniform(0.01, 0.3, size=2)) for i in range(N_RANDOM)]
+    bad = {case.kills: str(report) for case in cases if not (report := judge(case)).ok}
+    assert not bad
+
+
+def test_the_checker_finds_a_campaign_that_repeats_what_may_not_be_repeated(
+    harness: KillHarness, tmp_path: Path
+) -> None:
+    """Without this, the tests above could pass because the checker sees nothing."""
+    (tmp_path / "careless").touch()
+    case = harness.until_done(tmp_path, "guard.before_end:2")
+    assert case.n_kills == 1
+    assert judge(case).duplicates == ("dispense 2 (2 times)",)
+
+
+def test_a_place_can_fail_in_this_process() -> None:
+    with failing_at("here", hit=2):
+        fail_point("here")
+        with pytest.raises(Reached, match="here:2"):
+            fail_point("here")
+        fail_point("here")
+
+
+def test_the_checker_names_what_was_announced_and_is_gone(tmp_path: Path) -> None:
+    with open_journal(tmp_path / "store.sdl") as journal:
+        events = journal.append(comment("one"), comment("two"))
+        heads = [(event.sequence, event.hash) for event in events]
+    assert check(tmp_path / "store.sdl", acknowledged=heads).ok
+    report = check(tmp_path / "store.sdl", acknowledged=[*heads, (3, "f" * 64)])
+    assert report.lost == ("3:ffffffffffff",)
+    assert "lost" in str(report)
