@@ -208,9 +208,9 @@ class Loop:
                 station.connect()
 
     def _take_trips(self) -> None:
-        """Record what the watchers have found. Where something is latched, nothing new starts."""
+        """Record what the watchers have found. Where something is latched, or the disk is full, nothing new starts."""
         self._safeguard.take()
-        reason = self._safeguard.reason
+        reason = self._safeguard.reason or self._journal.shortage or None
         if reason is not None:
             self._end("paused", reason)
 
@@ -480,7 +480,8 @@ class Loop:
     def _drop_waiting(self) -> None:
         """The session ends: trials that were not begun stay proposed; begun ones go on, unless they are aborted."""
         for number, active in list(self._active.items()):
-            is_stuck = number in self._provisions.missing  # the next session goes on with it
+            # The next session goes on with it.
+            is_stuck = number in self._provisions.missing or bool(self._journal.shortage)
             if active.is_on_station or (active.is_begun and self._abort_reason is None and not is_stuck):
                 continue
             if active.is_begun and self._abort_reason is not None:

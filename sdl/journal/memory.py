@@ -81,6 +81,11 @@ class MemoryJournal:
         return data
 
     @property
+    def shortage(self) -> str:
+        """Empty: nobody counts the memory."""
+        return ""
+
+    @property
     def head(self) -> Head:
         """The sequence number and the hash of the last event, ``(0, "0" * 64)`` for an empty journal."""
         return (self._events[-1].sequence, self._events[-1].hash) if self._events else GENESIS

@@ -51,6 +51,11 @@ class Journal(Protocol):
         ...
 
     @property
+    def shortage(self) -> str:
+        """Why nothing new should be begun, in words: there is too little room for what comes of it. Empty: go on."""
+        ...
+
+    @property
     def head(self) -> tuple[int, str]:
         """The sequence number and the hash of the last event, ``(0, "0" * 64)`` for an empty journal."""
         ...

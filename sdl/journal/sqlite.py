@@ -89,6 +89,15 @@ def explained(path: Path) -> Generator[None]:
         raise explain(error, path) from error
 
 
+FULL = sqlite3.OperationalError
+"""What SQLite raises, among other things, when the disk is full."""
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Say whether *error* tells of a full disk: the transaction is undone, and the database is sound."""
+    return error.sqlite_errorname == "SQLITE_FULL"
+
+
 def explain(error: BaseException, path: Path) -> JournalError:
     """Return the journal error that says what *error* means for the store *path*."""
     name = str(getattr(error, "sqlite_errorname", ""))

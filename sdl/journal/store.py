@@ -16,6 +16,7 @@ from sdl.journal import schema, sqlite
 from sdl.journal.artifacts import ArtifactFolder, is_about_room, sync_folder
 from sdl.journal.envelope import GENESIS, Head, Stamp, chain_hash
 from sdl.journal.lock import WriteLock
+from sdl.journal.place import BALLAST, Room, Space, check_library, check_place
 from sdl.journal.protocol import TimeSource
 from sdl.journal.records import Artifact, Entry, Event
 from sdl.journal.schema import EVENT
@@ -46,6 +47,8 @@ class SqlJournal:
         Where the files are.
     stamp
         What is added to every entry.
+    space
+        The room on the disk; None where nobody looks after it.
     on_close
         Called once by :meth:`close`.
     """
@@ -58,6 +61,7 @@ class SqlJournal:
         writer: Engine | None,
         artifacts: ArtifactFolder,
         stamp: Stamp,
+        space: Space | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
@@ -66,6 +70,7 @@ class SqlJournal:
         self._writer = None if writer is None else _Writer(writer)
         self._artifacts = artifacts
         self._stamp = stamp
+        self._space = space
         self._on_close = on_close
         self._pid = os.getpid()
         self._mutex = threading.RLock()
@@ -101,11 +106,25 @@ class SqlJournal:
         self._head = None
         try:
             with sqlite.explained(self.path):
-                writer.write(events)
+                self._write_in_room(writer, events)
         except JournalError as error:
             self._failure = error
             raise
         self._head = (events[-1].sequence, events[-1].hash)
+
+    def _write_in_room(self, writer: _Writer, events: Sequence[Event]) -> None:
+        """Write; once more without the ballast where the disk is full. No other error is worth a second try."""
+        try:
+            writer.write(events)
+        except sqlite.FULL as error:
+            if not sqlite.is_full(error) or self._space is None or not self._space.give_up_ballast():
+                raise
+            writer.write(events)
+
+    @property
+    def shortage(self) -> str:
+        """Why nothing new should be begun, in words; empty where there is room on the disk."""
+        return "" if self._space is None else self._space.shortage
 
     def _require_writer(self) -> _Writer:
         self._require_open()
@@ -137,11 +156,19 @@ class SqlJournal:
         with self._mutex:
             self._require_writer()
         try:
-            return self._artifacts.put(data, name=name, media_type=media_type)
+            return self._put_in_room(data, name=name, media_type=media_type)
         except JournalError as error:
             if not is_about_room(error):
                 self._failure = error
             raise
+
+    def _put_in_room(self, data: bytes, *, name: str, media_type: str) -> Artifact:
+        try:
+            return self._artifacts.put(data, name=name, media_type=media_type)
+        except JournalError as error:
+            if not is_about_room(error) or self._space is None or not self._space.give_up_ballast():
+                raise
+        return self._artifacts.put(data, name=name, media_type=media_type)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -299,6 +326,7 @@ def open_journal(
     time_source: TimeSource | None = None,
     boot_id: str | None = None,
     version: str | None = None,
+    room: Room | None = None,
 ) -> SqlJournal:
     """Open the store in the folder *path*.
 
@@ -313,6 +341,8 @@ def open_journal(
         Where the times of events come from: the laboratory's clock, or by default the machine's.
     boot_id, version
         What events of this process carry; a new id and the version of sdl by default.
+    room
+        How much space is kept free for it.
 
     Raises
     ------
@@ -325,7 +355,7 @@ def open_journal(
     JournalCorrupt
         The database, or the last event, is damaged.
     JournalError
-        *path* is something else, or the disk refuses.
+        *path* is something else, lies on a network file system, or the disk refuses.
     """
     folder = Path(path)
     stamp = Stamp(time_source, boot_id=boot_id, version=version)
@@ -337,7 +367,7 @@ def open_journal(
     fail_point("journal.folder_made")
     lock = WriteLock(folder / LOCK)
     try:
-        return _open_to_write(folder, stamp, lock)
+        return _open_to_write(folder, stamp, lock, Space(folder, room or Room()))
     except BaseException:
         lock.release()
         raise
@@ -355,8 +385,10 @@ def _open_to_read(folder: Path, stamp: Stamp) -> SqlJournal:
     return SqlJournal(folder, reader=reader, writer=None, artifacts=ArtifactFolder(folder / ARTIFACTS), stamp=stamp)
 
 
-def _open_to_write(folder: Path, stamp: Stamp, lock: WriteLock) -> SqlJournal:
+def _open_to_write(folder: Path, stamp: Stamp, lock: WriteLock, space: Space) -> SqlJournal:
     database = folder / DATABASE
+    check_library()
+    check_place(folder)
     _make_sure(database)
     writer = sqlite.writer(database)
     try:
@@ -370,6 +402,7 @@ def _open_to_write(folder: Path, stamp: Stamp, lock: WriteLock) -> SqlJournal:
         with sqlite.explained(folder):
             sync_folder(folder)
             sync_folder(folder.absolute().parent)
+            space.fill()
     except BaseException:
         writer.dispose()
         raise
@@ -379,6 +412,7 @@ def _open_to_write(folder: Path, stamp: Stamp, lock: WriteLock) -> SqlJournal:
         writer=writer,
         artifacts=ArtifactFolder(folder / ARTIFACTS),
         stamp=stamp,
+        space=space,
         on_close=lock.release,
     )
 
@@ -442,4 +476,4 @@ def _prepare(folder: Path) -> None:
         ) from error
 
 
-_OURS = {ARTIFACTS, LOCK}
+_OURS = {ARTIFACTS, LOCK, BALLAST}

@@ -69,10 +69,10 @@ def test_what_is_written_is_there_after_reopening(path: Path) -> None:
         assert journal.head == (3, later.hash)
 
 
-def test_a_store_is_a_folder_with_three_things(path: Path) -> None:
+def test_a_store_is_a_folder_with_four_things(path: Path) -> None:
     with open_journal(path):
         pass
-    assert sorted(item.name for item in path.iterdir()) == ["artifacts", "journal.db", "lock"]
+    assert sorted(item.name for item in path.iterdir()) == ["artifacts", "ballast", "journal.db", "lock"]
 
 
 def test_names_with_special_characters_are_paths_not_addresses(tmp_path: Path) -> None:

@@ -116,25 +116,28 @@ def weigh(lab: Any, s: sdl.Settings) -> Plan:
     yield from bps.trigger_and_read([lab.balance])
     reading = yield from bps.rd(lab.balance)
     yield from bps.close_run()
-    return {"mass": sdl.Measurement(reading, "g"), "spectrum": [reading * i for i in range(200)]}
+    return {"mass": sdl.Measurement(reading, "g"), "spectrum": f"{reading:.6f} " * 8_000}  # too long for a row
 
 
-def outcomes(s: sdl.Settings) -> Any:
-    return {"mass": s.results["weigh"]["mass"]}
+def outcomes(results: Any, s: sdl.Settings) -> Any:
+    return {"mass": results["weigh"]["mass"]}
 
 
-def campaign(folder: Path, on_unknown: Literal["ask", "failed", "redo"]) -> sdl.Campaign:
+def campaign(folder: Path, on_unknown: Literal["ask", "failed", "redo"], **changes: Any) -> sdl.Campaign:
+    options: dict[str, Any] = {
+        "journal": folder / "store.sdl",
+        "progress": Acknowledgements(folder / "acknowledged.jsonl"),
+    }
     return sdl.Campaign(
         "dosing",
         space=sdl.SearchSpace(volume=sdl.Continuous(0.0, 1.0)),
         objective=sdl.Minimize("mass", unit="g"),
         planner=SpaceFillingFallback(),
-        experiment=sdl.Experiment(sdl.Step("dose", dose), sdl.Step("weigh", weigh)),
+        experiment=sdl.Experiment(sdl.Step("dose", dose), sdl.Step("weigh", weigh), evaluate=outcomes),
         lab=DosingLab(TruthJournal(folder / "truth.jsonl")),
         seed=11,
-        journal=folder / "store.sdl",
         on_unknown=on_unknown,
-        progress=Acknowledgements(folder / "acknowledged.jsonl"),
+        **options | changes,
     )
 
 
