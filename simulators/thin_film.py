@@ -24,6 +24,7 @@ from sdl.devices import FourPointProbe, SputterSource, TransferRobot
 from sdl.devices.stubs import go_together
 from sdl.lab.clock import Clock
 from sdl.lab.lab import Lab
+from sdl.lab.materials import Stock
 from sdl.lab.virtual import VirtualClock
 from sdl.problem import Continuous, Measurement, Minimize, SearchSpace
 from sdl.simulators.thin_film_instruments import Chamber, Faults, ProbeInstrument, RobotInstrument, SputterInstrument
@@ -59,6 +60,8 @@ class ThinFilmLab(Lab):
         A virtual clock by default; with a ``WallClock`` everything takes as long as it would.
     faults
         How often things go wrong; never, by default.
+    stock
+        Substrates, hours of a target, and whatever else an account is to be kept of; nothing, by default.
 
     Attributes
     ----------
@@ -68,7 +71,14 @@ class ThinFilmLab(Lab):
 
     is_simulated = True
 
-    def __init__(self, seed: int = 0, *, clock: Clock | None = None, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        clock: Clock | None = None,
+        faults: Faults | None = None,
+        stock: Stock | None = None,
+    ) -> None:
         self.seed = seed
         self.faults = faults or Faults()
         self._chamber = Chamber(seed, self.faults)
@@ -83,7 +93,8 @@ class ThinFilmLab(Lab):
             yield from robot.fetch()
 
         probe = FourPointProbe(SimulatedTransport(self._tips, name="probe"), bring_sample=bring_film)
-        super().__init__("thin-film", clock=clock or VirtualClock(), sputter=sputter, robot=robot, probe=probe)
+        clock = clock or VirtualClock()
+        super().__init__("thin-film", clock=clock, stock=stock, sputter=sputter, robot=robot, probe=probe)
 
     def prepare(self, trial: int, attempt: int) -> None:
         """Begin an attempt: see the class for what this sets."""

@@ -27,7 +27,7 @@ from sdl.journal import open_journal
 from sdl.journal.protocol import Journal
 from sdl.journal.records import CampaignChanged, CampaignOpened, Entry, SeedAdded, SeedRow
 from sdl.journal.seeds import SeedData
-from sdl.lab import Experiment, Lab
+from sdl.lab import Experiment, Lab, Ledger
 from sdl.problem import Objective, OutcomeConstraint, Problem, SearchSpace
 from sdl.problem.value import Value
 
@@ -253,17 +253,27 @@ class Campaign:
 
         return dataframe(self._view)
 
+    @property
+    def ledger(self) -> Ledger:
+        """What is left of the stock and where the samples are, as the journal says now."""
+        ledger = Ledger()
+        self._read(ledger)
+        return ledger
+
     def refresh(self) -> None:
         """Take in what another process has recorded since."""
+        self._read(self._view)
+
+    def _read(self, fold: CampaignView | Ledger) -> None:
         if isinstance(self._journal, str | Path):
             with contextlib.suppress(JournalNotFound):
                 reader = open_journal(self._journal, mode="read")
                 try:
-                    self._view.catch_up(reader)
+                    fold.catch_up(reader)
                 finally:
                     reader.close()
         else:
-            self._view.catch_up(self._journal)
+            fold.catch_up(self._journal)
 
     # --- opening --------------------------------------------------------------------------------------------------
 

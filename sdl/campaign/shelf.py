@@ -29,7 +29,7 @@ class Shelf:
         """Take *amount*, and return from which lots; nothing where there is too little."""
         before = self._wanted.get(material, Amount(0.0, 0.0, amount.unit))
         self._wanted[material] = Amount(before.least + amount.least, before.most + amount.most, amount.unit)
-        chosen = self._choose(material, amount) if material in self._ledger.materials else []
+        chosen = self._choose(material, amount)
         if not chosen:
             self._short.add(material)
         for lot, part in chosen:
@@ -43,6 +43,8 @@ class Shelf:
         return tuple(self._explain(material) for material in self._wanted if material in self._short)
 
     def _choose(self, material: str, amount: Amount) -> Sequence[tuple[Lot, Amount]]:
+        if material not in self._ledger.materials:
+            return []
         lots = [lot for lot in self._ledger.lots(material) if not lot.is_expired(self._day)]
         if self._ledger.form(material) == "consumable":
             return self._gather(lots, exact(amount.most))

@@ -115,7 +115,7 @@ def _count(ledger: Ledger, material: str, amount: str, slip: Slip) -> list[Mater
 def _lot(ledger: Ledger, material: str, name: str | None) -> Lot:
     lots = ledger.lots(material)
     if name is None:
-        there = [lot for lot in lots if lot.left.most > 0] or lots[-1:]
+        there = [lot for lot in lots if lot.left.most > 0] or [lots[-1]]
         if len(there) > 1:
             raise LabError(
                 f"there are {len(there)} lots of {material}",

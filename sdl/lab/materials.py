@@ -6,7 +6,7 @@ import datetime as dt
 import string
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def _amount(value: object) -> object:
-    return value if isinstance(value, Amount | dict) else Amount.of(value)
+    if isinstance(value, dict):  # from JSON
+        return cast("object", value)
+    return value if isinstance(value, Amount) else Amount.of(value)
 
 
 def _day(value: object) -> object:

@@ -382,7 +382,9 @@ class Witness(MemoryJournal):
 class LastingLab(InkLab):
     """Its instruments outlive the process."""
 
-    keeps_state = True
+    @property
+    def keeps_state(self) -> bool:
+        return True
 
 
 @pytest.mark.parametrize("on_unknown", ["redo", "failed"])
