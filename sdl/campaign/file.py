@@ -59,7 +59,7 @@ from sdl.campaign.planning import PlannerSpec
 from sdl.campaign.yaml_text import YamlText
 from sdl.errors import CampaignError, ProblemError, SdlError
 from sdl.journal.seeds import load_seed
-from sdl.lab import Lab, VirtualClock, WallClock
+from sdl.lab import Interlock, Lab, VirtualClock, WallClock
 from sdl.problem import (
     AtMost,
     CandidatePool,
@@ -145,11 +145,12 @@ class PlannerSection(Value):
 
 
 class LabSection(Value):
-    """A laboratory: a short name or ``module:Class``, the class's arguments, and a clock other than its own."""
+    """A laboratory: a short name or ``module:Class``, the class's arguments, a clock other than its own, interlocks."""
 
     type: str
     options: FrozenMap[JsonValue] = Field(default_factory=dict[str, JsonValue])
     clock: Literal["virtual", "wall"] | None = None
+    interlocks: Tuple[Interlock] = ()
 
 
 class CampaignFile(Value):
@@ -300,6 +301,11 @@ def make_lab(section: LabSection, folder: Path, seed: int) -> tuple[Lab, str]:
     lab = made(**_values(made, options))
     if not isinstance(lab, Lab):
         raise CampaignError(f"lab {section.type!r} made a {type(lab).__name__}, which is no Lab")
+    try:
+        lab.add_interlocks(*section.interlocks)
+    except BaseException:
+        lab.close()
+        raise
     return lab, plan
 
 

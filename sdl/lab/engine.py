@@ -468,7 +468,18 @@ class Engine:
 
 
 def _await(coroutine: Callable[[], Awaitable[None]]) -> Steps[Any]:
-    done = yield message("wait_for", None, [coroutine])
+    running: list[asyncio.Task[Any] | None] = []
+
+    async def run() -> None:
+        running.append(asyncio.current_task())
+        await coroutine()
+
+    try:
+        done = yield message("wait_for", None, [run])
+    except BaseException:  # an abort: the RunEngine leaves what it waited for as it is
+        for task in filter(None, running):
+            task.cancel()
+        raise
     for future in done:
         future.result()
 

@@ -444,6 +444,8 @@ class Interlocks:
         """Forget the latches of *station*. What is still violated trips again at once."""
         with self._mutex:
             self._take([latch for latch in self.latches if latch.station != station])
+        for wake in self.wakers:
+            wake()
 
     def _take(self, latches: Sequence[Latch]) -> None:
         self.latches = list(latches)

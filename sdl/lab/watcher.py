@@ -79,20 +79,18 @@ class Watcher:
             self._task.cancel()
 
     async def refresh(self, rules: Iterable[Rule]) -> None:
-        """Read what *rules* look at and what is not fresh, as far as it belongs to this station."""
-        stale = {source.name: source for rule in rules for source in self._stale(rule)}
-        await self._read(tuple(stale.values()))
+        """Read what *rules* look at, as far as it belongs to this station."""
+        sources = {source.name: source for source in self._own(rules)}
+        await self._read(tuple(sources.values()))
 
-    def is_stale(self, rules: Iterable[Rule]) -> bool:
-        """Tell whether :meth:`refresh` has anything to do."""
-        return any(True for rule in rules for _ in self._stale(rule))
+    def is_doubtful(self, rules: Iterable[Rule]) -> bool:
+        """Tell whether something that *rules* look at is not fresh, or one is violated by what was read last."""
+        return any(self._is_stale(rule) or rule.violation(self._interlocks.look(rule)) for rule in rules)
 
-    def _stale(self, rule: Rule) -> Iterable[Source]:
+    def _is_stale(self, rule: Rule) -> bool:
         board, by_answer = self._interlocks.board, rule.interlock.fresh_by == "answer"
-        for source in rule.sources.values():
-            is_ours = source.can_be_asked and self._interlocks.station_of(source) == self._station
-            if is_ours and not board.age(source.name, by_answer=by_answer) <= rule.interlock.seconds:
-                yield source
+        ages = (board.age(source.name, by_answer=by_answer) for source in self._own((rule,)))
+        return any(not age <= rule.interlock.seconds for age in ages)
 
     def _own(self, rules: Iterable[Rule]) -> Iterable[Source]:
         for rule in rules:
