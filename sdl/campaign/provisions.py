@@ -245,9 +245,12 @@ class Provisions:
 
     def _set_aside(self, number: int, settings: Settings, steps: Sequence[Step]) -> tuple[list[Body], tuple[str, ...]]:
         """Return what is to be reserved for *steps* beside what is, and what there is too little of."""
-        reserved = {key.step for key in self._reservations(number)}
-        shelf = Shelf(self.ledger, self._today())
-        bodies: list[Body] = []
+        today = self._today()
+        kept = self._reservations(number)
+        stale = [key for key, lots in kept.items() if any(lot.is_expired(today) for lot in lots)]
+        reserved = {key.step for key in kept if key not in stale}
+        shelf = Shelf(self.ledger, today)
+        bodies: list[Body] = [_released(key, lot, "it expired") for key in stale for lot in kept[key]]
         for step in steps:
             if step.name in reserved:
                 continue
@@ -339,7 +342,7 @@ class Provisions:
     def over(self, number: int, *, besides: str | None = None) -> tuple[Body, ...]:
         """Return the entries that free what is set aside for a trial that does not go on, except for one step."""
         return tuple(
-            MaterialReleased(material=lot.material, lot=lot.name, step=key.step, because="the trial does not go on")
+            _released(key, lot, "the trial does not go on")
             for key, lots in self._reservations(number).items()
             if key.step != besides
             for lot in lots
@@ -368,3 +371,7 @@ def _consumed(key: Key, lot: Lot, how: How) -> MaterialConsumed:
     reserved = lot.reserved[key]
     amount = reserved if how == "done" else Amount(0.0, reserved.most, reserved.unit)
     return MaterialConsumed(material=lot.material, lot=lot.name, step=key.step, amount=amount, how=how)
+
+
+def _released(key: Key, lot: Lot, because: str) -> MaterialReleased:
+    return MaterialReleased(material=lot.material, lot=lot.name, step=key.step, because=because)

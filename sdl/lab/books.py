@@ -133,9 +133,8 @@ class Lot:
     def count(self, amount: Amount) -> list[tuple[Key, Amount]]:
         """Go on from what a person found on the shelf; return what is booked with it as used by unfinished steps.
 
-        What the count shows of uncertain consumption is settled; what consumption cannot explain is unexplained. Nobody
-        counts while a step runs, so whatever is still set aside belongs to steps that were cut off: each may have used
-        all of it or nothing.
+        What the count shows of uncertain consumption is settled; what consumption cannot explain is unexplained. What
+        is still set aside belongs to steps that were cut off: each may have used all of it or nothing.
         """
         cut_off = [(key, Amount(0.0, amount.most, self.unit)) for key, amount in self.reserved.items()]
         for key, used in cut_off:

@@ -364,9 +364,16 @@ class Ledger:
 
     def _on_counted(self, _: Event, body: MaterialCounted) -> None:
         lot = self._lot(body)
+        for key in [key for key in lot.reserved if not self._is_begun(key)]:
+            lot.release(key)  # it is on the shelf and was counted; the step sets it aside anew before it starts
+            self._forget(key, lot)
         for key, amount in lot.count(body.amount):
             self._used(key, lot, amount, "unknown")
         lot.check()
+
+    def _is_begun(self, key: Key) -> bool:
+        record = self._sample_of.get(key[:2])
+        return record is not None and record.step == key.step
 
     def _used(self, key: Key, lot: Lot, amount: Amount, how: str) -> None:
         self._forget(key, lot)

@@ -263,6 +263,28 @@ def test_a_lot_that_expires_during_the_campaign_is_not_used_any_more() -> None:
     assert [body.lot for body in bodies(journal, MaterialConsumed) if body.material == "ink"] == ["A1", "A2"]
 
 
+def test_what_expires_after_it_was_set_aside_is_not_used_either() -> None:
+    journal = MemoryJournal()
+
+    def wait_for_days(lab: InkLab, s: sdl.Settings) -> Any:
+        yield from bps.sleep(3 * 86_400.0)
+
+    experiment = sdl.Experiment(
+        sdl.Step("wait", wait_for_days), sdl.Step("look", look, uses=[Use("vial"), Use("ink", "1 mL")])
+    )
+    lots = [INK.replace(expires=dt.date(2026, 1, 2)), INK.replace(lot="A2")]
+    with InkLab(*lots, VIALS) as lab:
+        assert ink_campaign(lab, journal, experiment=experiment).run(trials=1).status == "finished"
+    assert [(used.material, used.lot) for used in Ledger.of(journal).consumed("ink", 1)] == [
+        ("vial", ""),
+        ("ink", "A2"),
+    ]
+    with InkLab(lots[0], VIALS) as lab:
+        ended = ink_campaign(lab, journal2 := MemoryJournal(), experiment=experiment).run(trials=1)
+    assert "0 mL is free" in ended.reason
+    assert not Ledger.of(journal2).consumed("ink", 1)
+
+
 def test_things_that_are_counted_may_come_from_two_boxes() -> None:
     journal = MemoryJournal()
     with InkLab(Consumable("vial", 2, lot="old"), Consumable("vial", 5, lot="new")) as lab:

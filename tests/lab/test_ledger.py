@@ -24,7 +24,7 @@ from sdl.journal.materials import (
     SampleMade,
     SampleMoved,
 )
-from sdl.journal.records import Event
+from sdl.journal.records import Event, StepStarted
 from sdl.lab import Ledger, SampleState
 from sdl.lab.books import Account, Key, Lot
 from sdl.problem import Amount
@@ -185,12 +185,18 @@ def test_a_count_settles_what_a_cut_off_step_had_set_aside() -> None:
     """Whoever counts after a crash sees what the step really used; it is not booked a second time."""
     pen = Pen()
     pen.add(ml(50.0))
-    pen.write(MaterialReserved(material="ethanol", step="coat", amount=ml(10.0)), trial=1)
+    pen.write(
+        SampleMade(sample="s"),
+        MaterialReserved(material="ethanol", step="coat", amount=ml(10.0)),
+        MaterialReserved(material="ethanol", step="rinse", amount=ml(20.0)),
+        StepStarted(step="coat", station="spin", attempt=1),
+        trial=1,
+    )
     pen.write(MaterialCounted(material="ethanol", amount=ml(44.0), because="looked"))
     assert pen.ledger.balance("ethanol", DAY).usable == ml(44.0)
     assert pen.ledger.balance("ethanol", DAY).unexplained == 0.0
     assert not pen.ledger.reservations("films", 1)
-    assert [used.how for used in pen.ledger.consumed("films", 1)] == ["unknown"]
+    assert [(used.step, used.how) for used in pen.ledger.consumed("films", 1)] == [("coat", "unknown")]
 
 
 def test_expired_lots_are_left_but_not_usable_and_the_first_to_expire_is_first() -> None:
