@@ -51,7 +51,7 @@ class Environment:
     @property
     def distribution(self) -> str:
         """The rival's distribution, whose version is reported."""
-        return self.requirements[0].partition("==")[0]
+        return self.requirements[0].partition("==")[0].partition("[")[0]
 
     @property
     def digest(self) -> str:
@@ -67,9 +67,26 @@ ENVIRONMENTS: Mapping[str, Environment] = {
         Environment("baybe", ("baybe==0.15.0",)),
         Environment("bofire", ("bofire[optimization]==0.5.0",)),
         Environment("xopt", ("xopt==3.2.2",)),
-        Environment("bluesky-adaptive", ("bluesky-adaptive==1.0.0",)),
+        Environment("bluesky-adaptive", ("bluesky-adaptive[ax]==1.0.0", "ax-platform==1.3.1")),
         Environment("smac", ("smac==2.4.1",), has_torch=False),
-        Environment("hebo", ("HEBO==0.3.6",)),
+        # HEBO keeps NumPy below 1.25: without these pins pip looks for hours for what fits.
+        Environment(
+            "hebo",
+            (
+                "HEBO==0.3.6",
+                "numpy==1.24.4",
+                "scipy==1.11.4",
+                "pandas==2.2.3",
+                "matplotlib==3.8.4",
+                "contourpy==1.2.1",
+                "scikit-learn==1.4.2",
+                "GPy==1.13.2",
+                "catboost==1.2.7",
+                "autograd==1.6.2",
+                "gpytorch==1.13",
+                "linear-operator==0.5.3",
+            ),
+        ),
         Environment("nimo", ("nimo==2.1.8", "physbo==3.2.1"), has_torch=False),
     )
 }

@@ -5,8 +5,9 @@ Only the standard library: this module is imported in every rival's environment.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 Value = float | str
@@ -174,3 +175,88 @@ def at_most_zero(limits: Sequence[Limit], outcomes: Mapping[str, float]) -> list
         if limit.upper is not None:
             found.append(value - limit.upper)
     return found
+
+
+def as_product(question: Question) -> Question:
+    """Return *question* with a pool that is every combination of some levels told as discrete knobs.
+
+    For rivals that know knobs but no lists of candidates. Raises Unsupported for other pools.
+    """
+    if question.pool is None:
+        return question
+    levels = {name: tuple(sorted(set(column))) for name, column in question.pool.items()}
+    n_rows = len(next(iter(question.pool.values())))
+    if math.prod(len(found) for found in levels.values()) != n_rows:
+        raise Unsupported("it takes no list of candidates, and these are not all combinations of some levels")
+    kinds = {knob.name: "categorical" if knob.kind == "categorical" else "discrete" for knob in question.knobs}
+    knobs = tuple(Knob(name, kinds[name], values=found) for name, found in levels.items())
+    return replace(question, knobs=knobs, pool=None)
+
+
+def prefixed(question: Question, prefix: str) -> Question:
+    """Return *question* with *prefix* before every name, for rivals that read names as formulas."""
+    return replace(
+        question,
+        knobs=tuple(replace(knob, name=prefix + knob.name) for knob in question.knobs),
+        goals=tuple(replace(goal, outcome=prefix + goal.outcome) for goal in question.goals),
+        limits=tuple(replace(limit, outcome=prefix + limit.outcome) for limit in question.limits),
+        constraints=tuple(
+            replace(given, coefficients={prefix + name: weight for name, weight in given.coefficients.items()})
+            for given in question.constraints
+        ),
+    )
+
+
+def n_initial(question: Question) -> int:
+    """Return how many points fill the space before there is a model, for rivals that leave it to the user.
+
+    The number that ``BayesianPlanner`` takes.
+    """
+    n = len(question.knobs)
+    return max(4, min(2 * n, n + 4))
+
+
+def to_scale(knob: Knob, value: Value) -> Value:
+    """Return *value* on the scale of *knob*, for rivals that know no logarithmic scale."""
+    return math.log10(float(value)) if knob.is_log else value
+
+
+def from_scale(knob: Knob, value: Value) -> Value:
+    """Return what :meth:`to_scale` was given; numbers that are nearly a level or a bound become it."""
+    if knob.kind == "categorical":
+        return str(value)
+    number = 10 ** float(value) if knob.is_log else float(value)
+    if knob.kind == "discrete":
+        return min(knob.values, key=lambda level: abs(float(level) - number))
+    slack = 1e-6 * (knob.high - knob.low)
+    is_close = knob.low - slack <= number <= knob.high + slack
+    return min(max(number, knob.low), knob.high) if is_close else number
+
+
+def bounds(knob: Knob) -> tuple[float, float]:
+    """Return the bounds of a continuous knob on its scale."""
+    return float(to_scale(knob, knob.low)), float(to_scale(knob, knob.high))
+
+
+class Pending:
+    """Points that were asked for and not told yet, with what the rival calls each."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Point, Any]] = []
+
+    def add(self, point: Point, token: Any = None) -> None:
+        """Note that *point* was given out."""
+        self._waiting.append((point, token))
+
+    def take(self, point: Point) -> tuple[bool, Any]:
+        """Return whether *point* was pending, and what the rival calls it; it is no longer pending."""
+        for index, (waiting, token) in enumerate(self._waiting):
+            if key_of(waiting) == key_of(point):
+                del self._waiting[index]
+                return True, token
+        return False, None
+
+    @property
+    def points(self) -> list[Point]:
+        """The pending points, oldest first."""
+        return [point for point, _ in self._waiting]
