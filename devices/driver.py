@@ -16,7 +16,6 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar, Generic, TypeVar
 
 from bluesky.protocols import Location, Reading, Status
@@ -26,6 +25,7 @@ from sdl.devices.transport import Transport
 from sdl.errors import DeviceError, DeviceTimeout, LimitError
 from sdl.lab.actions import ActionClass
 from sdl.lab.clock import current_time
+from sdl.lab.envelope import as_number
 
 T = TypeVar("T")
 
@@ -331,7 +331,8 @@ class Knob(Gauge):
     def check_value(self, value: float) -> None:
         """Raise LimitError unless *value* is a number within the limits."""
         low, high = self._range.low, self._range.high
-        if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+        number = as_number(value)  # a Python float: numpy would round the limits to the precision of its own
+        if number is None or not low <= number <= high:
             raise LimitError(
                 f"{self.name} was told {value!r}, its limits are {low:g} to {high:g} {self.unit}",
                 hint="narrow the search space, or the plan",
