@@ -556,6 +556,8 @@ class Loop:
             del self._active[done.trial]
             self._continue(self._recovery.interrupted(done.trial, str(error) or type(error).__name__, *ended))
             self._provisions.release(self._active)
+            if self.view.record(done.trial).state is TrialState.PROPOSED:  # it is done again
+                self._waiting.appendleft(done.trial)
             return
         failure = failure_of(
             error,

@@ -209,8 +209,10 @@ def ask_on_terminal(trial: Trial) -> Answer | None:
 def ask_about_act(trial: Trial, act: ActRecord) -> ActVerdict | None:
     """Ask the person at the terminal whether an act was done, who says so, and how it can be seen."""
     time = datetime.fromtimestamp(act.intended_at, UTC)
+    known = (f"it ended as {act.outcome}" if act.outcome else "no end is recorded", act.reason, act.evidence)
+    evidence = "; ".join(filter(None, known))
     print(  # noqa: T201 # a question to a person
-        ACT_QUESTION.format(trial=trial, act=act, time=f"{time:%Y-%m-%d %H:%M:%S} UTC", evidence=last_evidence(act))
+        ACT_QUESTION.format(trial=trial, act=act, time=f"{time:%Y-%m-%d %H:%M:%S} UTC", evidence=evidence)
     )
     answer: ActAnswer | None = _chosen("h, n, c or l: ", ACT_ANSWERS)
     if answer is None:
@@ -219,12 +221,6 @@ def ask_about_act(trial: Trial, act: ActRecord) -> ActVerdict | None:
         return ActVerdict(answer, because=_said("How can that be seen? "), by=_said("Your name: "))
     except EOFError:
         return None
-
-
-def last_evidence(act: ActRecord) -> str:
-    """Say what is known of an act so far."""
-    known = [f"it ended as {act.outcome}" if act.outcome else "no end is recorded", act.reason, act.evidence]
-    return "; ".join(filter(None, known))
 
 
 def _said(question: str) -> str:

@@ -44,7 +44,6 @@ from sdl.journal.records import (
 )
 from sdl.lab import Experiment, Job, Lab, Settings, Step
 from sdl.lab.actions import ActionClass, ActRecord, Evidence, device_called
-from sdl.lab.messages import Steps, message
 
 PROBE_TIMEOUT = 300.0
 """Clock seconds that a device's probe may take."""
@@ -230,6 +229,8 @@ class Recovery:
     def _reconcile(self, trace: Trace) -> None:
         """Ask the devices' own probes of the acts that nobody knows of."""
         for act in trace.unknown if self._policy.reconcile else ():
+            if is_said_by_person(act):
+                continue
             evidence = self._probe(act)
             if evidence is None or (act.answer, act.evidence) == (evidence.answer, str(evidence)):
                 continue
@@ -245,6 +246,8 @@ class Recovery:
         station = self._lab.stations.get(act.station)
         if not callable(probe) or station is None:
             return None
+
+        from sdl.lab.messages import Steps, message  # noqa: PLC0415 # bluesky takes half a second
 
         async def ask() -> object:
             answer = probe(act)
@@ -272,7 +275,7 @@ class Recovery:
         """Ask a person about every act that nobody knows of, where the policy for its class says so."""
         answered = False
         for act in trace.unknown:
-            if act.answered_by not in {"", PROBE} or self._policy.for_class(act.action_class) != "ask":
+            if is_said_by_person(act) or self._policy.for_class(act.action_class) != "ask":
                 continue
             said = self._questions.about_act(self._view.trial(number), act)
             if said is None:
@@ -344,7 +347,7 @@ def choose(policy: OnUnknown, before: OnUnknown, trace: Trace) -> tuple[Literal[
     trace
         The attempt. The most careful answer for any of its acts holds.
     """
-    discarded = [act for act in trace.unknown if act.answered_by not in {"", PROBE}]
+    discarded = [act for act in trace.unknown if is_said_by_person(act)]
     if discarded:
         return "failed", f"{discarded[0].answered_by} cannot tell, so the sample is discarded"
     classes = list(dict.fromkeys(act.action_class for act in trace.begun)) or list(OnUnknown.CLASSES)
@@ -356,6 +359,11 @@ def choose(policy: OnUnknown, before: OnUnknown, trace: Trace) -> tuple[Literal[
     if all(before.for_class(each) == "redo" for each in classes):
         return "redo", f"by the policy for {_named(classes)} acts, agreed before the attempt began ({before.consent})"
     return "ask", "nobody had agreed to a redo when the attempt began"
+
+
+def is_said_by_person(act: ActRecord) -> bool:
+    """Whether a person has answered what became of *act*; no probe has a say then."""
+    return act.answered_by not in {"", PROBE}
 
 
 def resolution(answer: Answer, reason: str, unknown_because: str) -> list[Body]:

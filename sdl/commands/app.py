@@ -38,6 +38,22 @@ class PlannerChoice(StrEnum):
     RANDOM = "random"
 
 
+class ActAnswerChoice(StrEnum):
+    """What a person may find out about an act."""
+
+    HAPPENED = "happened"
+    DID_NOT_HAPPEN = "did-not-happen"
+    CANNOT_TELL = "cannot-tell"
+
+
+class ThenChoice(StrEnum):
+    """What may become of an unknown trial."""
+
+    REDO = "redo"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+
 def _version(is_wanted: bool) -> None:
     if is_wanted:
         typer.echo(f"sdl {__version__}")
@@ -146,6 +162,95 @@ def show(
     from sdl.commands.stores import find_store
 
     show(trial, find_store(store), campaign=campaign, as_json=as_json)
+
+
+@app.command()
+def stock(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STORE] [ACTION]",
+            help="count MATERIAL AMOUNT, add MATERIAL AMOUNT, clear RACK[/POSITION], or mark SAMPLE STATE.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so.", show_default=False)] = None,
+    because: Annotated[str | None, typer.Option("--because", metavar="TEXT", help="Why.", show_default=False)] = None,
+    lot: Annotated[str | None, typer.Option("--lot", metavar="LOT", help="Which lot.", show_default=False)] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="DAY", help="Last day of a new lot.", show_default=False)
+    ] = None,
+    tolerance: Annotated[
+        str | None,
+        typer.Option("--tolerance", metavar="AMOUNT", help="By how much a count may be off.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is left, or book what was counted.
+
+    Reading works at any time; booking works while no campaign runs on the store.
+    """
+    from sdl.commands.stock import Slip, stock
+
+    stock(words or (), Slip(by, because, lot, expires, tolerance), as_json=as_json)
+
+
+@app.command()
+def rearm(
+    store: Store = None,
+    *,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who has looked.", show_default=False)],
+    because: Annotated[
+        str, typer.Option("--because", metavar="TEXT", help="What was found, and done.", show_default=False)
+    ],
+    station: Annotated[
+        str | None,
+        typer.Option("--station", metavar="NAME", help="Which; all that are latched.", show_default=False),
+    ] = None,
+) -> None:
+    """Let steps start again after an interlock tripped.
+
+    Nothing moves by this. Who did it and why is kept in the journal.
+    """
+    from sdl.commands.rearm import rearm
+    from sdl.commands.stores import find_store
+
+    rearm(find_store(store), by=by, because=because, station=station)
+
+
+@app.command()
+def resolve(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STORE] [TRIAL]", help="Which. Without --answer: list them.", show_default=False),
+    ] = None,
+    *,
+    answer: Annotated[
+        ActAnswerChoice | None,
+        typer.Option("--answer", help="Whether what was intended was done.", show_default=False),
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so.", show_default=False)] = None,
+    because: Annotated[
+        str | None, typer.Option("--because", metavar="TEXT", help="What it is seen by.", show_default=False)
+    ] = None,
+    then: Annotated[
+        ThenChoice | None,
+        typer.Option("--then", help="What is to become of the trial, where it cannot go on.", show_default=False),
+    ] = None,
+    act: Annotated[
+        str | None, typer.Option("--act", metavar="ID", help="Only this act of the trial.", show_default=False)
+    ] = None,
+    campaign: CampaignName = None,
+) -> None:
+    """Say what became of acts that a crash cut off.
+
+    Works on a store while no campaign runs on it. The name and the reason are kept in the journal.
+    """
+    from sdl.commands.resolve import Finding, resolve
+
+    said = None if answer is None else answer.value
+    resolve(words or (), Finding(said, by, because, None if then is None else then.value, act), campaign)
 
 
 @app.command()

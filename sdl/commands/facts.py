@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
@@ -12,6 +12,7 @@ from sdl.campaign.view import CampaignView
 from sdl.export import words
 from sdl.export.tables import winners
 from sdl.journal.records import Prediction
+from sdl.lab.actions import ActRecord
 from sdl.problem import Measurement, ParameterValue
 from sdl.problem.value import Value
 
@@ -36,6 +37,40 @@ def trial_json(trial: Trial) -> dict[str, JsonValue]:
         "failure": trial.failure.model_dump(mode="json") if trial.failure is not None else None,
         "reason": trial.reason or None,
     }
+
+
+def act_json(act: ActRecord) -> dict[str, JsonValue]:
+    """Return an act that may not be repeated, and what is known of it."""
+    return {
+        "act": act.act,
+        "step": act.step,
+        "device": act.device,
+        "verb": act.verb,
+        "class": act.action_class.value,
+        "arguments": act.arguments,
+        "intended_at": time_json(datetime.fromtimestamp(act.intended_at, UTC)),
+        "outcome": act.outcome,
+        "reason": act.reason or None,
+        "answer": act.answer,
+        "evidence": act.evidence or None,
+        "answered_by": act.answered_by or None,
+        "is_unknown": act.is_unknown,
+    }
+
+
+def act_lines(acts: Iterable[ActRecord]) -> list[str]:
+    """Say of each act what was intended, when, and what is known of it."""
+    return [
+        f"act {act.act}: {act}, intended {second(datetime.fromtimestamp(act.intended_at, UTC))}; {last_evidence(act)}"
+        for act in acts
+    ]
+
+
+def last_evidence(act: ActRecord) -> str:
+    """Say what is known of an act so far."""
+    known = [f"it ended as {act.outcome}" if act.outcome else "no end is recorded", act.reason]
+    said = f"{act.answer.replace('_', ' ')}, says {act.answered_by}" if act.answer else ""
+    return "; ".join(filter(None, (*known, said, act.evidence)))
 
 
 def time_json(time: datetime | None) -> str | None:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from sdl.campaign.trace import Trace
 from sdl.campaign.trials import Trial
-from sdl.campaign.view import CampaignView
+from sdl.campaign.view import ACT_KINDS, CampaignView
 from sdl.commands.facts import (
+    act_json,
+    act_lines,
     expectations,
     mapping_json,
     outcomes_text,
@@ -24,10 +27,11 @@ from sdl.commands.facts import (
 from sdl.commands.output import say, say_facts, say_json, say_table, title
 from sdl.commands.stores import reading, view_of
 from sdl.export import words
+from sdl.journal.acts import StepRecovered
 from sdl.journal.protocol import Journal
 from sdl.journal.records import AttemptFailed, Decision, DocumentEmitted, Failure, RunnerUp, StepEnded, StepStarted
 
-KINDS = ("step.started", "step.ended", "trial.attempt_failed", "document")
+KINDS = ("step.started", "step.ended", "trial.attempt_failed", "document", "step.recovered", *ACT_KINDS)
 
 
 @dataclass
@@ -37,6 +41,8 @@ class Course:
     ended: list[StepEnded] = field(default_factory=list[StepEnded])
     under_way: dict[tuple[str, int], StepStarted] = field(default_factory=dict[tuple[str, int], StepStarted])
     failed_attempts: list[AttemptFailed] = field(default_factory=list[AttemptFailed])
+    recovered: list[StepRecovered] = field(default_factory=list[StepRecovered])
+    acts: Trace = field(default_factory=Trace)
     n_documents: int = 0
 
     @classmethod
@@ -54,8 +60,10 @@ class Course:
                     course.failed_attempts.append(attempt)
                 case DocumentEmitted():
                     course.n_documents += 1
+                case StepRecovered() as recovered:
+                    course.recovered.append(recovered)
                 case _:
-                    pass
+                    course.acts.fold_act(event)
         return course
 
 
@@ -90,6 +98,8 @@ def _json(trial: Trial, course: Course, view: CampaignView) -> dict[str, JsonVal
         "steps": [step.model_dump(mode="json", exclude={"kind"}) for step in course.ended],
         "steps_under_way": [step.model_dump(mode="json", exclude={"kind"}) for step in course.under_way.values()],
         "failed_attempts": [attempt.model_dump(mode="json", exclude={"kind"}) for attempt in course.failed_attempts],
+        "acts": [act_json(act) for act in course.acts.acts.values()],
+        "recovered": [each.model_dump(mode="json", exclude={"kind"}) for each in course.recovered],
         "n_documents": course.n_documents,
         "decision": _decision_json(trial.decision, trial.units),
     }
@@ -161,8 +171,23 @@ def _say_steps(course: Course) -> None:
         [step.step, step.station, str(step.attempt), "", "no end recorded", ""] for step in course.under_way.values()
     ]
     say_table(["step", "station", "attempt", "time", "end", "runs"], rows, indent=2)
+    if course.acts.acts:
+        say("acts that may not be repeated")
+        for line in act_lines(course.acts.acts.values()):
+            say(f"  {line}")
+    for each in course.recovered:
+        say(f"  step {each.step} was cut off: {each.reason}; {ACTIONS[each.action]}")
     for attempt in course.failed_attempts:
         say(f"  attempt {attempt.attempt} failed: {attempt.failure.category.value}: {attempt.failure.reason}")
+
+
+ACTIONS = {
+    "redo": "it began again",
+    "resume": "it went on with its plan for the rest",
+    "go_on": "the next step began",
+    "restart": "the trial began again",
+    "policy": "the policy for unknown trials decides",
+}
 
 
 def _say_decision(trial: Trial, outcomes: Mapping[str, str | None]) -> None:

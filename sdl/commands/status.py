@@ -11,12 +11,15 @@ from pydantic import JsonValue
 from sdl.campaign.planner import TrialState
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
-from sdl.commands.facts import time_json, trial_json, winner_lines
+from sdl.commands.facts import act_json, act_lines, time_json, trial_json, winner_lines
 from sdl.commands.output import say, say_facts, say_json, say_table, title
+from sdl.commands.stock import waiting_lines
 from sdl.commands.stores import holder_of, reading
 from sdl.export import words
 from sdl.export.tables import winners
 from sdl.journal.protocol import Journal
+from sdl.lab.latches import latches_in
+from sdl.lab.ledger import Ledger
 
 MAX_LISTED = 10
 """How many failures, or trials of a Pareto front, are listed for a person; JSON has all."""
@@ -40,12 +43,20 @@ def status(store: Path, *, as_json: bool) -> None:
     with reading(store) as journal:
         views = [CampaignView.of(journal, name) for name in journal.campaigns]
         standings = [standing(view, journal, holder) for view in views]
+        ledger = Ledger.of(journal)
+        latches = latches_in(journal)
     if as_json:
-        found = [campaign_json(*pair) for pair in zip(views, standings, strict=True)]
-        say_json({"store": str(store), "is_locked": holder is not None, "campaigns": [*found]})
+        found = [campaign_json(*pair, ledger) for pair in zip(views, standings, strict=True)]
+        closed: list[JsonValue] = [latch.body.model_dump(mode="json") for latch in latches]
+        say_json({"store": str(store), "is_locked": holder is not None, "latches": closed, "campaigns": [*found]})
         return
     for view, how in zip(views, standings, strict=True):
         say_campaign(view, how)
+        if how.state != "paused":  # whose reason says it already
+            for line in waiting_lines(ledger, [view.name]):
+                say(f"  {line}")
+    for latch in latches:
+        say(f"{latch}. sdl rearm lets it start again")
     if not views:
         say(f"{store} holds no campaign yet")
 
@@ -64,8 +75,12 @@ def standing(view: CampaignView, journal: Journal, holder: Mapping[str, object] 
     return Standing("killed", f"{who} is gone without a word; run the campaign again, and it goes on")
 
 
-def campaign_json(view: CampaignView, how: Standing) -> dict[str, JsonValue]:
+def campaign_json(view: CampaignView, how: Standing, ledger: Ledger) -> dict[str, JsonValue]:
     """Return what is known of a campaign, for programs."""
+    waiting: dict[str, JsonValue] = {
+        str(trial): {"step": body.step, "missing": list(body.missing)}
+        for trial, body in ledger.waiting(view.name).items()
+    }
     best: list[JsonValue] = [trial_json(trial) for trial in winners(view)]
     is_single = len(view.problem.objectives) == 1
     return {
@@ -84,8 +99,9 @@ def campaign_json(view: CampaignView, how: Standing) -> dict[str, JsonValue]:
         "planner": dict(view.planner),
         "lab": dict(view.lab),
         "failures": [trial_json(trial) for trial in view.in_state(TrialState.FAILED)],
-        "unknown": [trial_json(trial) for trial in _cut_off(view, how)],
+        "unknown": [trial_json(trial) | {"acts": _acts_json(view, trial)} for trial in _cut_off(view, how)],
         "stations": {**view.stations} if how.is_running else {},
+        "waiting": waiting,
         "last_event_at": time_json(view.last_time),
     }
 
@@ -109,6 +125,8 @@ def say_campaign(view: CampaignView, how: Standing) -> None:
     for trial in _cut_off(view, how):
         because = f" ({trial.reason})" if trial.reason else ""
         say(f"  trial {trial.number} was cut off{because}: run the campaign again, and {_way_out(view)}")
+        for line in act_lines(view.trace(trial.number).unknown):
+            say(f"    {line}")
 
 
 def counts_text(view: CampaignView) -> str:
@@ -161,11 +179,16 @@ def _cut_off(view: CampaignView, how: Standing) -> tuple[Trial, ...]:
     return view.in_state(*states)
 
 
+def _acts_json(view: CampaignView, trial: Trial) -> list[JsonValue]:
+    """Return the acts of *trial* of which nobody knows whether they were done."""
+    return [act_json(act) for act in view.trace(trial.number).unknown]
+
+
 def _way_out(view: CampaignView) -> str:
     match view.settings.get("on_unknown"):
         case "redo":
-            return "it is done again"
+            return "it goes on, or is done again"
         case "failed":
-            return "it is marked failed"
+            return "it goes on, or is marked failed"
         case _:
-            return "you are asked what is to become of it (do it again, mark it failed, abandon it)"
+            return "you are asked what happened, where it cannot go on by itself (or say it with sdl resolve)"

@@ -119,7 +119,7 @@ class ActRecord:
         return self.outcome in {None, "unknown"} and self.answer in {None, "cannot_tell"}
 
     def __str__(self) -> str:
-        return f"{self.device}.{self.verb}({written(self.arguments)}), {self.action_class}"
+        return f"{self.device}.{self.verb}({written(self.arguments)}) ({self.action_class})"
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,11 @@ def written(arguments: JsonValue) -> str:
         return str(arguments)
     unit = f" {arguments['unit']}" if "unit" in arguments else ""
     values = arguments.get("args")
-    words = [f"{value}{unit}" for value in values] if isinstance(values, list) else []
+    words = (
+        [f"{value:.6g}{unit}" if isinstance(value, float) else f"{value}{unit}" for value in values]
+        if isinstance(values, list)
+        else []
+    )
     more = arguments.get("kwargs")
     return ", ".join(
         [*words, *(f"{name}={value}" for name, value in more.items())] if isinstance(more, dict) else words
@@ -231,13 +235,12 @@ def checked(what: str, declared: str | ActionClass) -> ActionClass:
 def default_class(kind: type, verb: str) -> ActionClass | None:
     """Return what is known of *verb* from the bases that ophyd and ophyd-async bring; they are not imported for it."""
     bases = [(base, base.__module__.partition(".")[0] in _LIBRARIES) for base in kind.__mro__]
+    found = (_BASES.get(base.__name__, {}).get(verb) for base, is_known in bases if is_known)
+    of_base = next((action for action in found if action is not None), None)
     definer = next(((base, is_known) for base, is_known in bases if verb in vars(base)), None)
     if definer is None or (definer[0].__name__, verb) in _UNCLEAR:
         return None
-    if definer[1]:
-        return _DEFAULTS.get(verb)
-    found = (_BASES.get(base.__name__, {}).get(verb) for base, is_known in bases if is_known)
-    return next((action for action in found if action is not None), None)
+    return of_base or (_DEFAULTS.get(verb) if definer[1] else None)
 
 
 def acting_verbs(device: object) -> Iterator[str]:

@@ -1,0 +1,272 @@
+"""Acts that may not be repeated: recorded before and after, done once, however the step ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import pytest
+from plain_devices import Knob, Later, Steps, with_clean_up
+from pydantic import JsonValue
+
+from sdl.errors import DeviceError, DeviceTimeout, LimitError, StepAborted, TransportError
+from sdl.journal.acts import ActEnded, ActIntended
+from sdl.lab import Job, JobResult, Lab, VirtualClock
+from sdl.lab.messages import message
+
+Heard = list[tuple[str, ...]]
+
+
+class Doser(Knob):
+    """Doses, and notes when it does."""
+
+    action_classes = {"set": "cumulative", "trigger": "irreversible", "stage": "transfer", "unstage": "set_absolute"}  # noqa: RUF012 # a mapping of the class
+
+    def __init__(self, heard: Heard) -> None:
+        super().__init__("doser", seconds=20.0)
+        self.unit = "mL"
+        self.heard = heard
+        self.status: Later | None = None
+
+    def set(self, value: float) -> Any:
+        self.heard.append(("told", str(value)))
+        self.status = Later(self.seconds or 0.0, lambda: self._arrive(value))
+        return self.status
+
+    def trigger(self) -> Any:
+        return self.set(0.5)
+
+    def stage(self) -> list[Any]:
+        self.heard.append(("told", "stage"))
+        return []
+
+    def unstage(self) -> list[Any]:
+        return []
+
+
+class Bench:
+    """A laboratory, and everything that was recorded and done in it, in order."""
+
+    def __init__(self) -> None:
+        self.heard: Heard = []
+        self.lab = Lab(
+            "bench",
+            clock=VirtualClock(),
+            doser=Doser(self.heard),
+            knob=Knob("knob"),
+            limits={"doser": (0.0, 5.0)},
+            wait_timeout=100.0,
+        )
+        self.bodies: list[ActIntended | ActEnded] = []
+        self.error: Exception | None = None
+
+    def record(self, body: ActIntended | ActEnded) -> None:
+        self.bodies.append(body)
+        if self.error is not None:
+            raise self.error
+        self.heard.append(("intended", body.device) if isinstance(body, ActIntended) else ("ended", body.outcome))
+
+    def run(self, plan: Callable[[], Steps], **options: Any) -> JobResult:
+        md: dict[str, JsonValue] = {"campaign": "c", "trial": 4, "attempt": 2, "step": "dose"}
+        return self.lab.stations["bench"].run(Job(plan, md=md, on_act=self.record, **options))
+
+    @property
+    def last(self) -> ActEnded:
+        body = self.bodies[-1]
+        assert isinstance(body, ActEnded)
+        return body
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.lab.close()
+
+
+def test_the_order_is_intent_act_outcome(bench: Bench) -> None:
+    assert bench.run(lambda: bps.mv(bench.lab.doser, 2.0)).error is None
+    assert bench.heard == [("intended", "doser"), ("told", "2.0"), ("ended", "done")]
+    intended = bench.bodies[0]
+    assert isinstance(intended, ActIntended)
+    assert (intended.act, intended.station, intended.attempt) == ("4.2.dose.1", "bench", 2)
+    assert (intended.verb, intended.action_class) == ("set", "cumulative")
+    assert intended.arguments == {"args": [2.0], "unit": "mL"}
+    assert bench.last.seconds == pytest.approx(20.0)
+
+
+def test_the_outcome_is_recorded_before_the_plan_goes_on(bench: Bench) -> None:
+    def plan() -> Steps:
+        yield from bps.mv(bench.lab.doser, 2.0)
+        bench.heard.append(("plan",))
+
+    bench.run(plan)
+    assert bench.heard[-2:] == [("ended", "done"), ("plan",)]
+
+
+def test_what_may_be_repeated_costs_no_record(bench: Bench) -> None:
+    def plan() -> Steps:
+        yield from bps.mv(bench.lab.knob, 1.0)
+        yield from bps.unstage(bench.lab.doser)
+
+    assert bench.run(plan).error is None
+    assert not bench.bodies
+
+
+def test_acts_are_numbered_on(bench: Bench) -> None:
+    def plan() -> Steps:
+        yield from bps.mv(bench.lab.doser, 1.0)
+        yield from bps.trigger(bench.lab.doser, wait=True)
+        yield from bps.stage(bench.lab.doser)
+
+    assert bench.run(plan, n_acts_before=3).error is None
+    intents = [body for body in bench.bodies if isinstance(body, ActIntended)]
+    assert [(body.act, body.verb) for body in intents] == [
+        ("4.2.dose.4", "set"),
+        ("4.2.dose.5", "trigger"),
+        ("4.2.dose.6", "stage"),
+    ]
+    assert [body.outcome for body in bench.bodies if isinstance(body, ActEnded)] == ["done"] * 3
+
+
+def test_without_a_record_the_device_is_not_told(bench: Bench) -> None:
+    bench.error = OSError("no space left")
+    assert bench.run(lambda: bps.mv(bench.lab.doser, 2.0)).error is not None
+    assert bench.heard == []
+
+
+def test_an_outcome_that_cannot_be_recorded_fails_the_step(bench: Bench) -> None:
+    def plan() -> Steps:
+        yield from bps.abs_set(bench.lab.doser, 2.0, group="g")
+        if bench.heard:  # and not in the dry walk
+            bench.error = OSError("no space left")
+        yield from bps.wait("g")
+
+    error = bench.run(plan).error
+    assert error is not None
+    assert "no space left" in str(error)
+    assert bench.heard == [("intended", "doser"), ("told", "2.0")]
+
+
+def test_what_is_outside_limits_is_refused_and_the_device_not_told(bench: Bench) -> None:
+    def plan() -> Steps:
+        value = yield from bps.rd(bench.lab.knob)  # where the dry walk ends
+        yield from bps.mv(bench.lab.doser, 9.0 + float(value))
+
+    assert isinstance(bench.run(plan).error, LimitError)
+    assert bench.heard == [("intended", "doser"), ("ended", "refused")]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (DeviceError("the needle is bent"), "failed"),
+        (ValueError("a fault in the driver"), "failed"),
+        (DeviceTimeout("no answer in 20 s"), "unknown"),
+        (TimeoutError("no answer"), "unknown"),
+        (TransportError("the line is cut"), "unknown"),
+        (ConnectionResetError("the line is cut"), "unknown"),
+    ],
+)
+def test_a_status_that_fails(bench: Bench, error: Exception, outcome: str) -> None:
+    bench.lab.doser.fault = error
+    assert bench.run(lambda: bps.mv(bench.lab.doser, 2.0)).error is not None
+    assert bench.heard == [("intended", "doser"), ("told", "2.0"), ("ended", outcome)]
+    assert str(error) in bench.last.reason
+
+
+def test_a_device_that_refuses_when_it_is_told(bench: Bench) -> None:
+    def refuse(value: float) -> Any:
+        raise DeviceError("still busy")
+
+    bench.lab.doser.set = refuse
+    assert isinstance(bench.run(lambda: bps.mv(bench.lab.doser, 2.0)).error, DeviceError)
+    assert (bench.last.outcome, bench.last.reason) == ("failed", "still busy")
+
+
+def test_a_time_out_is_no_failure(bench: Bench) -> None:
+    bench.lab.doser.seconds = float("inf")
+    assert isinstance(bench.run(lambda: bps.mv(bench.lab.doser, 2.0)).error, DeviceTimeout)
+    assert bench.heard == [("intended", "doser"), ("told", "2.0"), ("ended", "unknown")]
+    assert bench.lab.doser.stops, "what acts on after its step would act into the next one"
+
+
+def test_a_slow_device_is_told_once(bench: Bench) -> None:
+    bench.lab.doser.seconds = 105.0  # the wait gives up after 100 s, and the device ends a little later
+
+    assert isinstance(bench.run(lambda: bps.mv(bench.lab.doser, 2.0)).error, DeviceTimeout)
+    assert bench.heard == [("intended", "doser"), ("told", "2.0"), ("ended", "done")]
+
+
+def test_a_plan_that_never_waits_is_waited_for(bench: Bench) -> None:
+    def plan() -> Steps:
+        yield from bps.abs_set(bench.lab.doser, 2.0)
+
+    result = bench.run(plan)
+    assert result.error is None
+    assert bench.last.outcome == "done"
+    assert result.ended - result.started == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(("fault", "kind"), [(DeviceError("bent"), DeviceError), (None, DeviceTimeout)])
+def test_a_plan_that_never_waits_fails_with_its_act(bench: Bench, fault: Exception | None, kind: type) -> None:
+    bench.lab.doser.fault = fault
+    bench.lab.doser.seconds = 20.0 if fault else float("inf")
+    assert isinstance(bench.run(lambda: bps.abs_set(bench.lab.doser, 2.0)).error, kind)
+    assert bench.last.outcome == ("failed" if fault else "unknown")
+
+
+def test_an_aborted_act_says_how_it_ended_or_is_unknown(bench: Bench) -> None:
+    def plan() -> Steps:
+        yield from bps.abs_set(bench.lab.doser, 2.0, group="g")
+        threading.Thread(target=bench.lab.stations["bench"].abort, args=("enough",)).start()
+        yield from bps.wait("g")
+
+    bench.lab.doser.seconds = float("inf")
+    assert isinstance(bench.run(plan).error, StepAborted)
+    assert bench.heard == [("intended", "doser"), ("told", "2.0"), ("ended", "unknown")]
+
+
+def test_a_plan_that_fails_elsewhere_lets_the_act_say_how_it_ended(bench: Bench) -> None:
+    def plan() -> Steps:
+        yield from bps.abs_set(bench.lab.doser, 2.0, group="g")
+        raise RuntimeError("a fault in the plan")
+
+    bench.lab.doser.seconds = 5.0
+    assert isinstance(bench.run(plan).error, RuntimeError)
+    assert bench.last.outcome == "done"
+
+
+def test_acts_in_the_clean_up_are_recorded_too(bench: Bench) -> None:
+    def main() -> Steps:
+        yield from bps.mv(bench.lab.doser, 2.0)
+        raise RuntimeError("a fault in the plan")
+
+    def clean_up() -> Steps:
+        yield from bps.mv(bench.lab.doser, 0.0)
+
+    assert isinstance(bench.run(lambda: with_clean_up(main(), clean_up)).error, RuntimeError)
+    assert [entry[0] for entry in bench.heard] == ["intended", "told", "ended"] * 2
+
+
+def test_a_device_that_nobody_declared_does_not_act(bench: Bench) -> None:
+    class Stranger:
+        name, parent = "stranger", None
+
+        def set(self, value: float) -> Any:
+            bench.heard.append(("told", str(value)))
+
+    error = bench.run(lambda: bps.mv(Stranger(), 1.0)).error
+    assert error is not None
+    assert "nobody has said what repeating stranger.set would do" in str(error)
+    assert bench.heard == []
+
+
+def test_a_stage_that_answers_at_once(bench: Bench) -> None:
+    def plan() -> Steps:
+        yield message("stage", bench.lab.doser)
+
+    assert bench.run(plan).error is None
+    assert bench.heard == [("intended", "doser"), ("told", "stage"), ("ended", "done")]
