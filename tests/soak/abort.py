@@ -18,7 +18,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,7 +40,11 @@ class Done:
 
     def __init__(self, seconds: float) -> None:
         self._future = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(seconds, lambda: self._future.done() or self._future.set_result(None))
+        asyncio.get_running_loop().call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
 
     def add_callback(self, callback: Callable[[Any], None]) -> None:
         self._future.add_done_callback(lambda _: callback(self))
@@ -159,7 +163,7 @@ class Case:
         self.blocks_document = plan is record
 
     @contextmanager
-    def running(self, lab: Lab) -> Iterator[None]:
+    def running(self, lab: Lab) -> Generator[None]:
         ended = threading.Event()
 
         def on_document(name: str, _: dict[str, Any]) -> None:
@@ -177,7 +181,7 @@ class Case:
 
 
 @contextmanager
-def idle(_: Lab) -> Iterator[None]:
+def idle(_: Lab) -> Generator[None]:
     yield
 
 
@@ -215,7 +219,7 @@ def with_planner(lab: Lab, count: int) -> list[float]:
     """Abort campaigns whose planner hangs, through :meth:`sdl.Campaign.abort`."""
 
     @contextmanager
-    def running(lab: Lab) -> Iterator[None]:
+    def running(lab: Lab) -> Generator[None]:
         ASKED.clear()
         thread = threading.Thread(target=lambda: current[0].run(trials=1))
         current[0] = sdl.Campaign(
