@@ -14,10 +14,14 @@ from sdl.campaign.view import CampaignView
 from sdl.failpoints import fail_point
 from sdl.journal.acts import ActEnded, ActIntended
 from sdl.journal.protocol import Journal
-from sdl.journal.records import Body, DocumentEmitted, Entry, Event, SessionStarted
+from sdl.journal.records import Body, Comment, DocumentEmitted, Entry, Event, SessionStarted
 
 HELD_DOCUMENTS = frozenset({"start", "descriptor", "stop"})
 """What says nothing by itself, and waits for what it belongs to."""
+
+
+JUMP_SECONDS = 2.0
+"""A clock that was set by more than this is told of in the journal."""
 
 
 class Observer(Protocol):
@@ -53,6 +57,7 @@ class Recorder:
         self._journal = journal
         self._observers = observers
         self._held: dict[int, list[Entry]] = {}
+        self._offset: float | None = None
         self._acted: defaultdict[int, deque[Event]] = defaultdict(deque)
 
     def record(self, *bodies: Body, trial: int | None = None, actor: str = "engine") -> None:
@@ -73,10 +78,23 @@ class Recorder:
         fail_point("recorder.before_append")
         events = self._journal.append(*entries)
         fail_point("recorder.before_announcement")
+        self._announce(events)
+        jumped = [jump for event in events if abs(jump := self._jump(event)) > JUMP_SECONDS]
+        if jumped:
+            text = f"the clock jumped by {sum(jumped):+.1f} s before event {events[-1].sequence}"
+            self._announce(self._journal.append(Entry(body=Comment(text=text), campaign=self._view.name)))
+
+    def _announce(self, events: Sequence[Event]) -> None:
         for event in events:
             self._view.apply(event)
             for observer in self._observers:
                 observer.notify(event, self._view)
+
+    def _jump(self, event: Event) -> float:
+        """Return by how many seconds the time of day has parted from the monotonic time since the last event."""
+        last = self._offset
+        self._offset = event.time.timestamp() - event.monotonic
+        return 0.0 if last is None else self._offset - last
 
     def record_document(self, trial: int, name: str, document: Mapping[str, Any]) -> None:
         """Record a bluesky document. Called on a RunEngine's loop: only the journal is touched, which is thread-safe.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from pydantic import JsonValue
-
+from sdl.campaign.returned import readable, shown
 from sdl.errors import (
     DeviceError,
     DeviceTimeout,
@@ -24,13 +21,9 @@ from sdl.journal.protocol import Journal
 from sdl.journal.records import Artifact, Failure, FailureCategory, Observation
 from sdl.lab import Experiment, Settings
 from sdl.problem import Measurement, Problem
-from sdl.problem.value import Value
 
 TRIAL_KEY = "_trial"
 """An evaluation may echo the trial's number under this key; another number is refused: a result for the wrong trial."""
-
-MAX_RETURNED = 65_536
-"""Characters of JSON; what a step returned beyond that is kept as an artifact, not in the event."""
 
 _CATEGORIES: Sequence[tuple[type[BaseException], FailureCategory]] = (
     (StepAborted, FailureCategory.ABORTED),
@@ -64,7 +57,7 @@ def observe(
         dimension, and for a result that names another trial. An error of the user's evaluation passes through.
     """
     raw = experiment.evaluate(results, settings)
-    outcomes = {str(name): value for name, value in raw.items()}
+    outcomes = {readable(str(name)): value for name, value in raw.items()}
     echoed = outcomes.pop(TRIAL_KEY, settings.trial)
     if echoed != settings.trial:
         raise ObservationError(f"the result is for trial {echoed}, not for trial {settings.trial}")
@@ -81,7 +74,7 @@ def failure_of(
     raw: Artifact | None = None,
 ) -> Failure:
     """Describe a failed trial: the category, the reason, what was measured so far, and where the raw result is."""
-    reason = str(error) or type(error).__name__
+    reason = shown(error) or type(error).__name__
     if not isinstance(error, SdlError):
         reason = f"{type(error).__name__}: {reason}"
     return Failure(
@@ -102,39 +95,13 @@ def _partial(problem: Problem, results: Mapping[str, Any]) -> dict[str, Measurem
             continue
         for name, value in cast("Mapping[object, object]", result).items():
             try:
-                found |= problem.observe({str(name): value}, partial=True)
-            except (SdlError, TypeError):  # what is no outcome is no partial result either; the raw data are kept
+                found |= problem.observe({readable(str(name)): value}, partial=True)
+            except Exception:  # noqa: BLE001, S112 # what is no outcome is no partial result; the raw data are kept
                 continue
     return found
 
 
 def keep_raw(journal: Journal, trial: int, results: Mapping[str, Any]) -> Artifact:
     """Keep what the steps returned, as it was, where it could not become an observation."""
-    text = "\n".join(f"{step}: {value!r}" for step, value in results.items())
+    text = "\n".join(f"{step}: {shown(value)}" for step, value in results.items())
     return journal.put(text.encode(errors="backslashreplace"), name=f"trial-{trial}-raw.txt", media_type="text/plain")
-
-
-def plain(value: object, journal: Journal, *, name: str) -> JsonValue:
-    """Return what a step returned as plain data: inline where it is small, as an artifact where it is not."""
-    data = _plain(value)
-    text = json.dumps(data, allow_nan=False)
-    if len(text) <= MAX_RETURNED:
-        return data
-    artifact = journal.put(text.encode(), name=name, media_type="application/json")
-    return {"artifact": artifact.model_dump(mode="json")}
-
-
-def _plain(value: object) -> JsonValue:  # noqa: PLR0911 # one line a type
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Value):
-        return _plain(value.model_dump(mode="python"))  # what skipped validation may hold NaN: written as text below
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in cast("Mapping[object, object]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in cast("Sequence[object]", value)]
-    if hasattr(value, "tolist"):
-        return _plain(cast("Any", value).tolist())
-    return str(value)

@@ -39,15 +39,32 @@ def written(value: object, journal: Journal, *, name: str) -> tuple[JsonValue, d
         Of that artifact.
     """
     writer = _Writer()
-    data = writer.write(value, "")
+    try:
+        data = writer.write(value, "")
+        text = json.dumps(data, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except Exception:  # noqa: BLE001 # nested without end, no Unicode, a number too long: whatever a plan may return
+        return shown(value)[:MAX_RETURNED], None
     kinds = writer.kinds if writer.is_exact else None
-    text = json.dumps(data, allow_nan=False)
     if len(text) <= MAX_RETURNED:
         return data, kinds
     artifact = journal.put(text.encode(), name=name, media_type="application/json")
     if kinds is not None:
         kinds[""] = f"{ARTIFACT} {kinds.get('', '')}".strip()
     return {ARTIFACT: artifact.model_dump(mode="json")}, kinds
+
+
+def readable(text: str) -> str:
+    """Return *text* with what is no Unicode written out, since no journal takes that."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def shown(value: object) -> str:
+    """Return what there is to show of any object, however odd."""
+    try:
+        return readable(str(value) if isinstance(value, BaseException) else repr(value))
+    except Exception as error:  # noqa: BLE001 # too deep, too long, or an error of its own
+        return f"a {type(value).__name__} that cannot be shown ({type(error).__name__})"
 
 
 def restored(ended: StepEnded, journal: Journal) -> Any:
@@ -110,14 +127,16 @@ class _Writer:
         return str(value)
 
     def _sequence(self, value: Sequence[object], path: str) -> JsonValue:
-        if type(value) is tuple:
+        kind: type = type(value)
+        if kind is tuple:
             self.kinds[path] = "tuple"
-        elif type(value) is not list:
+        elif kind is not list:
             self.is_exact = False
         return [self.write(item, f"{path}/{index}") for index, item in enumerate(value)]
 
     def _mapping(self, value: Mapping[object, object], path: str) -> JsonValue:
-        if type(value) is not dict or any(type(key) is not str for key in value):
+        kind: type = type(value)
+        if kind is not dict or any(type(key) is not str for key in value):
             self.is_exact = False
         return {str(key): self.write(item, f"{path}/{_escaped(str(key))}") for key, item in value.items()}
 

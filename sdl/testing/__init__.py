@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sdl.testing.checker import Acknowledgements, CheckReport, Truth, TruthJournal, check
+    from sdl.testing.disturbances import (
+        AdversarialPlanner,
+        JumpingClock,
+        disturbed,
+        failing,
+        hanging,
+        reading,
+        slow,
+    )
     from sdl.testing.journal import JournalContract
     from sdl.testing.kills import Ending, Killed, KillHarness, Reached, failing_at
     from sdl.testing.planner import PlannerContract
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "checker": ("Acknowledgements", "CheckReport", "Truth", "TruthJournal", "check"),
+    "disturbances": ("AdversarialPlanner", "JumpingClock", "disturbed", "failing", "hanging", "reading", "slow"),
     "journal": ("JournalContract",),
     "kills": ("Ending", "KillHarness", "Killed", "Reached", "failing_at"),
     "planner": ("PlannerContract",),
@@ -30,11 +40,13 @@ _CONTRACTS = ("journal", "planner")
 
 __all__ = [
     "Acknowledgements",
+    "AdversarialPlanner",
     "CheckReport",
     "Disk",
     "Ending",
     "FailAt",
     "JournalContract",
+    "JumpingClock",
     "KillHarness",
     "Killed",
     "Operation",
@@ -44,9 +56,14 @@ __all__ = [
     "Truth",
     "TruthJournal",
     "check",
+    "disturbed",
+    "failing",
     "failing_at",
+    "hanging",
     "power_losses",
+    "reading",
     "recorded_disk",
+    "slow",
 ]
 
 # Under pytest, let it rewrite the assertions of the contracts too, so that a failure shows the values.

@@ -11,7 +11,7 @@ import bluesky.plan_stubs as bps
 
 import sdl
 from sdl.campaign.fallback import SpaceFillingFallback
-from sdl.lab.clock import current_time
+from sdl.lab.clock import Clock, current_time
 from sdl.testing import Acknowledgements, TruthJournal
 
 N_TRIALS = 2
@@ -94,9 +94,9 @@ class DosingLab(sdl.Lab):
 
     is_simulated = True
 
-    def __init__(self, truth: TruthJournal) -> None:
+    def __init__(self, truth: TruthJournal, clock: Clock | None = None) -> None:
         pump = Pump(truth)
-        super().__init__("dosing", clock=sdl.VirtualClock(), pump=pump, balance=Balance(pump))
+        super().__init__("dosing", clock=clock or sdl.VirtualClock(), pump=pump, balance=Balance(pump))
 
     def prepare(self, trial: int, attempt: int) -> None:
         self.devices["pump"].sample = f"{trial}.{attempt}"
@@ -125,20 +125,18 @@ def outcomes(results: Any, s: sdl.Settings) -> Any:
 
 def campaign(folder: Path, on_unknown: Literal["ask", "failed", "redo"], **changes: Any) -> sdl.Campaign:
     options: dict[str, Any] = {
+        "space": sdl.SearchSpace(volume=sdl.Continuous(0.0, 1.0)),
+        "objective": sdl.Minimize("mass", unit="g"),
+        "planner": SpaceFillingFallback(),
+        "experiment": sdl.Experiment(sdl.Step("dose", dose), sdl.Step("weigh", weigh), evaluate=outcomes),
+        "seed": 11,
         "journal": folder / "store.sdl",
         "progress": Acknowledgements(folder / "acknowledged.jsonl"),
-    }
-    return sdl.Campaign(
-        "dosing",
-        space=sdl.SearchSpace(volume=sdl.Continuous(0.0, 1.0)),
-        objective=sdl.Minimize("mass", unit="g"),
-        planner=SpaceFillingFallback(),
-        experiment=sdl.Experiment(sdl.Step("dose", dose), sdl.Step("weigh", weigh), evaluate=outcomes),
-        lab=DosingLab(TruthJournal(folder / "truth.jsonl")),
-        seed=11,
-        on_unknown=on_unknown,
-        **options | changes,
-    )
+        "on_unknown": on_unknown,
+    } | changes
+    if "lab" not in options:
+        options["lab"] = DosingLab(TruthJournal(folder / "truth.jsonl"))
+    return sdl.Campaign("dosing", **options)
 
 
 CARELESS = "careless"
