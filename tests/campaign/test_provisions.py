@@ -17,7 +17,14 @@ from sdl import Consumable, Plate, Rack, Reagent, Stock, Use
 from sdl.campaign import CampaignView, FailurePolicy
 from sdl.errors import CampaignError, LabError
 from sdl.journal import Entry, MemoryJournal
-from sdl.journal.materials import MaterialAdded, MaterialConsumed, SampleMarked, SampleMoved, StepWaiting
+from sdl.journal.materials import (
+    MaterialAdded,
+    MaterialConsumed,
+    MaterialCounted,
+    SampleMarked,
+    SampleMoved,
+    StepWaiting,
+)
 from sdl.journal.records import Event, FailureCategory
 from sdl.lab import Ledger, SampleState
 from sdl.problem import Amount
@@ -221,6 +228,18 @@ def test_a_campaign_that_runs_out_pauses_says_what_is_missing_and_goes_on_when_i
         assert campaign.run(trials=4).status == "finished"
     assert [trial.attempts for trial in campaign.trials] == [1, 1, 1, 1]
     assert not Ledger.of(journal).waiting("ink")
+
+
+def test_what_a_failed_step_may_have_used_is_not_planned_with_until_somebody_has_counted() -> None:
+    journal = MemoryJournal()
+    with InkLab(INK, Consumable("vial", 1)) as lab:
+        lab.dispenser.fault_rate = 1.0
+        ended = ink_campaign(lab, journal).run(trials=2)
+        assert "trial 2 lacks 1 of vial: 0 to 1 is free" in ended.reason
+        counted = MaterialCounted(material="vial", amount=Amount(1.0, 1.0), because="it is still in its box")
+        journal.append(Entry(counted, "", actor="Ann"))
+        assert ink_campaign(lab, journal).run(trials=2).status == "finished"
+    assert len(lab.dispenser.given) == 2
 
 
 def test_a_trial_that_could_not_be_ended_is_not_begun() -> None:
