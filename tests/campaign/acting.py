@@ -20,7 +20,6 @@ import bluesky.plan_stubs as bps
 from toy import Motor, Status
 
 import sdl
-import sdl.lab.engine
 from sdl import failpoints
 from sdl.campaign import OnUnknown
 from sdl.campaign.fallback import SpaceFillingFallback
@@ -186,7 +185,7 @@ def forked(folder: Path, case: dict[str, Any], point: str | None) -> tuple[int, 
 
 def import_everything() -> None:
     """Import here what a session imports when it first needs it."""
-    for module in ("ophyd", "ophyd_async.core", "scipy.stats.qmc"):
+    for module in ("sdl.lab.engine", "ophyd", "ophyd_async.core", "scipy.stats.qmc"):
         importlib.import_module(module)
     units.registry()
 

@@ -136,8 +136,10 @@ def test_a_person_who_cannot_tell_discards_the_sample() -> None:
 
 @pytest.mark.parametrize("given", ["ask", "failed", "redo", REDO])
 def test_a_policy_comes_back_from_the_journal(given: Any) -> None:
-    recorded = given if isinstance(given, str) else given.model_dump(mode="json")
-    assert OnUnknown.recorded(recorded) == OnUnknown.of(given)
+    policy = OnUnknown.of(given)
+    assert OnUnknown.recorded(policy.model_dump(mode="json")) == policy
+    if given in {"ask", "failed", "redo"}:
+        assert OnUnknown.recorded(given) == policy
     assert OnUnknown.recorded(None) == OnUnknown()
 
 
