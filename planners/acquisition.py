@@ -1,43 +1,48 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
-"""How much a point is worth to measure: which BoTorch acquisition function a problem gets, and access to it in NumPy.
+"""How much a point is worth to measure: which acquisition function a problem gets, and access to BoTorch's in NumPy.
 
-* One objective to minimise or maximise, one point, nothing pending, little noise: analytic log expected improvement.
-* One objective otherwise: log noisy expected improvement by quasi-Monte-Carlo, with pending points and constraints.
-* Several objectives: log noisy expected hypervolume improvement.
-* Outcome constraints, and nothing measured yet that keeps them: the probability to keep them.
-
-Sources: Ament et al., "Unexpected improvements to expected improvement" (NeurIPS 2023); Daulton, Balandat and Bakshy,
-"Parallel Bayesian optimization of multiple noisy objectives with expected hypervolume improvement" (NeurIPS 2021).
+* One objective to minimise or maximise: log (noisy) expected improvement in closed form, with pending points and
+  outcome constraints (:mod:`sdl.planners.improvement`); while nothing measured keeps the constraints, the chance to
+  keep them.
+* A target: BoTorch's log noisy expected improvement by quasi-Monte-Carlo.
+* Several objectives: BoTorch's log noisy expected hypervolume improvement. Source: Daulton, Balandat and Bakshy,
+  "Parallel Bayesian optimization of multiple noisy objectives with expected hypervolume improvement" (NeurIPS 2021).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from botorch.acquisition.acquisition import AcquisitionFunction
-from botorch.acquisition.analytic import LogExpectedImprovement
-from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
+from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.multi_objective.utils import get_default_partitioning_alpha
-from botorch.acquisition.objective import GenericMCObjective, ScalarizedPosteriorTransform
+from botorch.acquisition.objective import GenericMCObjective
 from botorch.generation.gen import gen_candidates_scipy
 from botorch.sampling.normal import SobolQMCNormalSampler
 from torch import Tensor
 
 from sdl.planners.domain import LinearForm, Mask
 from sdl.planners.encoding import Array
+from sdl.planners.field import Field
 from sdl.planners.gaussian_process import to_tensor
 from sdl.planners.goals import reference_point, score_with, scores
+from sdl.planners.improvement import Gain, Improvement, Limit
+from sdl.planners.maximise import RowFunction
+from sdl.planners.numerics import normal_draws
 from sdl.planners.surrogate import Surrogate
 from sdl.problem import Objective, OutcomeConstraint, Problem, Target
 
 LITTLE_NOISE = 0.01
 """Noise variance, in units of the outcome's, below which the analytic expected improvement is exact enough."""
+
+N_DRAWS = 64
+"""Draws of what noise and pending trials leave open."""
 
 N_SAMPLES = 128
 """Quasi-Monte-Carlo samples of the posterior."""
@@ -94,6 +99,7 @@ class Acquisition:
     def __init__(self, function: AcquisitionFunction, name: str, *, is_costly: bool = False) -> None:
         self.name = name
         self.is_costly = is_costly
+        self.max_candidates = 2_500 if is_costly else 10_000
         self._function = function
 
     def values(self, rows: Array) -> Array:
@@ -124,43 +130,81 @@ class Acquisition:
         return climbed
 
 
-def acquisition_for(problem: Problem, surrogate: Surrogate, known: Evidence, *, n: int, seed: int) -> Acquisition:
-    """Return the acquisition function that fits *problem* and what is *known*, to choose *n* points one by one."""
-    function, name = _choose(problem, surrogate, known, n, seed)
+def acquisition_for(problem: Problem, surrogate: Surrogate, known: Evidence, *, seed: int) -> RowFunction:
+    """Return the acquisition function that fits *problem* and what is *known*."""
+    is_lost = bool(problem.outcome_constraints) and not known.feasible.any()
+    if is_lost or (len(problem.objectives) == 1 and not isinstance(problem.objectives[0], Target)):
+        return _improvement(problem, surrogate, known, seed, is_lost=is_lost)
+    function, name = _by_samples(problem, surrogate, known, seed)
     is_costly = isinstance(function, qLogNoisyExpectedHypervolumeImprovement)
     if len(known.failed):
         function, name = SuccessWeighted(function, known), f"{name} with chance of success"
     return Acquisition(function, name, is_costly=is_costly)
 
 
-def _choose(
-    problem: Problem, surrogate: Surrogate, known: Evidence, n: int, seed: int
-) -> tuple[AcquisitionFunction, str]:
-    if problem.outcome_constraints and not known.feasible.any():
-        return _probability_of_feasibility(problem, surrogate, known, seed), "log probability of feasibility"
+@dataclass(frozen=True)
+class _Scene:
+    """What the closed forms are made of.
+
+    Parameters
+    ----------
+    places
+        Rows of past trials; of pending ones too, where their outcomes are drawn.
+    drawn
+        The outcomes drawn there, shape (places, draws), standardised; empty where there is nothing to draw.
+    fields
+        The model of each outcome, given its draws.
+    """
+
+    places: Array
+    drawn: Mapping[str, Array]
+    fields: Mapping[str, Field]
+
+    @classmethod
+    def of(cls, surrogate: Surrogate, names: Sequence[str], known: Evidence, seed: int) -> _Scene:
+        """Draw what noise and pending trials leave open, where it matters."""
+        fits = {name: surrogate.fits[name] for name in names}
+        if not len(known.pending) and all(float(fit.noise.max()) <= LITTLE_NOISE for fit in fits.values()):
+            return cls(known.observed, {}, {name: surrogate.field(name) for name in fits})
+        places = np.unique(np.vstack([known.observed, known.pending]), axis=0)
+        parts = np.split(normal_draws(len(fits) * len(places), N_DRAWS, seed), len(fits))
+        drawn = {name: surrogate.field(name).draw(places, part) for name, part in zip(fits, parts, strict=True)}
+        return cls(places, drawn, {name: Field(fit, places, drawn[name]) for name, fit in fits.items()})
+
+    def values(self, name: str) -> Array:
+        """Return the outcome *name* at the places: in every draw, or else as the model expects it."""
+        return self.drawn[name] if self.drawn else self.fields[name].at(self.places).mean
+
+
+def _improvement(problem: Problem, surrogate: Surrogate, known: Evidence, seed: int, *, is_lost: bool) -> Improvement:
+    """Return what has a closed form: the expected improvement of one objective, or the chance to keep all limits."""
+    objective = problem.objectives[0]
+    limited = [(c.outcome, *_bounds(c, surrogate)) for c in problem.outcome_constraints]
+    names = dict.fromkeys([name for name, *_ in limited] + ([] if is_lost else [objective.outcome]))
+    scene = _Scene.of(surrogate, list(names), known, seed)
+    limits = [Limit(scene.fields[name], lower, upper) for name, lower, upper in limited]
+    if is_lost:
+        return Improvement("log probability of feasibility", None, limits, known.observed, known.failed)
+    sign = float(scores(objective, np.ones(1))[0])
+    bests = _bests(sign * scene.values(objective.outcome), scene, limited, known)
+    gain = Gain(scene.fields[objective.outcome], sign, bests)
+    return Improvement("LogNEI" if scene.drawn else "LogEI", gain, limits, known.observed, known.failed)
+
+
+def _bests(values: Array, scene: _Scene, limited: Sequence[tuple[str, float, float]], known: Evidence) -> Array:
+    """Return the best of the allowed *values* in every draw; the worst of all where none is allowed."""
+    allowed = np.ones(values.shape, dtype=bool)
+    if not scene.drawn:
+        allowed &= known.feasible[:, None]
+    for name, lower, upper in limited if scene.drawn else ():
+        allowed &= (scene.drawn[name] >= lower) & (scene.drawn[name] <= upper)
+    return np.asarray(np.where(allowed, values, values.min(axis=0)).max(axis=0))
+
+
+def _by_samples(problem: Problem, surrogate: Surrogate, known: Evidence, seed: int) -> tuple[AcquisitionFunction, str]:
     if len(problem.objectives) > 1:
         return _hypervolume_improvement(problem, surrogate, known, seed), "qLogNEHVI"
-    if _is_simple(problem, surrogate, known, n):
-        return _expected_improvement(problem, surrogate, known), "LogEI"
     return _noisy_expected_improvement(problem, surrogate, known, seed), "qLogNEI"
-
-
-def _is_simple(problem: Problem, surrogate: Surrogate, known: Evidence, n: int) -> bool:
-    objective = problem.objectives[0]
-    is_plain = not problem.outcome_constraints and not isinstance(objective, Target)
-    is_alone = n == 1 and not len(known.pending)
-    return is_plain and is_alone and float(surrogate.fits[objective.outcome].noise.max()) <= LITTLE_NOISE
-
-
-def _expected_improvement(problem: Problem, surrogate: Surrogate, known: Evidence) -> AcquisitionFunction:
-    objective = problem.objectives[0]
-    means, _ = surrogate.latent(known.observed)
-    sign = float(scores(objective, np.ones(1))[0])
-    return LogExpectedImprovement(
-        surrogate.model,
-        best_f=float((sign * means[:, 0]).max()),
-        posterior_transform=ScalarizedPosteriorTransform(torch.tensor([sign], dtype=torch.double)),
-    )
 
 
 def _noisy_expected_improvement(
@@ -204,17 +248,6 @@ def _hypervolume_improvement(problem: Problem, surrogate: Surrogate, known: Evid
         constraints=_outcome_limits(problem, surrogate) or None,
         prune_baseline=True,
         alpha=get_default_partitioning_alpha(len(scorers)),
-    )
-
-
-def _probability_of_feasibility(
-    problem: Problem, surrogate: Surrogate, known: Evidence, seed: int
-) -> AcquisitionFunction:
-    return qLogProbabilityOfFeasibility(
-        surrogate.model,
-        constraints=_outcome_limits(problem, surrogate),
-        sampler=_sampler(seed),
-        X_pending=_pending(known),
     )
 
 
@@ -262,15 +295,24 @@ def _outcome_limits(problem: Problem, surrogate: Surrogate) -> list[Scorer]:
 
 def _limits_of(constraint: OutcomeConstraint, surrogate: Surrogate) -> list[Scorer]:
     number = surrogate.names.index(constraint.outcome)
-    warp = surrogate.fits[constraint.outcome].warp
+    lower, upper = _bounds(constraint, surrogate)
     limits: list[Scorer] = []
     if constraint.lower is not None:
-        lower = max(float(warp.forward(np.array([constraint.lower]))[0]), UNREACHABLE)
         limits.append(lambda samples: lower - samples[..., number])
     if constraint.upper is not None:
-        upper = max(float(warp.forward(np.array([constraint.upper]))[0]), UNREACHABLE)
         limits.append(lambda samples: samples[..., number] - upper)
     return limits
+
+
+def _bounds(constraint: OutcomeConstraint, surrogate: Surrogate) -> tuple[float, float]:
+    """Return the limits of an outcome on the model's scale; infinite where there is none."""
+    warp = surrogate.fits[constraint.outcome].warp
+    lower, upper = -np.inf, np.inf
+    if constraint.lower is not None:
+        lower = max(float(warp.forward(np.array([constraint.lower]))[0]), UNREACHABLE)
+    if constraint.upper is not None:
+        upper = max(float(warp.forward(np.array([constraint.upper]))[0]), UNREACHABLE)
+    return lower, upper
 
 
 class SuccessWeighted(AcquisitionFunction):

@@ -123,6 +123,7 @@ class Encoding:
                 codes.append(_code(space, name, sum(code.width for code in codes)))
         self.codes = tuple(codes)
         self.n_columns = sum(code.width for code in codes)
+        self.is_finite = space.pool is not None or not any(isinstance(p, Continuous) for p in space.parameters.values())
 
     @property
     def groups(self) -> npt.NDArray[np.intp]:

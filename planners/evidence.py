@@ -12,6 +12,7 @@ spends far more time on overhead than on numbers. A test compares them with GPyT
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, pi, sqrt
 
@@ -65,6 +66,12 @@ class Hyperparameters:
     mean: float
     log_posterior: float
 
+    @property
+    def theta(self) -> Array:
+        """The logarithms of lengthscales, amplitude and noise, shape (n_groups + 2,)."""
+        theta: Array = np.log(np.append(self.lengthscales, [self.amplitude, self.noise]))
+        return theta
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -80,12 +87,18 @@ class TrainingSet:
         Shape (n,), squared standard errors; 0 where none is known.
     groups
         Shape (d,), the number of the parameter that each column belongs to; a parameter's columns share a lengthscale.
+    is_finite
+        Whether the space has finitely many points. The prior mean is then the mean of the targets. Elsewhere it is
+        what generalised least squares make of it, which counts a cluster of good trials as one: far from the data a
+        function is expected to be as it was in the first, scattered trials. Among candidates that makes a planner
+        stay with the first good level of a choice and never try the others.
     """
 
     inputs: Array
     targets: Array
     known_noise: Array
     groups: npt.NDArray[np.intp]
+    is_finite: bool = False
 
     @property
     def n_groups(self) -> int:
@@ -122,7 +135,7 @@ class LogPosterior:
         return value + prior, gradient + prior_gradient
 
     def mean(self, theta: Array) -> float:
-        """Return the constant mean that the data speak for (generalised least squares)."""
+        """Return the constant prior mean."""
         kernel, _ = matern(self._distances.T @ np.exp(-2.0 * theta[:-2]))
         amplitude, noise = np.exp(theta[-2:])
         inverse, _ = invert(self._noisy(amplitude * kernel.reshape(self._n, self._n), noise))
@@ -134,6 +147,8 @@ class LogPosterior:
         return covariance
 
     def _constant(self, inverse: Array) -> float:
+        if self._data.is_finite:
+            return float(self._data.targets.mean())
         return float(inverse.sum(axis=0) @ self._data.targets / inverse.sum())
 
     def _evidence(self, kernel: Array, noise: float) -> tuple[float, Array]:
@@ -173,8 +188,8 @@ def invert(covariance: Array) -> tuple[Array, float]:
     raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
 
 
-def fit(data: TrainingSet, *, n_starts: int = 3, max_iterations: int = 100) -> Hyperparameters:
-    """Return the hyper-parameters of largest posterior density, from several starting points.
+def fit(data: TrainingSet, starts: Sequence[Array], *, max_iterations: int = 100) -> Hyperparameters:
+    """Return the hyper-parameters of largest posterior density, searched from each of *starts*, see ``theta``.
 
     Raises
     ------
@@ -182,11 +197,7 @@ def fit(data: TrainingSet, *, n_starts: int = 3, max_iterations: int = 100) -> H
         Where every starting point ends in a matrix that cannot be factorised.
     """
     posterior = LogPosterior(data)
-    best_value, best = -np.inf, _starts(data.n_groups)[0]
-    for start in _starts(data.n_groups)[:n_starts]:
-        value, theta = _climb(posterior, start, max_iterations)
-        if value > best_value:
-            best_value, best = value, theta
+    best_value, best = max((_climb(posterior, start, max_iterations) for start in starts), key=lambda found: found[0])
     if not np.isfinite(best_value):
         raise np.linalg.LinAlgError("no starting point gave a finite evidence")
     amplitude, noise = (float(value) for value in np.exp(best[-2:]))
@@ -199,7 +210,7 @@ def default_hyperparameters(data: TrainingSet) -> Hyperparameters:
     return Hyperparameters(np.full(n, 0.5 * sqrt(max(n, 1))), 0.05, 1.0, float(data.targets.mean()), float("-inf"))
 
 
-def _starts(n_groups: int) -> list[Array]:
+def starting_points(n_groups: int) -> list[Array]:
     """Return starting points: medium lengthscales and little noise; short ones; long ones and much noise."""
     root = sqrt(max(n_groups, 1))
     return [

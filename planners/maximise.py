@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,9 +17,6 @@ import numpy as np
 from sdl.planners.domain import Candidates, Domain, LinearForm, Mask, is_near
 from sdl.planners.encoding import Array, Point
 
-MAX_CANDIDATES = 10_000
-"""So many candidates of a list are evaluated at most."""
-
 N_DRAWS = 512
 """Points drawn all over a space that is no list; half as many where drawing is slow because of constraints."""
 
@@ -26,7 +24,7 @@ N_NEARBY = 256
 """Points drawn near the best trials."""
 
 COST = 4
-"""By so much the three numbers above shrink for a costly function."""
+"""By so much the two numbers above shrink for a costly function."""
 
 NEARBY_STEPS = (-3.0, -0.5)
 """How far those lie from a best trial: powers of ten of the way to a random point."""
@@ -49,13 +47,26 @@ N_RUNNERS_UP = 3
 class RowFunction(Protocol):
     """A function of rows that can be climbed: an acquisition function."""
 
-    is_costly: bool
+    @property
+    def name(self) -> str:
+        """What decision records call it."""
+        ...
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether a value takes several times longer than the usual."""
+        ...
+
+    @property
+    def max_candidates(self) -> int:
+        """How many candidates of a list are evaluated at most."""
+        ...
 
     def values(self, rows: Array) -> Array:
         """Return the value at each row; minus infinity where there is none."""
         ...
 
-    def climb(self, starts: Array, movable: Mask, forms: list[LinearForm], max_iterations: int) -> Array:
+    def climb(self, starts: Array, movable: Mask, forms: Sequence[LinearForm], max_iterations: int) -> Array:
         """Return where gradients lead from each start."""
         ...
 
@@ -104,7 +115,7 @@ def maximise(function: RowFunction, domain: Domain, avoid: Array, centres: Array
 
 
 def _best_of_list(function: RowFunction, domain: Domain, avoid: Array, rng: np.random.Generator) -> Ranking:
-    candidates = domain.unseen(avoid, MAX_CANDIDATES // _cost(function), rng)
+    candidates = domain.unseen(avoid, function.max_candidates, rng)
     note = "" if candidates.is_complete else f"Only {len(candidates)} candidates, drawn at random, were compared."
     values = function.values(candidates.rows)
     _require_numbers(values)

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
-from scipy.optimize import minimize
+from scipy.optimize import LinearConstraint, minimize
+from scipy.special import erfcx, log_ndtr, ndtri
+from scipy.stats.qmc import Sobol
 
 Array = npt.NDArray[np.float64]
 
@@ -36,3 +38,49 @@ def minimise(
     """Return value and place of a local minimum (L-BFGS-B). *function* returns value and gradient."""
     found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": max_iterations})
     return float(found.fun), np.asarray(found.x)
+
+
+def lower_inverse(factor: Array) -> Array:
+    """Return the inverse of a lower triangular matrix, whose upper triangle is not looked at."""
+    inverse, _ = lapack.dtrtri(factor, lower=1)
+    return np.tril(np.asarray(inverse))
+
+
+def log_normal_cdf(values: Array) -> Array:
+    """Return the logarithm of the standard normal distribution function."""
+    return np.asarray(log_ndtr(values))
+
+
+def scaled_erfc(values: Array) -> Array:
+    """Return ``exp(x ** 2) * erfc(x)``."""
+    return np.asarray(erfcx(values))
+
+
+def normal_draws(n: int, k: int, seed: int) -> Array:
+    """Return *k* standard normal vectors of *n* numbers, shape (n, k): quasi-random ones up to Sobol's dimensions."""
+    chance = np.random.default_rng(seed)
+    if n > Sobol.MAXDIM:
+        return chance.standard_normal((n, k))
+    fractions = Sobol(n, scramble=True, rng=chance).random(k)
+    return np.asarray(ndtri(np.clip(fractions, 1e-12, 1.0 - 1e-12))).T
+
+
+def minimise_within(
+    function: Callable[[Array], tuple[float, Array]],
+    start: Array,
+    bounds: Sequence[tuple[float, float]],
+    limits: Sequence[tuple[Array, float, float]],
+    max_iterations: int,
+) -> Array:
+    """Return the place of a local minimum (SLSQP) where ``lower <= coefficients @ x <= upper`` for all *limits*."""
+    constraints = [LinearConstraint(coefficients, lower, upper) for coefficients, lower, upper in limits]
+    found = minimize(
+        function,
+        start,
+        jac=True,
+        method="SLSQP",
+        bounds=bounds,
+        constraints=constraints,
+        options={"maxiter": max_iterations},
+    )
+    return np.asarray(found.x)

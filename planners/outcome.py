@@ -9,14 +9,25 @@ import numpy as np
 
 from sdl.campaign.planner import HistoryEntry
 from sdl.planners.encoding import Array, Encoding
-from sdl.planners.evidence import NOISE_CEILING, Hyperparameters, TrainingSet, default_hyperparameters, fit
+from sdl.planners.evidence import (
+    NOISE_CEILING,
+    Hyperparameters,
+    TrainingSet,
+    default_hyperparameters,
+    fit,
+    starting_points,
+)
 from sdl.planners.warp import Scale, Warp, possible_scales
 
 BENT_MARGIN = 2.0
 """A scale that is not linear must beat the linear one by so much log evidence: odds of 7 to 1."""
 
 MANY = 200
-"""Beyond so many observations the scale is chosen on a part of them, and the last fit starts from one place."""
+"""Beyond so many observations scale and hyper-parameters are fitted to a part of them first."""
+
+MAX_ITERATIONS = 100
+FEW_ITERATIONS = 10
+"""Iterations of a fit, and of one that begins with what was fitted to a part."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +99,29 @@ def fit_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
         Where no hyper-parameters give a finite evidence.
     """
     few = measured.part(MANY)
-    scale = _best_scale(few, encoding)
+    straight = _fitted(Scale.LINEAR, few, encoding)
+    others = [_fitted(scale, few, encoding, straight) for scale in possible_scales(few.values)[1:]]
+    best = max(others, key=lambda fit: _evidence(fit, few), default=straight)
+    if not _evidence(best, few) > _evidence(straight, few) + BENT_MARGIN:
+        best = straight
+    if len(measured.values) <= MANY:
+        return best
+    return _fitted(best.warp.scale, measured, encoding, best, max_iterations=FEW_ITERATIONS)
+
+
+def _fitted(
+    scale: Scale,
+    measured: OutcomeData,
+    encoding: Encoding,
+    like: OutcomeFit | None = None,
+    *,
+    max_iterations: int = MAX_ITERATIONS,
+) -> OutcomeFit:
+    """Fit on one scale: from several starting points, or from where the fit *like* it ended."""
     warp = Warp.of(scale, measured.values)
     data = _standardised(measured, warp, encoding)
-    return OutcomeFit(warp, data, fit(data, n_starts=3 if len(measured.values) <= MANY else 1))
+    starts = starting_points(data.n_groups) if like is None else [like.hyperparameters.theta]
+    return OutcomeFit(warp, data, fit(data, starts, max_iterations=max_iterations))
 
 
 def plain_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
@@ -101,23 +131,12 @@ def plain_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
     return OutcomeFit(warp, data, default_hyperparameters(data))
 
 
-def _best_scale(measured: OutcomeData, encoding: Encoding) -> Scale:
-    scales = possible_scales(measured.values)
-    if len(scales) == 1:
-        return scales[0]
-    evidence = {scale: _evidence(scale, measured, encoding) for scale in scales}
-    best = max(evidence, key=lambda scale: evidence[scale])
-    return best if evidence[best] > evidence[Scale.LINEAR] + BENT_MARGIN else Scale.LINEAR
-
-
-def _evidence(scale: Scale, measured: OutcomeData, encoding: Encoding) -> float:
+def _evidence(fit: OutcomeFit, measured: OutcomeData) -> float:
     """Return the log density of the outcomes themselves: that of the standardised values, times the Jacobian."""
-    warp = Warp.of(scale, measured.values)
-    data = _standardised(measured, warp, encoding)
-    return fit(data, n_starts=2).log_posterior + float(np.log(warp.slope(measured.values)).sum())
+    return fit.hyperparameters.log_posterior + float(np.log(fit.warp.slope(measured.values)).sum())
 
 
 def _standardised(measured: OutcomeData, warp: Warp, encoding: Encoding) -> TrainingSet:
     """Return the data on the warp's scale; standard errors are carried over by its slope."""
     noise = np.minimum((measured.errors * warp.slope(measured.values)) ** 2, NOISE_CEILING)
-    return TrainingSet(measured.rows, warp.forward(measured.values), noise, encoding.groups)
+    return TrainingSet(measured.rows, warp.forward(measured.values), noise, encoding.groups, encoding.is_finite)

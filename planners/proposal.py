@@ -15,11 +15,11 @@ import numpy as np
 from sdl.campaign.planner import History, Suggestion
 from sdl.errors import PlannerError
 from sdl.journal.records import Decision, ParameterValue, Prediction, RunnerUp
-from sdl.planners.acquisition import Acquisition, Evidence, acquisition_for
+from sdl.planners.acquisition import Evidence, acquisition_for
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Array, Encoding
 from sdl.planners.goals import pareto_mask
-from sdl.planners.maximise import Ranked, Ranking, maximise
+from sdl.planners.maximise import Ranked, Ranking, RowFunction, maximise
 from sdl.planners.outcome import OutcomeData, OutcomeFit, fit_outcome, plain_outcome
 from sdl.planners.space_filling import placed, spread_points, tried_rows
 from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, calm
@@ -137,7 +137,7 @@ def predict(
 def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Decision) -> list[Suggestion]:
     suggestions: list[Suggestion] = []
     for number in range(n):
-        acquisition = acquisition_for(request.problem, surrogate, request.known, n=n, seed=request.seed + number)
+        acquisition = acquisition_for(request.problem, surrogate, request.known, seed=request.seed + number)
         rng = np.random.default_rng([request.seed, number])
         centres = _best_rows(surrogate, request)
         ranking = maximise(acquisition, request.domain, request.avoid, centres, rng)
@@ -163,7 +163,7 @@ def _best_rows(surrogate: Surrogate, request: Request) -> Array:
 
 
 def _explained(
-    decision: Decision, surrogate: Surrogate, request: Request, acquisition: Acquisition, ranking: Ranking
+    decision: Decision, surrogate: Surrogate, request: Request, acquisition: RowFunction, ranking: Ranking
 ) -> Decision:
     rows = np.array([ranked.row for ranked in ranking.best])
     predicted = surrogate.predict(rows)

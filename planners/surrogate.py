@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # ha
 
 from sdl.journal.records import Prediction
 from sdl.planners.encoding import Array
+from sdl.planners.field import Field
 from sdl.planners.gaussian_process import CachedGaussianProcess, to_tensor
 from sdl.planners.goals import scores
 from sdl.planners.outcome import OutcomeFit
@@ -86,6 +87,7 @@ class Surrogate:
     def __init__(self, fits: Mapping[str, OutcomeFit]) -> None:
         self.fits = dict(fits)
         self.names = tuple(fits)
+        self._fields: dict[str, Field] = {}
 
     @cached_property
     def model(self) -> CachedGaussianProcess | ModelListGP:
@@ -97,14 +99,19 @@ class Surrogate:
         together.eval()
         return together
 
+    def field(self, name: str) -> Field:
+        """Return the posterior of the outcome *name*."""
+        if name not in self._fields:
+            self._fields[name] = Field.of(self.fits[name])
+        return self._fields[name]
+
     def latent(self, rows: Array) -> tuple[Array, Array]:
         """Return latent mean and standard deviation at *rows*, both of shape (n, outcomes)."""
         means, deviations = [np.zeros((0, len(self.names)))], [np.zeros((0, len(self.names)))]
-        with torch.no_grad():
-            for chunk in np.array_split(rows, max(1, -(-len(rows) // CHUNK))):
-                posterior = self.model.posterior(to_tensor(chunk))
-                means.append(posterior.mean.numpy())
-                deviations.append(posterior.variance.clamp_min(1e-18).sqrt().numpy())
+        for chunk in np.array_split(rows, max(1, -(-len(rows) // CHUNK))):
+            glances = [self.field(name).at(chunk) for name in self.names]
+            means.append(np.hstack([glance.mean for glance in glances]))
+            deviations.append(np.stack([glance.deviation for glance in glances], axis=1))
         mean, deviation = np.vstack(means), np.vstack(deviations)
         if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
             raise FloatingPointError("the model predicts values that are not finite")

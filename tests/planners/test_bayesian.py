@@ -175,7 +175,7 @@ def greatest_on_a_grid(problem: Problem, history: History, n: int, seed: int = 0
     request = Request.of(problem, history, domain, seed)
     with calm(seed):
         surrogate = request.fit(fit_outcome)
-        function = acquisition_for(problem, surrogate, request.known, n=1, seed=seed)
+        function = acquisition_for(problem, surrogate, request.known, seed=seed)
         (candidates,) = domain.grid([n] * domain.n_free, 100_000)
         rng = np.random.default_rng(seed)
         found = maximise(function, domain, request.avoid, request.known.observed[:3], rng)
