@@ -191,6 +191,7 @@ class Engine:
         """Abort what runs, disconnect the devices, end the threads."""
         if self._task is not None:
             self.abort("the laboratory closes")
+        self.safety.leave()
         self._jobs.put(None)
         box: Mailbox[bool] = self._clock.mailbox()
         waiter = threading.Thread(target=self._wait_for_worker, args=(box,), name="sdl-close", daemon=True)

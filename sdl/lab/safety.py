@@ -70,13 +70,16 @@ class StationSafety:
         if self._interlocks.rules:
             await self._watcher.begin()
 
-    def end(self) -> None:
-        """Watch no more, and leave devices that are on their way to be safe. From any thread but the loop's."""
-        self._is_begun = False
+    def leave(self) -> None:
+        """Watch no more, and leave devices that are on their way to be safe where they are. From any thread."""
         loop = self._engine.loop
         if loop is not None and loop.is_running():
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._end_on_loop)
+
+    def end(self) -> None:
+        """Stop nothing any more. From any thread but the loop's."""
+        self._is_begun = False
         if self._stopper is not None:
             self._stopper.end()
 

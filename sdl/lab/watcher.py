@@ -22,7 +22,7 @@ from sdl.lab.signals import UNASKED, Board, Source, described_later, take
 MIN_PERIOD = 0.02
 """Clock seconds between two looks, at least."""
 
-CALM_PERIOD = 60.0
+CALM_PERIOD = 300.0
 """Virtual seconds between two looks, at most, while nothing is set and all is well."""
 
 
