@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sdl.testing.checker import Acknowledgements, CheckReport, Truth, TruthJournal, check
+    from sdl.testing.device import DeviceContract
     from sdl.testing.disturbances import (
         AdversarialPlanner,
         JumpingClock,
@@ -24,27 +25,32 @@ if TYPE_CHECKING:
     from sdl.testing.kills import Ending, Killed, KillHarness, Reached, failing_at
     from sdl.testing.planner import PlannerContract
     from sdl.testing.power import PowerLoss, power_losses
+    from sdl.testing.seeded import Faults
     from sdl.testing.storage import Disk, FailAt, Operation, recorded_disk
 
 _HOMES = {
     "checker": ("Acknowledgements", "CheckReport", "Truth", "TruthJournal", "check"),
+    "device": ("DeviceContract",),
     "disturbances": ("AdversarialPlanner", "JumpingClock", "disturbed", "failing", "hanging", "reading", "slow"),
     "journal": ("JournalContract",),
     "kills": ("Ending", "KillHarness", "Killed", "Reached", "failing_at"),
     "planner": ("PlannerContract",),
     "power": ("PowerLoss", "power_losses"),
+    "seeded": ("Faults",),
     "storage": ("Disk", "FailAt", "Operation", "recorded_disk"),
 }
 _WHERE = {name: module for module, names in _HOMES.items() for name in names}
-_CONTRACTS = ("journal", "planner")
+_CONTRACTS = ("device", "journal", "planner")
 
 __all__ = [
     "Acknowledgements",
     "AdversarialPlanner",
     "CheckReport",
+    "DeviceContract",
     "Disk",
     "Ending",
     "FailAt",
+    "Faults",
     "JournalContract",
     "JumpingClock",
     "KillHarness",

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 
@@ -144,8 +144,7 @@ def reading(value: object) -> Disturbance:
 @contextmanager
 def disturbed(device: Any, verb: str, disturbance: Disturbance) -> Generator[None]:
     """Let *device* misbehave at *verb* inside this context."""
-    own: dict[str, Any] = vars(device)
-    had = own.get(verb)
+    had = cast("dict[str, Any]", vars(device)).get(verb)
     setattr(device, verb, disturbance(getattr(device, verb)))
     try:
         yield
