@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import JsonValue
 
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
+from sdl.campaign.execution import Rules, Status
 from sdl.campaign.fallback import SpaceFillingFallback
-from sdl.campaign.loop import Loop, Rules, Status, check_stations
+from sdl.campaign.loop import Loop, check_stations
 from sdl.campaign.planner import Planner
 from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for
 from sdl.campaign.progress import terminal_observer, terminal_questions
