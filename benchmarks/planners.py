@@ -26,6 +26,9 @@ failed
 illegal
     Suggested points that cannot be tried. Each costs a trial.
 
+``--speed`` measures processor seconds per suggestion instead, with so many observations told beforehand; ``--only``
+then names tasks, with semicolons between them.
+
 Results are kept line by line in the folder ``--results``, and what is there is not run again.
 """
 
@@ -41,6 +44,7 @@ from typing import Any
 
 import harness
 from harness import environment, parser, print_environment, to_int, write_json
+from planning import plots, speed
 from planning.cases import FIRST_HELD_BACK
 from planning.cells import CASES, Cell, Job, Results, run_cell
 from planning.client import CONTENDERS
@@ -120,13 +124,35 @@ def report(cell: Cell, n_done: int) -> None:
     print(f"{n_done} {cell.planner} {cell.case} {cell.seed} {cell.seconds:.0f} s: {said}", file=sys.stderr, flush=True)
 
 
-def show(cells: Sequence[Cell]) -> dict[str, Any]:
-    """Print all tables, return their figures."""
+def show(cells: Sequence[Cell], folder: Path | None) -> dict[str, Any]:
+    """Print all tables, draw into *folder*, return the figures."""
     rounds = [Round.of(case, cells) for case in dict.fromkeys(cell.case for cell in cells)]
     rounds = [shown for shown in rounds if shown.able]
     figures = [show_round(shown) for shown in rounds]
     pairs = show_pairs(rounds)
-    return {"cases": figures, "pairs": pairs, "overall": show_overall(rounds, figures)}
+    overall = show_overall(rounds, figures)
+    if folder is not None:
+        plots.draw(rounds, overall, folder)
+    return {"cases": figures, "pairs": pairs, "overall": overall}
+
+
+def measure_speed(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure and print how long planners think, return the figures."""
+    chosen = speed.QUICK_TASKS if options.quick or options.smoke else tuple(speed.TASKS)
+    tasks = options.only.split(";") if options.only else list(chosen)
+    cache = options.cache.expanduser().resolve()
+    timings = [
+        timing
+        for task in tasks
+        for timing in speed.run(
+            [OURS] if task in speed.LONG_TASKS and not options.only else planners_of(options),
+            [task],
+            options.results,
+            cache,
+            options.limit,
+        )
+    ]
+    return speed.show(timings)
 
 
 def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -143,6 +169,10 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     made.add_argument(
         "--cache", type=Path, default=Path("~/.cache/sdl-benchmarks"), help="where the rivals' environments are made"
     )
+    made.add_argument("--plots", type=Path, metavar="FOLDER", help="draw courses and ranks there, as SVG")
+    made.add_argument(
+        "--speed", action="store_true", help="measure processor seconds per suggestion instead; --only names tasks"
+    )
     return made.parse_args(arguments)
 
 
@@ -150,6 +180,9 @@ def main() -> None:
     options = options_of()
     found = environment()
     print_environment(found)
+    if options.speed:
+        write_json(options.json, {"environment": found, **measure_speed(options)})
+        return
     absent = absent_tables(chosen_from(options.only, CASES, CASES), options.datasets)
     if absent and not options.smoke:
         print(f"No table for {', '.join(absent)} (--datasets, SDL_DATASETS): left out.\n")
@@ -163,7 +196,7 @@ def main() -> None:
     versions = {cell.planner: cell.version for cell in cells if cell.version}
     print(f"seeds {seeds[0]} to {seeds[-1]}; " + ", ".join(f"{name} {version}" for name, version in versions.items()))
     print()
-    tables = show(cells)
+    tables = show(cells, options.plots)
     write_json(
         options.json,
         {"environment": found | {"load_at_end": harness.load()}, "versions": versions, "seeds": seeds, **tables},

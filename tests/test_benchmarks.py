@@ -221,3 +221,61 @@ def test_a_planner_that_suggests_what_cannot_be_tried_or_fails_pays_for_it(plann
     assert len(session.gaps()) == 3
     assert session.gaps()[1] == session.gaps()[0]
     assert session.cpu == [(1, 0.5), (1, 0.75), (1, 0.5)]
+
+
+def test_what_a_worker_is_told_comes_through_and_a_worker_answers(planning: Any) -> None:
+    cells, wire, worker = planning("cells"), planning("wire"), planning("worker")
+    for name in ("reaction", "gramacy", "mixture5", "three-goals", "pool-blends"):
+        question = cells.make_case(name, 1, None).question
+        assert wire.Question.of(json.loads(json.dumps(question.as_json()))) == question
+    question = cells.make_case("branin", 1, None).question
+    served = worker.Worker("ours:random")
+    assert served.answer({"do": "begin", "question": question.as_json(), "seed": 3}) == {"ok": True}
+    (first,) = served.answer({"do": "ask", "n": 1})["points"]
+    assert cells.is_in_space(question, None, first)
+    assert "cpu" in served.answer({"do": "tell", "results": [[first, {"y": 1.0}]]})
+    assert served.answer({"do": "ask", "n": 1})["points"] != [first]
+    assert "ValueError" in served.answer({"do": "tell", "results": ["nothing"]})["error"]
+
+
+def test_a_pool_becomes_levels_only_where_it_holds_every_combination(planning: Any) -> None:
+    cells, wire = planning("cells"), planning("wire")
+    product = wire.as_product(cells.make_case("pool-reactions", 1, None).question)
+    assert product.pool is None
+    assert [len(knob.values) for knob in product.knobs] == [8, 5, 6, 4, 3]
+    with pytest.raises(wire.Unsupported, match="list of candidates"):
+        wire.as_product(cells.make_case("pool-blends", 1, None).question)
+
+
+def test_knobs_go_to_their_scale_and_back(planning: Any) -> None:
+    wire = planning("wire")
+    log = wire.Knob("k", "continuous", 0.01, 1.0, is_log=True)
+    assert wire.bounds(log) == (-2.0, 0.0)
+    assert wire.from_scale(log, wire.to_scale(log, 0.1)) == pytest.approx(0.1)
+    assert wire.from_scale(log, 1e-9) == 1.0  # a rounding beyond the bound
+    assert wire.from_scale(log, 0.1) > 1.0  # an illegal point stays one
+    assert wire.from_scale(wire.Knob("d", "discrete", values=(0.1, 0.2)), 0.1999999) == 0.2
+
+
+def test_limits_decide_what_counts(planning: Any) -> None:
+    case = planning("cells").make_case("gramacy", 1, None)
+    broken, kept = {"y": 0.1, "c1": 1.0, "c2": -1.0}, {"y": 0.8, "c1": -1.0, "c2": -1.0}
+    assert case.gaps([broken, kept, broken]) == pytest.approx([1.4, 0.200212, 0.200212])
+
+
+def test_speed_counts_what_is_asked_after_the_first_time(planning: Any) -> None:
+    speed = planning("speed")
+
+    class Clock:
+        def begin(self, *_: Any) -> None: ...
+
+        def ask(self, n: int, _limit: float) -> Any:
+            return [{"x1": 0.5, "x2": 0.5}] * n, 1.0
+
+        def tell(self, results: Any, _limit: float) -> float:
+            return 0.5 * len(results)
+
+    case = speed.bowl(2)
+    seen = speed.observations(case, 3)
+    assert seen == speed.observations(case, 3)
+    assert speed.thinking(Clock(), case, seen, 9.0) == [1.5] * speed.N_MEASURED

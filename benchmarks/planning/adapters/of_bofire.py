@@ -98,10 +98,12 @@ class Strategy:
         )
         self._strategy = strategies.map(self._model(seed))
         self._first = self._initial(seed)
-        self._n_told = 0
+        self._n_given = 0  # points that were not asked for; they count as the first ones
 
     def ask(self, n: int) -> Sequence[Point]:
         """Return *n* points: the prepared ones first, then what the strategy proposes, given what is pending."""
+        if self._n_given >= n_initial(self._question):
+            self._first = []
         points, self._first = self._first[:n], self._first[n:]
         if len(points) < n:
             points = points + self._propose(n - len(points))
@@ -111,10 +113,10 @@ class Strategy:
 
     def tell(self, point: Point, outcomes: Mapping[str, float]) -> None:
         """Add a measurement; the model is fitted when it is needed."""
-        self._pending.take(point)
+        is_pending, _ = self._pending.take(point)
+        self._n_given += not is_pending
         valid = {f"valid_{name}": 1 for name in outcomes}
         self._strategy.tell(self._frame([point]).assign(**outcomes, **valid), retrain=False)
-        self._n_told += 1
 
     def _propose(self, n: int) -> list[Point]:
         self._strategy.reset_candidates()

@@ -61,17 +61,12 @@ class Facade:
             output_directory=Path(self._folder.name),
             objectives=[goal.outcome for goal in question.goals] if n_goals > 1 else "cost",
         )
-        facade = smac.HyperparameterOptimizationFacade if self._question.is_mixed else smac.BlackBoxFacade
-        self._facade = facade(
-            scenario,
-            None,
-            multi_objective_algorithm=parego.ParEGO(scenario) if n_goals > 1 else None,
-            overwrite=True,
-            logging_level=False,
-        )
+        self._scenario = scenario
+        self._made: Any = None
 
     def ask(self, n: int) -> Sequence[Point]:
         """Return *n* points, one at a time; the facade knows that they run."""
+        self._facade(is_warm=False)
         return [self._ask() for _ in range(n)]
 
     def tell(self, point: Point, outcomes: Mapping[str, float]) -> None:
@@ -80,10 +75,28 @@ class Facade:
         if not is_pending:
             info = dataclasses_.TrialInfo(config=spaces.Configuration(self._space, dict(point)), seed=0)
         costs = unscored(self._question.goals, outcomes)
-        self._facade.tell(info, dataclasses_.TrialValue(cost=costs if len(costs) > 1 else costs[0]), save=False)
+        self._facade(is_warm=True).tell(
+            info, dataclasses_.TrialValue(cost=costs if len(costs) > 1 else costs[0]), save=False
+        )
+
+    def _facade(self, *, is_warm: bool) -> Any:
+        """Return the facade. One that is told something before it is asked has no initial design."""
+        if self._made is None:
+            facade = smac.HyperparameterOptimizationFacade if self._question.is_mixed else smac.BlackBoxFacade
+            several = len(self._question.goals) > 1
+            first = {"initial_design": facade.get_initial_design(self._scenario, n_configs=0)} if is_warm else {}
+            self._made = facade(
+                self._scenario,
+                None,
+                multi_objective_algorithm=parego.ParEGO(self._scenario) if several else None,
+                overwrite=True,
+                logging_level=False,
+                **first,
+            )
+        return self._made
 
     def _ask(self) -> Point:
-        info = self._facade.ask()
+        info = self._facade(is_warm=False).ask()
         values = dict(info.config)
         point = {name: from_scale_of(knob, values[name]) for name, knob in self._knobs.items()}
         self._pending.add(point, info)

@@ -77,6 +77,7 @@ class Generator:
         drawn = vocs_module.random_inputs(vocs, n=question.n_trials, seed=seed)
         self._random = iter([self._point(row) for row in drawn])
         self._n_random = n_initial(question)
+        self._n_asked = 0
         self._has_feasible = False
         self._rows: list[dict[str, Any]] = []
 
@@ -84,13 +85,20 @@ class Generator:
         """Return *n* points: the random ones first, then what the generator proposes."""
         if self._n_random > 0 or not self._has_feasible:
             self._n_random -= n
+            self._n_asked += n
             return [next(self._random) for _ in range(n)]
-        self._generator.add_data(pd.DataFrame(self._rows))
-        self._rows = []
+        self._n_asked += n
+        if self._rows:
+            self._generator.add_data(pd.DataFrame(self._rows))
+            self._rows = []
         return [self._point(row) for row in self._generator.generate(n)]
 
     def tell(self, point: Point, outcomes: Mapping[str, float]) -> None:
         """Add a measurement."""
+        self._n_asked -= 1
+        if self._n_asked < 0:  # a point that was not asked for counts as one of the first
+            self._n_random -= 1
+            self._n_asked = 0
         self._has_feasible |= all(excess <= 0 for excess in at_most_zero(self._question.limits, outcomes))
         self._rows.append({name: to_scale(self._knobs[name], value) for name, value in point.items()} | dict(outcomes))
 
