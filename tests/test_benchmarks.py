@@ -57,6 +57,13 @@ def test_the_engine_against_a_bare_run_engine(tmp_path: Path) -> None:
     assert all(line["simulated_seconds_per_wall_second"][0] > 1000 for line in results["virtual_time"])
 
 
+def test_the_guard_of_acts_against_the_same_engine_without_it(tmp_path: Path) -> None:
+    printed, results = run("guard.py", tmp_path)
+    assert "with the guard a scan keeps" in printed
+    assert results["scan"]["kept"] > 0.3
+    assert results["acts"]["n"] == 5
+
+
 @pytest.fixture
 def first_light(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
