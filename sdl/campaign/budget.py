@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
-from sdl.errors import CampaignError
+from sdl.errors import ProblemError
 from sdl.journal.records import FailureCategory
 from sdl.lab.actions import ActionClass
 from sdl.problem.units import to_unit
@@ -183,7 +183,7 @@ class OnUnknown(Value):
     @model_validator(mode="after")
     def _check_consent(self) -> OnUnknown:
         if "redo" in {self.cumulative, self.irreversible, self.transfer} and not self.consent.strip():
-            raise CampaignError(
+            raise ProblemError(
                 "on_unknown says redo, and nobody has agreed to it",
                 hint='add consent="NAME: every attempt begins with a new substrate", or what else makes it a fresh one',
             )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdl.campaign import Budget, TargetReached
+from sdl.campaign import Budget, OnUnknown, TargetReached
 from sdl.campaign.file import LabSection, SpaceSection, load_campaign_file, make_lab, parse_campaign, read_pool
 from sdl.campaign.yaml_text import YamlText
 from sdl.errors import CampaignError, ProblemError, SdlError
@@ -63,6 +63,13 @@ def test_everything_that_a_file_may_say() -> None:
 
 
 BARE = "name: x\nlab: thin-film\n"
+
+
+def test_the_policy_for_unknown_trials_by_class() -> None:
+    text = f"{BARE}on_unknown: {{cumulative: failed, transfer: redo, consent: Kim}}\n"
+    assert parse_campaign(text, "c").on_unknown == OnUnknown(cumulative="failed", transfer="redo", consent="Kim")
+    with pytest.raises(ProblemError, match="line 3: on_unknown"):
+        parse_campaign(f"{BARE}on_unknown: {{transfer: redo}}\n", "c")
 
 
 def test_short_forms() -> None:

@@ -17,7 +17,7 @@ from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.campaign.recovery import choose, resolution, verdict
 from sdl.campaign.returned import MAX_RETURNED, CannotRestore, restored, written
 from sdl.campaign.trace import Trace
-from sdl.errors import CampaignError, DeviceTimeout
+from sdl.errors import DeviceTimeout, ProblemError
 from sdl.journal import Entry, MemoryJournal
 from sdl.journal.acts import ActAnswer, ActEnded, ActIntended, ActOutcome, ActResolved, StepRecovered
 from sdl.journal.records import AttemptFailed, Event, StepEnded, StepStarted, TrialResolved, TrialUnknown
@@ -124,7 +124,7 @@ def test_the_most_careful_answer_for_any_act_holds() -> None:
 
 def test_a_redo_needs_consent_from_before() -> None:
     assert choose(REDO, OnUnknown(), trace_of(None)) == ("ask", "nobody had agreed to a redo when the attempt began")
-    with pytest.raises(CampaignError, match="nobody has agreed"):
+    with pytest.raises(ProblemError, match="nobody has agreed"):
         OnUnknown(transfer="redo")
 
 

@@ -54,7 +54,7 @@ def test_status_for_people(films: Path) -> None:
         "3      device    deposit  no plasma after 60 s",
         "trial 4 was cut off (the process that ran session 0 is gone)",
         "trial 5 was cut off",
-        "you are asked what is to become of it",
+        "you are asked what happened, where it cannot go on by itself",
     ):
         assert part in said
     assert "\x1b" not in said
