@@ -64,6 +64,13 @@ def test_the_guard_of_acts_against_the_same_engine_without_it(tmp_path: Path) ->
     assert results["acts"]["n"] == 5
 
 
+def test_what_durability_costs(tmp_path: Path) -> None:
+    printed, results = run("durability.py", tmp_path)
+    assert "seed 11" in printed
+    assert set(results["ms_per_commit"]) == {"FULL", "NORMAL", "OFF", "memory"}
+    assert all(value > 0 for value in results["ms_per_trial"].values())
+
+
 @pytest.fixture
 def first_light(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCHMARKS))

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import bluesky.plan_stubs
 import pytest
@@ -55,7 +55,7 @@ class DeviceContract:
         raise NotImplementedError("give the subclass a method device(lab)")
 
     def _value(self, device: Any) -> Generator[Any, Any, float]:
-        found: Any = yield from bps.read(device)
+        found = yield from _reading(device)
         return float(found[device.name]["value"])
 
     def test_it_goes_where_it_is_sent_in_time(self, lab: Lab) -> None:
@@ -104,9 +104,10 @@ class DeviceContract:
             yield from bps.mv(device, self.low)
             moved = current_time()
             yield from bps.sleep(1.0)
-            found: Any = yield from bps.read(device)
-            described = device.describe()
-            described = (yield from _awaited(described)) if inspect.isawaitable(described) else described
+            found = yield from _reading(device)
+            described: dict[str, dict[str, Any]] = device.describe()
+            if inspect.isawaitable(described):
+                described = yield from _awaited(described)
             assert set(found) == set(described), "read() and describe() name different things"
             entry = found[device.name]
             assert described[device.name].get("units") == self.unit, f"the unit of {device.name} is not {self.unit}"
@@ -142,6 +143,11 @@ class DeviceContract:
         device = self.device(lab)
         declared = getattr(device, "action_classes", {})
         assert all(verb in declared for verb in ("set", "trigger") if callable(getattr(device, verb, None)))
+
+
+def _reading(device: Any) -> Generator[Any, Any, dict[str, dict[str, Any]]]:
+    """Read *device*."""
+    return cast("dict[str, dict[str, Any]]", (yield from bps.read(device)))
 
 
 def _awaited(awaitable: Any) -> Generator[Any, Any, Any]:

@@ -1,0 +1,223 @@
+"""Break the engine on purpose, on a copy, and see that a test notices: mutants.py [--only NAME ...].
+
+A promise is worth what its test can find. Each mutant breaks one, and the named tests must fail on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+COPIED = ("sdl", "devices", "planners", "simulators", "tests", "pyproject.toml")
+KILLS = "tests/testing/test_kills.py::test_killed_at_every_fail_point"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What to write in place of what, in which file, and the test that must fail then."""
+
+    name: str
+    file: str
+    changes: tuple[tuple[str, str], ...]
+    test: str
+
+
+MUTANTS = (
+    Mutant(
+        "ack-before-commit",
+        "sdl/journal/store.py",
+        (
+            (
+                "            self._connection.commit()\n            fail_point",
+                "            if events[-1].kind != 'trial.completed':\n"
+                "                self._connection.commit()\n            fail_point",
+            ),
+            (
+                "        self._connection.close()\n",
+                "        self._connection.commit()\n        self._connection.close()\n",
+            ),
+        ),
+        KILLS,
+    ),
+    Mutant(
+        "row-before-artifact",
+        "sdl/journal/store.py",
+        (
+            (
+                "            return self._put_in_room(data, name=name, media_type=media_type)\n",
+                "            self.__dict__.setdefault('late', []).append((data, name, media_type))\n"
+                "            from sdl.journal.artifacts import describe\n"
+                "            return describe(data, name=name, media_type=media_type)\n",
+            ),
+            (
+                "                self._write(writer, events)\n        return events\n",
+                "                self._write(writer, events)\n"
+                "                for data, name, kind in self.__dict__.pop('late', []):\n"
+                "                    self._put_in_room(data, name=name, media_type=kind)\n        return events\n",
+            ),
+        ),
+        KILLS,
+    ),
+    Mutant(
+        "artifact-not-synced",
+        "sdl/journal/artifacts.py",
+        (("                os.fsync(number)\n", ""),),
+        "tests/testing/test_power.py::test_no_power_loss_takes_what_was_acknowledged",
+    ),
+    Mutant(
+        "synchronous=NORMAL",
+        "sdl/journal/sqlite.py",
+        (('"synchronous": 2', '"synchronous": 1'),),
+        "tests/testing/test_power.py::test_no_power_loss_takes_what_was_acknowledged",
+    ),
+    Mutant(
+        "store-name-not-synced",
+        "sdl/journal/store.py",
+        (("            database.touch()\n            sync_folder(database.parent)\n", ""),),
+        "tests/testing/test_power.py::test_no_power_loss_takes_what_was_acknowledged",
+    ),
+    Mutant(
+        "retry-after-disk-error",
+        "sdl/journal/store.py",
+        (
+            (
+                "            self._failure = error\n            raise\n        self._head =",
+                "            raise\n        self._head =",
+            ),
+        ),
+        "tests/testing/test_power.py::test_after_an_error_of_the_disk_nothing_more_is_tried",
+    ),
+    Mutant(
+        "no-ballast",
+        "sdl/journal/place.py",
+        (("            self._file.unlink()\n", "            raise OSError\n"),),
+        "tests/testing/test_space.py::test_what_is_under_way_is_recorded_on_a_full_disk_and_the_campaign_pauses",
+    ),
+    Mutant("no-intent", "sdl/lab/guard.py", (("        self._job.on_act(intended)\n", ""),), KILLS),
+    Mutant(
+        "intent-after-act",
+        "sdl/lab/guard.py",
+        (
+            ("        self._job.on_act(intended)\n", "        self.__dict__['late'] = intended\n"),
+            (
+                '        fail_point("guard.after_act")\n',
+                "        self._job.on_act(self.__dict__['late'])\n",
+            ),
+            (
+                '        fail_point("guard.before_end")\n',
+                '        fail_point("guard.after_act")\n        fail_point("guard.before_end")\n',
+            ),
+        ),
+        "tests/testing/test_kills.py tests/campaign/test_acts_after_a_kill.py tests/lab/test_guard.py",
+    ),
+    Mutant(
+        "new-id-on-retry",
+        "sdl/campaign/recovery.py",
+        (
+            (
+                '    if trace.begun:\n        return Verdict("policy", step, f"{anew}',
+                '    if not step:\n        return Verdict("policy", step, f"{anew}',
+            ),
+        ),
+        KILLS,
+    ),
+    Mutant(
+        "runs-left-open",
+        "sdl/campaign/open_runs.py",
+        (("    return [DocumentEmitted(", "    return [] and [DocumentEmitted("),),
+        KILLS,
+    ),
+    Mutant(
+        "NaN-permissive",
+        "sdl/problem/units.py",
+        (("    if not math.isfinite(found):\n", "    if False:\n"),),
+        "tests/problem tests/testing/test_disturbances.py",
+    ),
+    Mutant(
+        "units-optional",
+        "sdl/problem/problem.py",
+        (
+            (
+                "    if given.unit == unit:\n        return given\n    if given.unit is None:\n",
+                "    if given.unit in (unit, None):\n        return given\n    if False:\n",
+            ),
+        ),
+        "tests/problem/test_problem_problem.py",
+    ),
+    Mutant(
+        "auto-rearm",
+        "sdl/lab/latches.py",
+        (("    return [latch for latch in found.values() if lab", "    return [latch for latch in () if lab"),),
+        "tests/campaign/test_safeguard.py tests/lab/test_interlocks.py",
+    ),
+)
+
+
+def copied(folder: Path) -> None:
+    """Copy the tree, as it is now."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+        else:
+            shutil.copy(source, folder / name)
+
+
+def fails(folder: Path, test: str) -> tuple[bool, str]:
+    """Run *test* in *folder*; return whether it fails, and the line of pytest that says so."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *test.split()]
+    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    told = sorted((line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))), reverse=True)
+    summary = told[0] if told else (done.stdout.strip().splitlines() or [done.stderr[-200:]])[-1]
+    return done.returncode == 1, summary
+
+
+def caught(mutant: Mutant, folder: Path) -> tuple[bool, str]:
+    """Build the mutant in *folder*, run its test, and mend it again."""
+    path = folder / mutant.file
+    whole = text = path.read_text(encoding="utf-8")
+    for old, new in mutant.changes:
+        if text.count(old) != 1:
+            return False, f"cannot be built: {old!r} stands {text.count(old)} times in {mutant.file}"
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    try:
+        return fails(folder, mutant.test)
+    finally:
+        path.write_text(whole, encoding="utf-8")
+
+
+def main() -> int:
+    """Run, print the table, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=[mutant.name for mutant in MUTANTS])
+    given = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if mutant.name in given.only]
+    n_missed = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copied(folder)
+        print("| mutant | caught | by | seconds |\n|---|---|---|---|", flush=True)
+        for mutant in chosen:
+            started = time.perf_counter()
+            is_caught, told = caught(mutant, folder)
+            n_missed += not is_caught
+            verdict = "yes" if is_caught else "NO"
+            print(f"| {mutant.name} | {verdict} | {told[:150]} | {time.perf_counter() - started:.0f} |", flush=True)
+    print(f"{len(chosen) - n_missed} of {len(chosen)} mutants caught")
+    return 1 if n_missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
