@@ -33,7 +33,9 @@ def colour_of(planner: str) -> tuple[float, float, float]:
 def draw_courses(rounds: Sequence[Round], path: Path) -> None:
     """Draw the median gap after each trial, and between quartiles for ours."""
     n_rows = -(-len(rounds) // N_COLUMNS)
-    figure, axes = plt.subplots(n_rows, N_COLUMNS, figsize=(4 * N_COLUMNS, 3 * n_rows), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        n_rows, N_COLUMNS, figsize=(4 * N_COLUMNS, 3 * n_rows), squeeze=False, layout="constrained"
+    )
     for axis in axes.flat[len(rounds) :]:
         axis.set_visible(False)
     for axis, shown in zip(axes.flat, rounds, strict=False):

@@ -3,9 +3,10 @@
 Several goals through ``ParetoObjective``; lists of candidates through ``SearchSpace.from_dataframe``. What runs is
 passed as ``pending_experiments``. There are no limits on outcomes.
 
-https://emdgroup.github.io/baybe/stable/userguide/campaigns.html
-https://emdgroup.github.io/baybe/stable/userguide/async.html
-https://emdgroup.github.io/baybe/stable/userguide/objectives.html
+https://emdgroup.github.io/baybe/stable/components/recommenders.html
+https://emdgroup.github.io/baybe/stable/components/searchspace.html
+https://emdgroup.github.io/baybe/stable/components/objectives.html#paretoobjective
+https://emdgroup.github.io/baybe/stable/concepts/async.html
 """
 
 from __future__ import annotations

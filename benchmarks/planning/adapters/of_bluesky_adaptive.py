@@ -2,7 +2,7 @@
 
 It hands everything on to an Ax client, so what it suggests is what Ax suggests; what is its own is the road there.
 
-https://bluesky-adaptive.readthedocs.io/, https://nsls-ii.github.io/blop/
+https://blueskyproject.io/bluesky-adaptive
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Points that fill the space first come from ``Inputs.sample``, as in the tutorials; their number is the user's choice.
 Limits are sigmoid objectives as steep as in BoFire's own constrained benchmark. What runs is added as candidates.
 
-https://experimental-design.github.io/bofire/docs/tutorials/getting_started.html
+https://experimental-design.github.io/bofire/docs/userguides/data_models_functionals.html
 https://experimental-design.github.io/bofire/docs/tutorials/serialization/strategies_serial.html
 """
 

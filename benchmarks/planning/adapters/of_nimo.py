@@ -4,7 +4,8 @@ NIMO chooses from a list. Where there is none, the list is a Sobol sequence of 4
 is the user's; the rounding this means is part of the result. Categories are written as one column of zeros and ones for
 each. What runs is left out of the list.
 
-https://nimo-project.github.io/nimo/ (selection, PHYSBO); https://issp-center-dev.github.io/PHYSBO/manual/
+https://nims-da.github.io/nimo/en/
+https://issp-center-dev.github.io/PHYSBO/manual/master/en/index.html
 """
 
 from __future__ import annotations

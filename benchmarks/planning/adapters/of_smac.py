@@ -4,8 +4,8 @@
 forest) where they are not, as the page on facades recommends. A measurement is not repeated (``deterministic``).
 Several goals are weighed by ParEGO.
 
-https://automl.github.io/SMAC3/latest/3_getting_started/
-https://automl.github.io/SMAC3/latest/advanced_usage/7_ask_and_tell_interface/ (facades: API of smac.facade)
+https://automl.github.io/SMAC3/latest/3_getting_started
+https://automl.github.io/SMAC3/latest/api/smac/facade/blackbox_facade
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 Random points first, as the examples do with ``random_evaluate``; their number is the user's choice. More of them as
 long as none keeps all limits, without which the generator refuses to work. There is no way to tell what runs.
 
-https://xopt.xopt.org/examples/single_objective_bayes_opt/bo_tutorial/
-https://xopt.xopt.org/examples/multi_objective_bayes_opt/mobo/
+https://xopt-org.github.io/Xopt/index.html (examples of single- and multi-objective Bayesian optimization)
 """
 
 from __future__ import annotations
