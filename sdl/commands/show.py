@@ -95,7 +95,7 @@ def _json(trial: Trial, course: Course, view: CampaignView) -> dict[str, JsonVal
         "ended_at": time_json(trial.ended_at),
         "seconds": trial.seconds,
         "runs": [*trial.observation.runs] if trial.observation is not None else [],
-        "steps": [step.model_dump(mode="json", exclude={"kind"}) for step in course.ended],
+        "steps": [step.model_dump(mode="json", exclude={"kind", "returned_as"}) for step in course.ended],
         "steps_under_way": [step.model_dump(mode="json", exclude={"kind"}) for step in course.under_way.values()],
         "failed_attempts": [attempt.model_dump(mode="json", exclude={"kind"}) for attempt in course.failed_attempts],
         "acts": [act_json(act) for act in course.acts.acts.values()],
