@@ -12,6 +12,7 @@ from pydantic import Field
 
 from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion, TrialState
 from sdl.errors import PlannerError
+from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Encoding
@@ -80,15 +81,29 @@ class BayesianPlanner(Value):
         PlannerError
             An outcome was never measured.
         """
-        encoding = Encoding(problem.space)
-        known = [entry for entry in history.completed if encoding.can_encode(entry.values) and entry.observation]
-        for name in problem.outcomes:
-            if not any(entry.observation and name in entry.observation.outcomes for entry in known):
-                raise PlannerError(f"outcome {name!r} cannot be predicted: it was never measured", hint="run a trial")
+        _require_measurements(problem, history)
         warm_up()
         from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
 
         return proposal.predict(problem, history, points)
+
+    def explain(
+        self, problem: Problem, history: History, *, context: Mapping[str, ParameterValue] | None = None
+    ) -> dict[str, ModelSummary]:
+        """Return what the model of every outcome is like: lengthscales, noise, calibration, sensitivity to parameters.
+
+        Raises
+        ------
+        PlannerError
+            An outcome was never measured.
+        """
+        _require_measurements(problem, history)
+        warm_up()
+        from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
+
+        context = context if context is not None else history.completed[-1].values
+        domain = Domain(problem.space, {name: context[name] for name in problem.space.contextual})
+        return proposal.explain(problem, history, domain)
 
     def _n_filling(self, problem: Problem, history: History, n: int, domain: Domain) -> int:
         """Return how many of *n* points are still to fill the space."""
@@ -116,6 +131,14 @@ class BayesianPlanner(Value):
         chance = np.random.SeedSequence([self.seed, decision.seed, len(history.entries)]).generate_state(1)[0]
         request = proposal.Request.of(problem, history, domain, int(chance))
         return proposal.propose(request, n, decision)
+
+
+def _require_measurements(problem: Problem, history: History) -> None:
+    encoding = Encoding(problem.space)
+    known = [entry for entry in history.completed if encoding.can_encode(entry.values) and entry.observation]
+    for name in problem.outcomes:
+        if not any(entry.observation and name in entry.observation.outcomes for entry in known):
+            raise PlannerError(f"outcome {name!r} cannot be predicted: it was never measured", hint="run a trial")
 
 
 def _is_whole(problem: Problem, entry: HistoryEntry) -> bool:

@@ -79,6 +79,20 @@ class Field:
         factor = np.tril(_factor(covariance, self._amplitude, is_exact=True))
         return np.asarray(glance.mean[:, :1] + factor @ normals)
 
+    def shares(self, rows: Array) -> Array:
+        """Return each known value's part of the weights that interpolate the mean at *rows*, shape (n, m)."""
+        weights = np.abs(self.at(rows).whitened @ self._whitening)
+        totals = weights.sum(axis=1, keepdims=True)
+        return np.asarray(weights / np.where(totals > 0.0, totals, 1.0))
+
+    def left_out(self) -> tuple[Array, Array]:
+        """Return the error and the deviation with which all other values predict each one, noise included, shape (m,).
+
+        Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006), equations 5.10 to 5.12.
+        """
+        variances = 1.0 / np.einsum("ij,ij->j", self._whitening, self._whitening)
+        return np.asarray(self._weights[:, 0] * variances), np.sqrt(variances)
+
     def back(self, glance: Glance, by_mean: Array, by_deviation: Array) -> Array:
         """Return the gradient with respect to the rows of a function of mean and deviation, shape (n, columns).
 

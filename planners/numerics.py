@@ -11,6 +11,8 @@ import numpy.typing as npt
 from scipy.linalg import lapack
 from scipy.optimize import LinearConstraint, minimize
 from scipy.special import erfcx, log_ndtr, ndtri
+from scipy.stats import sobol_indices as sensitivity
+from scipy.stats import uniform
 from scipy.stats.qmc import Sobol
 
 Array = npt.NDArray[np.float64]
@@ -84,3 +86,21 @@ def minimise_within(
         options={"maxiter": max_iterations},
     )
     return np.asarray(found.x)
+
+
+def sobol_indices(function: Callable[[Array], Array], n_parameters: int, n: int) -> tuple[Array, Array]:
+    """Return first-order and total Sobol indices of *function* of fractions, shape (rows, parameters), in [0, 1).
+
+    Saltelli et al., "Variance based sensitivity analysis of model output", Computer Physics Communications 181, 259
+    (2010), as SciPy has it. Nothing but zeros where the function is constant.
+    """
+
+    def transposed(fractions: Array) -> Array:
+        return function(np.clip(fractions.T, 0.0, 1.0 - 1e-9))[None, :]
+
+    if not n_parameters or np.ptp(function(np.random.default_rng(0).random((64, n_parameters)))) < 1e-9:
+        return np.zeros(n_parameters), np.zeros(n_parameters)
+    if n_parameters == 1:
+        return np.ones(1), np.ones(1)
+    found = sensitivity(func=transposed, n=n, dists=[uniform()] * n_parameters, rng=np.random.default_rng(0))
+    return np.asarray(found.first_order).ravel(), np.asarray(found.total_order).ravel()

@@ -42,37 +42,43 @@ class OutcomeData:
         What, in the outcome's unit, shape (n,).
     errors
         Standard errors in the same unit, shape (n,); 0 where none is known.
+    trials
+        The trial that each belongs to; empty where it does not matter.
     """
 
     rows: Array
     values: Array
     errors: Array
+    trials: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, encoding: Encoding, entries: Sequence[HistoryEntry], outcome: str) -> OutcomeData:
         """Gather the measurements of *outcome* from *entries*, leaving out entries that lack it."""
-        pairs = [
-            (e.values, e.observation.outcomes[outcome])
+        triples = [
+            (e.trial, e.values, e.observation.outcomes[outcome])
             for e in entries
             if e.observation and outcome in e.observation.outcomes
         ]
-        values = np.array([measured.value for _, measured in pairs], dtype=np.float64)
-        errors = np.array([measured.standard_error or 0.0 for _, measured in pairs], dtype=np.float64)
-        return cls(encoding.encode([point for point, _ in pairs]), values, errors)
+        values = np.array([measured.value for *_, measured in triples], dtype=np.float64)
+        errors = np.array([measured.standard_error or 0.0 for *_, measured in triples], dtype=np.float64)
+        rows = encoding.encode([point for _, point, _ in triples])
+        return cls(rows, values, errors, tuple(trial for trial, *_ in triples))
 
     def part(self, n: int) -> OutcomeData:
         """Return *n* of the measurements, evenly over time."""
         chosen = np.unique(np.linspace(0, len(self.values) - 1, n).astype(np.intp))
-        return OutcomeData(self.rows[chosen], self.values[chosen], self.errors[chosen])
+        trials = tuple(self.trials[int(number)] for number in chosen if self.trials)
+        return OutcomeData(self.rows[chosen], self.values[chosen], self.errors[chosen], trials)
 
 
 @dataclass(frozen=True)
 class OutcomeFit:
-    """A Gaussian process for one outcome: scale, standardised data, hyper-parameters."""
+    """A Gaussian process for one outcome: scale, standardised data, hyper-parameters, and whose the data are."""
 
     warp: Warp
     data: TrainingSet
     hyperparameters: Hyperparameters
+    trials: tuple[int, ...] = ()
 
     @property
     def noise(self) -> Array:
@@ -121,14 +127,14 @@ def _fitted(
     warp = Warp.of(scale, measured.values)
     data = _standardised(measured, warp, encoding)
     starts = starting_points(data.n_groups) if like is None else [like.hyperparameters.theta]
-    return OutcomeFit(warp, data, fit(data, starts, max_iterations=max_iterations))
+    return OutcomeFit(warp, data, fit(data, starts, max_iterations=max_iterations), measured.trials)
 
 
 def plain_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
     """Return a Gaussian process that asks nothing of the numbers: linear scale, assumed hyper-parameters."""
     warp = Warp.of(Scale.LINEAR, measured.values)
     data = _standardised(measured, warp, encoding)
-    return OutcomeFit(warp, data, default_hyperparameters(data))
+    return OutcomeFit(warp, data, default_hyperparameters(data), measured.trials)
 
 
 def _evidence(fit: OutcomeFit, measured: OutcomeData) -> float:

@@ -14,16 +14,17 @@ import numpy as np
 
 from sdl.campaign.planner import History, Suggestion
 from sdl.errors import PlannerError
-from sdl.journal.records import Decision, ParameterValue, Prediction, RunnerUp
+from sdl.journal.beliefs import ModelSummary
+from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.planners.acquisition import Evidence, acquisition_for
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Array, Encoding
+from sdl.planners.explaining import explained, summaries
 from sdl.planners.goals import pareto_mask
-from sdl.planners.maximise import Ranked, Ranking, RowFunction, maximise
+from sdl.planners.maximise import maximise
 from sdl.planners.outcome import OutcomeData, OutcomeFit, fit_outcome, plain_outcome
 from sdl.planners.space_filling import placed, spread_points, tried_rows
 from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, calm
-from sdl.planners.warp import Scale
 from sdl.problem import Problem
 
 N_CENTRES = 5
@@ -113,25 +114,38 @@ def propose(request: Request, n: int, decision: Decision) -> list[Suggestion]:
     return [Suggestion(values=point, decision=_noted(decision, note)) for point in points]
 
 
-def predict(
-    problem: Problem, history: History, points: Sequence[Mapping[str, ParameterValue]]
-) -> list[dict[str, Prediction]]:
-    """Return a prediction of every outcome at each of *points*.
+def model_of(problem: Problem, history: History) -> Surrogate:
+    """Return the model of everything that *history* says. To be called, and asked, under :func:`calm`.
 
     Raises
     ------
     PlannerError
-        An outcome was never measured, or no model can be computed.
+        No model can be computed.
     """
-    encoding = Encoding(problem.space)
-    reason = ""
-    with calm(0):
-        for fit_one, _ in LADDER:
-            try:
-                return fit_surrogate(problem, history, encoding, fit_one).predict(encoding.encode(points))
-            except NUMERICAL_ERRORS as error:
-                reason = f"{type(error).__name__}: {error}"
+    encoding, reason = Encoding(problem.space), ""
+    for fit_one, _ in LADDER:
+        try:
+            surrogate = fit_surrogate(problem, history, encoding, fit_one)
+            surrogate.predict(encoding.encode([entry.values for entry in history.completed[:1]]))
+        except NUMERICAL_ERRORS as error:
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            return surrogate
     raise PlannerError(f"the history cannot be modelled ({reason})", hint="look for outcomes of absurd size")
+
+
+def predict(
+    problem: Problem, history: History, points: Sequence[Mapping[str, ParameterValue]]
+) -> list[dict[str, Prediction]]:
+    """Return a prediction of every outcome at each of *points*. Raises what :func:`model_of` raises."""
+    with calm(0):
+        return model_of(problem, history).predict(Encoding(problem.space).encode(points))
+
+
+def explain(problem: Problem, history: History, domain: Domain) -> dict[str, ModelSummary]:
+    """Return what the models of everything that *history* says are like, Sobol's indices included."""
+    with calm(0):
+        return summaries(model_of(problem, history), problem, domain)
 
 
 def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Decision) -> list[Suggestion]:
@@ -143,7 +157,13 @@ def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Deci
         ranking = maximise(acquisition, request.domain, request.avoid, centres, rng)
         if not ranking.best:
             break
-        filled = _explained(decision, surrogate, request, acquisition, ranking)
+        filled = explained(
+            decision.replace(acquisition_name=acquisition.name),
+            surrogate,
+            request.problem,
+            request.known.observed[request.known.feasible],
+            ranking,
+        )
         suggestions.append(Suggestion(values=ranking.best[0].point, decision=filled))
         request = request.with_pending(ranking.best[0].row)
     return suggestions
@@ -157,52 +177,6 @@ def _best_rows(surrogate: Surrogate, request: Request) -> Array:
     if scores.shape[1] > 1:
         return rows[pareto_mask(scores)]
     return rows[np.argsort(-scores[:, 0], kind="stable")[:N_CENTRES]]
-
-
-# --- explaining -------------------------------------------------------------------------------------------------------
-
-
-def _explained(
-    decision: Decision, surrogate: Surrogate, request: Request, acquisition: RowFunction, ranking: Ranking
-) -> Decision:
-    rows = np.array([ranked.row for ranked in ranking.best])
-    predicted = surrogate.predict(rows)
-    sentence = _sentence(surrogate, request, predicted[0], acquisition.name)
-    return _noted(decision, f"{sentence} {ranking.note}".strip()).replace(
-        predicted=predicted[0],
-        acquisition=ranking.best[0].value,
-        acquisition_name=acquisition.name,
-        expected_improvement=_expected_improvement(surrogate, request, rows[:1]),
-        runners_up=tuple(_runner_up(*pair) for pair in zip(ranking.best[1:], predicted[1:], strict=True)),
-    )
-
-
-def _runner_up(ranked: Ranked, predicted: Mapping[str, Prediction]) -> RunnerUp:
-    return RunnerUp(values=ranked.point, acquisition=ranked.value, predicted=predicted)
-
-
-def _expected_improvement(surrogate: Surrogate, request: Request, rows: Array) -> float | None:
-    """Return what the first objective can be expected to gain over the best feasible trial, which the model judges."""
-    if not request.known.feasible.any():
-        return None
-    objective = request.problem.objectives[0]
-    best = float(surrogate.expected_score(objective, request.known.observed[request.known.feasible]).max())
-    chance = surrogate.chance_to_keep(request.problem.outcome_constraints, rows)
-    return float((surrogate.expected_improvement(objective, rows, best) * chance)[0])
-
-
-def _sentence(surrogate: Surrogate, request: Request, predicted: Mapping[str, Prediction], acquisition: str) -> str:
-    """Say in words what is expected and by which model."""
-    outcomes = ", ".join(_expected(name, unit, predicted[name]) for name, unit in request.problem.outcomes.items())
-    bent = [f"{name} {fit.warp.scale}" for name, fit in surrogate.fits.items() if fit.warp.scale is not Scale.LINEAR]
-    scales = f" ({', '.join(bent)})" if bent else ""
-    n = len(request.known.observed)
-    return f"Expected {outcomes}; greatest {acquisition} of Gaussian processes on {n} observations{scales}."
-
-
-def _expected(name: str, unit: str | None, prediction: Prediction) -> str:
-    value = f"{name} {prediction.mean:.4g} ± {prediction.standard_deviation:.2g}"
-    return f"{value} {unit}" if unit else value
 
 
 def _noted(decision: Decision, note: str) -> Decision:

@@ -132,6 +132,12 @@ class Surrogate:
         scored, weights = self._scores(objective, rows)
         return scored @ weights
 
+    def score_of_mean(self, objective: Objective, rows: Array) -> Array:
+        """Return the score at *rows* if the model's mean, on its own scale, were the truth, shape (n,)."""
+        means, _ = self.latent(rows)
+        number = self.names.index(objective.outcome)
+        return scores(objective, self.fits[objective.outcome].warp.backward(means[:, number]))
+
     def expected_improvement(self, objective: Objective, rows: Array, best: float) -> Array:
         """Return by how much the score at *rows* is expected to exceed *best*, in the objective's unit, shape (n,)."""
         scored, weights = self._scores(objective, rows)

@@ -11,7 +11,7 @@ from sdl.campaign.budget import (
     UnknownPolicy,
 )
 from sdl.campaign.campaign import Campaign, Ended
-from sdl.campaign.planner import History, HistoryEntry, Planner, Predictor, Situation, Suggestion, TrialState
+from sdl.campaign.planner import Explainer, History, HistoryEntry, Planner, Predictor, Situation, Suggestion, TrialState
 from sdl.campaign.recorder import Observer
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
@@ -21,6 +21,7 @@ __all__ = [
     "Campaign",
     "CampaignView",
     "Ended",
+    "Explainer",
     "FailurePolicy",
     "History",
     "HistoryEntry",

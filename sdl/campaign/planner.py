@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, runtime_checkab
 
 from pydantic import Field
 
+from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, Observation, ParameterValue, Prediction
 from sdl.problem import Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
@@ -147,4 +148,13 @@ class Predictor(Protocol):
         self, problem: Problem, history: History, points: Sequence[Mapping[str, ParameterValue]]
     ) -> Sequence[Mapping[str, Prediction]]:
         """Return, for each of *points*, a prediction of every outcome that the problem names."""
+        ...
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """A planner that can say what its models are like; reports and ``sdl show`` tell of it."""
+
+    def explain(self, problem: Problem, history: History) -> Mapping[str, ModelSummary]:
+        """Return, for every outcome that the problem names, what the model of it is like."""
         ...

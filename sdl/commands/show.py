@@ -26,7 +26,7 @@ from sdl.commands.facts import (
 )
 from sdl.commands.output import say, say_facts, say_json, say_table, title
 from sdl.commands.stores import reading, view_of
-from sdl.export import words
+from sdl.export import beliefs, words
 from sdl.journal.acts import StepRecovered
 from sdl.journal.protocol import Journal
 from sdl.journal.records import AttemptFailed, Decision, DocumentEmitted, Failure, RunnerUp, StepEnded, StepStarted
@@ -193,7 +193,8 @@ ACTIONS = {
 def _say_decision(trial: Trial, outcomes: Mapping[str, str | None]) -> None:
     decision = trial.decision
     say("why it was proposed")
-    for sentence in (*_who(decision), *expectations(trial, outcomes), *_merit(decision, outcomes)):
+    merits = (*_merit(decision, outcomes), *_grounds(decision))
+    for sentence in (*_who(decision), *expectations(trial, outcomes), *merits):
         say(f"  {sentence}")
     if decision.runners_up:
         say("  The next best points:")
@@ -208,6 +209,15 @@ def _who(decision: Decision) -> Iterable[str]:
         yield f"It answered in place of the chosen planner, which failed: {decision.fallback_from}"
     if decision.note:
         yield decision.note
+
+
+def _grounds(decision: Decision) -> Iterable[str]:
+    if decision.exploration is not None:
+        yield f"{decision.exploration:.0%} of the expected improvement is doubt, the rest is in the expected value."
+    if decision.influences:
+        yield beliefs.speaking(decision.influences)
+    for name, model in decision.models.items():
+        yield beliefs.standing(name, model)
 
 
 def _merit(decision: Decision, outcomes: Mapping[str, str | None]) -> Iterable[str]:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import jinja2
 
-from sdl.campaign.planner import Predictor, TrialState
+from sdl.campaign.planner import Explainer, Predictor, TrialState
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
-from sdl.export import figures, sheets, slices, tradeoff
+from sdl.export import beliefs, figures, sheets, slices, tradeoff
 from sdl.export.account import Account
 from sdl.export.drawing import Picture
 from sdl.export.scales import is_logarithmic, told
@@ -97,7 +97,8 @@ def write_report(
     view = StillView.of_view(view)
     account = Account.of(view, journal)
     belief, trouble = _believed(view, predictor)
-    sections = [section for section in _sections(view, account, belief, trouble) if not section.is_empty]
+    tables = _model_tables(view, predictor)
+    sections = [section for section in _sections(view, account, belief, trouble, tables) if not section.is_empty]
     pictures = [picture for section in sections for picture in section.pictures]
     html = _render(view, _answer(view, belief), _facts(view, account), sections)
     written = [write_whole(page, html.encode(errors="xmlcharrefreplace"))]
@@ -113,6 +114,17 @@ def _believed(view: CampaignView, predictor: Predictor | None) -> tuple[slices.B
         return slices.belief(view, predictor), ""
     except Exception as error:  # noqa: BLE001 # the border to the planner, which may be anybody's
         return None, f"The model could not be drawn: {type(error).__name__}: {shortened(str(error), 300)}"
+
+
+def _model_tables(view: CampaignView, predictor: Predictor | None) -> list[Sheet | None]:
+    """Ask the planner what its models are like, where it can say so; what it raises was told already."""
+    if not isinstance(predictor, Explainer):
+        return []
+    try:
+        models = predictor.explain(view.problem, view.history)
+    except Exception:  # noqa: BLE001 # the border to the planner, which may be anybody's
+        return []
+    return [beliefs.trust(view, models), beliefs.sensitivity(models)]
 
 
 # --- the answer -------------------------------------------------------------------------------------------------------
@@ -211,7 +223,13 @@ def _state(view: CampaignView) -> tuple[str, str]:
 # --- the sections -----------------------------------------------------------------------------------------------------
 
 
-def _sections(view: CampaignView, account: Account, belief: slices.Belief | None, trouble: str) -> list[Section]:
+def _sections(
+    view: CampaignView,
+    account: Account,
+    belief: slices.Belief | None,
+    trouble: str,
+    tables: Sequence[Sheet | None],
+) -> list[Section]:
     has_trials = view.n_proposed > 0
     model = slices.pictures(view, belief) if belief is not None else []
     centre = slices.centre_of(view)
@@ -223,7 +241,7 @@ def _sections(view: CampaignView, account: Account, belief: slices.Belief | None
             figures.progress(view, account) if has_trials else [],
         ),
         Section("trade-off", "Trade-off", (), [*tradeoff.pareto(view), *tradeoff.growth_picture(view)]),
-        Section("model", "What the model believes", _model_words(view, belief, trouble), model),
+        Section("model", "What the model believes", _model_words(view, belief, trouble), model, tables),
         Section("calibration", "Was the planner right?", (), figures.calibration(view)),
         Section("trials", "Trials", (), (), [sheets.trials(view) if has_trials else None]),
         Section("failures", "Failures", _planner_trouble(account), (), [sheets.failures(view)]),

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from sdl.errors import JournalCorrupt
 from sdl.journal.acts import ActBody
+from sdl.journal.beliefs import Fraction, Influences, Models, ModelSummary
 from sdl.journal.materials import MaterialBody
 from sdl.journal.safety import SafetyBody
 from sdl.problem import Measurement, Problem
@@ -51,6 +52,13 @@ class Decision(Value):
         The value that was maximised, and its name.
     expected_improvement
         By how much the first objective is expected to improve on the best so far, in its unit; stopping rules use it.
+    exploration
+        How much of the expected improvement comes from doubt rather than from the expected value itself, from 0 (the
+        planner exploits) to 1 (it explores); None where the goal has no such figure.
+    influences
+        The earlier trials that speak most for what is predicted, greatest share first.
+    models
+        What the model of every outcome was like.
     runners_up
         The best points that were not chosen, best first.
     fallback_from
@@ -68,6 +76,9 @@ class Decision(Value):
     acquisition: float | None = None
     acquisition_name: str | None = None
     expected_improvement: float | None = None
+    exploration: Fraction | None = None
+    influences: Influences = ()
+    models: Models = Field(default_factory=dict[str, ModelSummary])
     runners_up: Tuple[RunnerUp] = ()
     fallback_from: str | None = None
     note: str = ""

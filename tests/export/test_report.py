@@ -195,7 +195,7 @@ def test_only_failures(tmp_path: Path) -> None:
     for category in FailureCategory:
         campaign.fail(POINT, f"it broke: {category}", category=category)
     text = page_of(campaign, tmp_path, FilmModel()).text
-    assert "There is no result yet: 8 trials failed, and none was completed." in text
+    assert f"There is no result yet: {len(FailureCategory)} trials failed, and none was completed." in text
     assert all(f"it broke: {category}" in text for category in FailureCategory)
 
 
