@@ -172,6 +172,24 @@ def test_the_optimum_is_reached_at_the_place_that_was_drawn(planning: Any) -> No
         assert function(placement(placement.at)) == pytest.approx(best, abs=1e-6)
 
 
+def test_no_design_of_the_vessel_is_cheaper_than_the_best(planning: Any) -> None:
+    """For every pair of walls the best radius is found by trying: the length follows from the volume."""
+    synthetic = planning("synthetic")
+    for seed in (1, 2, 10_001):
+        case = synthetic.pressure_vessel(seed)
+        shells, heads, radii, lengths = case.question.knobs
+        for shell, head in itertools.product(shells.values, heads.values):
+            highest = min(radii.high, shell / 0.0193, head / 0.00954)
+            for radius in np.linspace(radii.low, highest, 40) if highest > radii.low else []:
+                length = (1.296e6 - 4 / 3 * np.pi * radius**3) / (np.pi * radius**2)
+                if lengths.low <= length <= lengths.high:
+                    truth = case.truth({"shell": shell, "head": head, "radius": radius, "length": length})
+                    assert case.is_kept(truth)
+                    assert truth["price"] >= case.best - 1e-9
+        at = case.truth(synthetic.VESSEL_AT)
+        assert at["price"] == pytest.approx(case.best, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("points", "volume"),
     [([], 0.0), ([[1, 1]], 1.0), ([[0, 1], [1, 0]], 3.0), ([[0, 1], [1, 0], [1, 1], [3, 3]], 3.0)],

@@ -173,12 +173,12 @@ VESSEL_AT = {"shell": 0.8125, "head": 0.4375, "radius": 42.0984456, "length": 17
 def pressure_vessel(seed: int) -> Case:
     """The price of a vessel with walls of whole sixteenths of an inch; Kannan and Kramer, J. Mech. Des. 116 (1994).
 
-    The best known design costs 6059.714; every window holds it. Prices are in thousands.
+    The best design with a length of at most 200 costs 6059.714; every window holds it. Prices are in thousands.
     """
     rng = rng_of("vessel", seed)
     knobs = (
         *(Knob(name, "discrete", values=_sixteenths(VESSEL_AT[name], rng)) for name in ("shell", "head")),
-        *(_window_knob(name, low, high, rng) for name, low, high in (("radius", 10, 100), ("length", 10, 240))),
+        *(_window_knob(name, low, high, rng) for name, low, high in (("radius", 10, 200), ("length", 10, 200))),
     )
 
     def truth(point: Point) -> Outcomes:
