@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from functools import cache, partial
@@ -12,15 +11,17 @@ from typing import Any
 import bluesky.plan_stubs as bps
 import numpy as np
 from bluesky import RunEngine
-from scipy.optimize import differential_evolution  # pyright: ignore[reportMissingTypeStubs] # scipy has no types
+from engine import awaiting
+from first_light import film_optimum
 
 import sdl
 from planning.cases import Case, Outcomes, hypervolume, reference_of
-from planning.functions import Array
 from planning.wire import Goal, Knob, Point, Question, Value, unscored
 from sdl.lab.connection import connect_all, disconnect_all
 from sdl.problem import Categorical, Continuous, Discrete, Maximize, Objective, SearchSpace
 from sdl.simulators import TableLab, ThinFilmLab
+
+lowest_resistance = cache(film_optimum)
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 TABLES = {
@@ -75,13 +76,6 @@ def within_run(plan: Any) -> Generator[Any, Any, Any]:
     return found
 
 
-def awaiting(call: Callable[[Mapping[str, Any]], Any], lab: sdl.Lab) -> Generator[Any, Any, None]:
-    """Plan: await *call* for the laboratory's devices."""
-    done = yield from bps.wait_for([lambda: call(lab.devices)])
-    for future in done:
-        future.result()
-
-
 def knobs_of(space: SearchSpace) -> tuple[Knob, ...]:
     """Return a space's parameters as knobs; units are left out, the planners here see bare numbers."""
     found: list[Knob] = []
@@ -115,19 +109,6 @@ def thin_film(seed: int) -> Case:
 
     question = Question(knobs_of(ThinFilmLab.space()), (goal_of(ThinFilmLab.objective),), n_trials=30, is_noisy=True)
     return Case("thin-film", seed, question, truth, bench.measure, best, 1e6, 0.1 * best, close=bench.close)
-
-
-@cache
-def lowest_resistance() -> float:
-    """Return the lowest true resistance, by differential evolution; oxygen counts in decades."""
-    space = ThinFilmLab.space()
-    low, high = space.bounds["oxygen"]
-
-    def resistance(knobs: Array) -> float:
-        return ThinFilmLab.truth({"oxygen": 10 ** knobs[0], "temperature": knobs[1], "power": knobs[2]})
-
-    bounds = [(math.log10(low), math.log10(high)), space.bounds["temperature"], space.bounds["power"]]
-    return float(differential_evolution(resistance, bounds, rng=np.random.default_rng(0), tol=1e-6).fun)
 
 
 def table(name: str, seed: int, datasets: str) -> Case:
