@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -89,7 +89,7 @@ class BenchLab(sdl.Lab):
 
 
 @contextmanager
-def store(level: str) -> Iterator[Journal]:
+def store(level: str) -> Generator[Journal]:
     """Yield a journal: of a new store that syncs as *level* says, or in memory."""
     if level == "memory":
         yield MemoryJournal()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sdl.journal.audit import Finding, VerifyReport, verify
     from sdl.journal.compare import VARYING, comparable_lines, digest
     from sdl.journal.memory import MemoryJournal
+    from sdl.journal.place import Room
     from sdl.journal.protocol import Journal
     from sdl.journal.records import Artifact, Entry, Event
     from sdl.journal.store import SqlJournal, open_journal
@@ -24,6 +25,7 @@ _WHERE = {
     "Finding": "audit",
     "Journal": "protocol",
     "MemoryJournal": "memory",
+    "Room": "place",
     "SqlJournal": "store",
     "VARYING": "compare",
     "VerifyReport": "audit",
@@ -44,6 +46,7 @@ __all__ = [
     "Finding",
     "Journal",
     "MemoryJournal",
+    "Room",
     "SqlJournal",
     "VerifyReport",
     "backup",

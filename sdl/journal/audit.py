@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from sdl.errors import JournalCorrupt, ProblemError
 from sdl.journal import schema, sqlite
 from sdl.journal.artifacts import ArtifactFolder, file_digest
-from sdl.journal.envelope import GENESIS, Head, chain_hash
+from sdl.journal.envelope import GENESIS, Head, is_unchanged
 from sdl.journal.records import Artifact, Event
 from sdl.journal.store import ARTIFACTS, DATABASE, open_journal
 from sdl.problem.value import Tuple, Value
@@ -150,7 +150,7 @@ class _Audit:
             self.add("sequence", last + 1, f"event {last + 1} is missing: {sequence} follows {last}")
         if event.previous_hash != last_hash:
             self.add("chain", sequence, f"event {sequence} does not follow the one before it")
-        if not _is_unchanged(event):
+        if not is_unchanged(event):
             self.add("hash", sequence, f"event {sequence} was changed after it was recorded")
         if expected is not None and sequence == expected[0] and event.hash != expected[1]:
             self.add("head", sequence, f"event {sequence} is not the one that was noted before")
@@ -189,13 +189,6 @@ _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
 
 def _decoded(data: bytes) -> str:
     return data.decode(errors="surrogateescape")
-
-
-def _is_unchanged(event: Event) -> bool:
-    try:
-        return chain_hash(event) == event.hash
-    except (ValueError, TypeError):  # what stands there is no longer text, or no longer a number
-        return False
 
 
 def mentioned(data: JsonValue) -> Iterator[Artifact]:

@@ -14,7 +14,7 @@ from sdl.errors import JournalCorrupt, JournalError, JournalNotFound
 from sdl.failpoints import fail_point
 from sdl.journal import schema, sqlite
 from sdl.journal.artifacts import ArtifactFolder, is_about_room, sync_folder
-from sdl.journal.envelope import GENESIS, Head, Stamp, chain_hash
+from sdl.journal.envelope import GENESIS, Head, Stamp, is_unchanged
 from sdl.journal.lock import WriteLock
 from sdl.journal.place import BALLAST, Room, Space, check_library, check_place
 from sdl.journal.protocol import TimeSource
@@ -433,7 +433,7 @@ def _check_last(connection: Connection, folder: Path) -> None:
     """Refuse to add to a journal whose end is damaged; ``verify`` looks at all of it."""
     for found in connection.execute(select(EVENT).order_by(EVENT.c.sequence.desc()).limit(1)):
         last = Event(*found)
-        if chain_hash(last) != last.hash:
+        if not is_unchanged(last):
             raise JournalCorrupt(
                 f"the last event of {folder}, number {last.sequence}, does not match its hash",
                 hint="restore the store from a backup; sdl verify says what is wrong",

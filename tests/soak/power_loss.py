@@ -71,12 +71,10 @@ def main() -> int:
     ram = Path("/dev/shm")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=ram if os.access(ram, os.W_OK) else None) as name:
-        counts = {
-            which: tried(which, n, given.seed, Path(name))
-            for which, n in (("FULL", given.images), ("NORMAL", 200), ("OFF", 200))
-        }
-    for which, found in counts.items():
-        print(f"synchronous={which}: {dict(found)}")
+        counts: dict[str, Counter[str]] = {}
+        for which, n in (("FULL", given.images), ("NORMAL", 200), ("OFF", 200)):
+            counts[which] = tried(which, n, given.seed, Path(name))
+            print(f"synchronous={which}: {dict(counts[which])}", flush=True)
     print(f"{time.perf_counter() - started:.0f} s")
     is_good = counts["FULL"] == {"sound": given.images} and counts["NORMAL"]["lost"] and counts["OFF"]["corrupt"]
     print("every acknowledged event survived, and the images tell less syncing" if is_good else "FAILED")

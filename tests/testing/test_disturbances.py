@@ -95,14 +95,13 @@ def test_when_the_disk_fails_nothing_more_is_done_and_the_next_start_goes_on(tmp
         folder = tmp_path / str(n)
         folder.mkdir()
         failing_disk = FailAt(n)
-        done: list[str] = []
         with recorded_disk(failing_disk):
             made = campaign(folder, "failed")
             try:
                 made.run(trials=2)
             except (JournalError, OSError):
                 n_failed += 1
-                done = acts(folder)
+            done = acts(folder)
             made.lab.close()
         if not failing_disk.has_failed:
             break
