@@ -126,6 +126,11 @@ class Encoding:
         self.is_finite = space.pool is not None or not any(isinstance(p, Continuous) for p in space.parameters.values())
 
     @property
+    def n_parameters(self) -> int:
+        """How many parameters have coordinates."""
+        return len(self.codes)
+
+    @property
     def groups(self) -> npt.NDArray[np.intp]:
         """The number of the parameter that each column belongs to, shape (columns,)."""
         return np.repeat(np.arange(len(self.codes)), [code.width for code in self.codes])

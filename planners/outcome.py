@@ -105,28 +105,30 @@ def fit_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
         Where no hyper-parameters give a finite evidence.
     """
     few = measured.part(MANY)
-    straight = _fitted(Scale.LINEAR, few, encoding)
-    others = [_fitted(scale, few, encoding, straight) for scale in possible_scales(few.values)[1:]]
-    best = max(others, key=lambda fit: _evidence(fit, few), default=straight)
-    if not _evidence(best, few) > _evidence(straight, few) + BENT_MARGIN:
-        best = straight
+    first, *others = starting_points(encoding.n_parameters)
+    fits = [_fitted(scale, few, encoding, [first]) for scale in possible_scales(few.values)]
+    best = max(fits, key=lambda fit: _evidence(fit, few))
+    if not _evidence(best, few) > _evidence(fits[0], few) + BENT_MARGIN:
+        best = fits[0]
+    again = _fitted(best.warp.scale, few, encoding, others)
+    best = max(best, again, key=lambda fit: fit.hyperparameters.log_posterior)
     if len(measured.values) <= MANY:
         return best
-    return _fitted(best.warp.scale, measured, encoding, best, max_iterations=FEW_ITERATIONS)
+    start = best.hyperparameters.theta
+    return _fitted(best.warp.scale, measured, encoding, [start], max_iterations=FEW_ITERATIONS)
 
 
 def _fitted(
     scale: Scale,
     measured: OutcomeData,
     encoding: Encoding,
-    like: OutcomeFit | None = None,
+    starts: Sequence[Array],
     *,
     max_iterations: int = MAX_ITERATIONS,
 ) -> OutcomeFit:
-    """Fit on one scale: from several starting points, or from where the fit *like* it ended."""
+    """Fit on one scale, from every one of *starts*."""
     warp = Warp.of(scale, measured.values)
     data = _standardised(measured, warp, encoding)
-    starts = starting_points(data.n_groups) if like is None else [like.hyperparameters.theta]
     return OutcomeFit(warp, data, fit(data, starts, max_iterations=max_iterations), measured.trials)
 
 
