@@ -6,14 +6,19 @@ Importing this package is cheap. The Bayesian planner imports PyTorch when it fi
 from __future__ import annotations
 
 from sdl.planners.bayesian import BayesianPlanner
+from sdl.planners.exploring import ActiveLearningPlanner, BoundlessPlanner, LevelSetPlanner, PhaseMapPlanner
 from sdl.planners.manual import ManualPlanner
 from sdl.planners.space_filling import GridPlanner, LatinHypercubePlanner, RandomPlanner, SobolPlanner
 
 __all__ = [
+    "ActiveLearningPlanner",
     "BayesianPlanner",
+    "BoundlessPlanner",
     "GridPlanner",
     "LatinHypercubePlanner",
+    "LevelSetPlanner",
     "ManualPlanner",
+    "PhaseMapPlanner",
     "RandomPlanner",
     "SobolPlanner",
 ]

@@ -79,6 +79,11 @@ class Field:
         factor = np.tril(_factor(covariance, self._amplitude, is_exact=True))
         return np.asarray(glance.mean[:, :1] + factor @ normals)
 
+    def covariance(self, first: Glance, second: Glance) -> Array:
+        """Return the posterior covariance, without noise, between the rows of two glances, shape (n, m)."""
+        prior = self._kernel(np.sqrt(_squared(first.scaled, second.scaled)))
+        return np.asarray(prior - first.whitened @ second.whitened.T)
+
     def shares(self, rows: Array) -> Array:
         """Return each known value's part of the weights that interpolate the mean at *rows*, shape (n, m)."""
         weights = np.abs(self.at(rows).whitened @ self._whitening)

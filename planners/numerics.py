@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
 from scipy.optimize import LinearConstraint, minimize
-from scipy.special import erfcx, log_ndtr, ndtri
+from scipy.special import erfcx, log_ndtr, ndtr, ndtri, owens_t
 from scipy.stats import sobol_indices as sensitivity
 from scipy.stats import uniform
 from scipy.stats.qmc import Sobol
 
 Array = npt.NDArray[np.float64]
+
+PRECISION = 1e-7
+"""A search ends when a step gains less, relative to the value: what is searched are logarithms of densities."""
 
 
 def cholesky(matrix: Array) -> Array | None:
@@ -38,7 +41,8 @@ def minimise(
     max_iterations: int,
 ) -> tuple[float, Array]:
     """Return value and place of a local minimum (L-BFGS-B). *function* returns value and gradient."""
-    found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": max_iterations})
+    options = {"maxiter": max_iterations, "ftol": PRECISION}
+    found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return float(found.fun), np.asarray(found.x)
 
 
@@ -51,6 +55,16 @@ def lower_inverse(factor: Array) -> Array:
 def log_normal_cdf(values: Array) -> Array:
     """Return the logarithm of the standard normal distribution function."""
     return np.asarray(log_ndtr(values))
+
+
+def normal_cdf(values: Array) -> Array:
+    """Return the standard normal distribution function."""
+    return np.asarray(ndtr(values))
+
+
+def owen(h: Array, a: Array) -> Array:
+    """Return Owen's T function: the chance that a normal variable x exceeds *h*, and another lies in [0, *a* x]."""
+    return np.asarray(owens_t(h, a))
 
 
 def scaled_erfc(values: Array) -> Array:
