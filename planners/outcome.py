@@ -26,7 +26,7 @@ MANY = 200
 """Beyond so many observations scale and hyper-parameters are fitted to a part of them first."""
 
 MAX_ITERATIONS = 100
-FEW_ITERATIONS = 10
+FEW_ITERATIONS = 6
 """Iterations of a fit, and of one that begins with what was fitted to a part."""
 
 
