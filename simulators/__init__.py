@@ -9,12 +9,26 @@ from sdl.simulators.twins import TWINS, Twin
 
 if TYPE_CHECKING:
     from sdl.journal.tables import TableSchema
+    from sdl.simulators.faults import (
+        Bubble,
+        CloggedLine,
+        Drift,
+        FaultyInstrument,
+        FlatLine,
+        Spikes,
+        StuckSensor,
+        afflict,
+    )
     from sdl.simulators.table import TableLab
     from sdl.simulators.thin_film import ThinFilmLab
     from sdl.simulators.thin_film_instruments import Faults
     from sdl.simulators.transport import Reply, SimulatedTransport
 
 _HOMES = {
+    **dict.fromkeys(
+        ("Bubble", "CloggedLine", "Drift", "FaultyInstrument", "FlatLine", "Spikes", "StuckSensor", "afflict"),
+        "sdl.simulators.faults",
+    ),
     "Faults": "sdl.simulators.thin_film_instruments",
     "Reply": "sdl.simulators.transport",
     "SimulatedTransport": "sdl.simulators.transport",
@@ -23,7 +37,24 @@ _HOMES = {
     "ThinFilmLab": "sdl.simulators.thin_film",
 }
 
-__all__ = ["TWINS", "Faults", "Reply", "SimulatedTransport", "TableLab", "TableSchema", "ThinFilmLab", "Twin"]
+__all__ = [
+    "TWINS",
+    "Bubble",
+    "CloggedLine",
+    "Drift",
+    "Faults",
+    "FaultyInstrument",
+    "FlatLine",
+    "Reply",
+    "SimulatedTransport",
+    "Spikes",
+    "StuckSensor",
+    "TableLab",
+    "TableSchema",
+    "ThinFilmLab",
+    "Twin",
+    "afflict",
+]
 
 
 def __getattr__(name: str) -> object:

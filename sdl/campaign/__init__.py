@@ -11,7 +11,9 @@ from sdl.campaign.budget import (
     UnknownPolicy,
 )
 from sdl.campaign.campaign import Campaign, Ended
+from sdl.campaign.chart import Expected
 from sdl.campaign.planner import Explainer, History, HistoryEntry, Planner, Predictor, Situation, Suggestion, TrialState
+from sdl.campaign.quality import Control, QualityControl, Replicates
 from sdl.campaign.recorder import Observer
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
@@ -20,7 +22,9 @@ __all__ = [
     "Budget",
     "Campaign",
     "CampaignView",
+    "Control",
     "Ended",
+    "Expected",
     "Explainer",
     "FailurePolicy",
     "History",
@@ -31,6 +35,8 @@ __all__ = [
     "OnUnknown",
     "Planner",
     "Predictor",
+    "QualityControl",
+    "Replicates",
     "Situation",
     "StoppingRule",
     "Suggestion",

@@ -15,10 +15,12 @@ from pydantic import JsonValue
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
 from sdl.campaign.execution import Rules, Status
 from sdl.campaign.fallback import SpaceFillingFallback
+from sdl.campaign.inspection import Check
 from sdl.campaign.loop import Loop, check_stations
 from sdl.campaign.planner import Planner
 from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for
 from sdl.campaign.progress import terminal_observer, terminal_questions
+from sdl.campaign.quality import QualityControl
 from sdl.campaign.recorder import Observer
 from sdl.campaign.safeguard import rearm
 from sdl.campaign.trials import Trial
@@ -28,6 +30,7 @@ from sdl.journal import open_journal
 from sdl.journal.protocol import Journal
 from sdl.journal.records import CampaignChanged, CampaignOpened, Entry, SeedAdded, SeedRow
 from sdl.journal.seeds import SeedData
+from sdl.journal.trust import Role
 from sdl.lab import Experiment, Lab, Ledger
 from sdl.problem import Objective, OutcomeConstraint, Problem, SearchSpace
 from sdl.problem.value import Value
@@ -79,6 +82,10 @@ class Campaign:
         What becomes of a trial that was cut off where it cannot safely go on by itself: ``"ask"`` a person (by default
         on a real laboratory), ``"failed"``, or ``"redo"`` (by default in simulation, where nothing is spent); or an
         :class:`~sdl.OnUnknown`, which says it for each class of action.
+    quality
+        Control samples, blanks and replicates, and what becomes of results that cannot be trusted.
+    checks
+        Functions ``check(outcomes, s)`` that say what is wrong with a result, or None.
     planner_deadline
         Wall seconds in which the planner must answer.
     planner_place
@@ -108,6 +115,8 @@ class Campaign:
         seed_data: Sequence[SeedData] = (),
         on_failure: FailurePolicy | None = None,
         on_unknown: UnknownPolicy | None = None,
+        quality: QualityControl | None = None,
+        checks: Sequence[Check] = (),
         planner_deadline: float = 300.0,
         planner_place: PlannerPlace = "auto",
         fallback: Planner | None = SpaceFillingFallback(),  # noqa: B008 # a frozen value
@@ -128,6 +137,9 @@ class Campaign:
         self.seed_data = tuple(seed_data)
         self.on_failure = on_failure or FailurePolicy()
         self.on_unknown: UnknownPolicy = on_unknown or ("redo" if lab.is_simulated else "ask")
+        self.checks = tuple(checks)
+        quality = QualityControl() if quality is None and self.checks else quality
+        self.quality = None if quality is None else quality.bound_to(self.problem)
         self.fallback = fallback
         self._deadline = planner_deadline
         self._place: PlannerPlace = planner_place
@@ -178,7 +190,11 @@ class Campaign:
         ended = self._run(self.budget.replace(trials=self._view.n_counted + 1), recorded=self.budget)
         if self._view.n_proposed < number or self.on_failure.reason(self._view):
             raise CampaignError(f"campaign {self.name!r} has no further trial: {ended.reason}")
-        return self._view.trial(number)
+        latest = [record for record in range(number, self._view.n_proposed + 1) if self._is_search(record)]
+        return self._view.trial(latest[-1] if latest else number)
+
+    def _is_search(self, number: int) -> bool:
+        return self._view.record(number).role is Role.SEARCH
 
     def pause(self) -> None:
         """Start no more trials until :meth:`resume`; those that run go on. From another thread than :meth:`run`'s."""
@@ -352,6 +368,9 @@ class Campaign:
             "planner_deadline": self._deadline,
             "fallback": None if self.fallback is None else self.fallback.name,
         }
+        if self.quality is not None:
+            settings["quality"] = self.quality.model_dump(mode="json")
+            settings["checks"] = [getattr(check, "__name__", type(check).__name__) for check in self.checks]
         return {"planner": describe_planner(self.planner), "lab": dict(self.lab.describe()), "settings": settings}
 
     # --- running --------------------------------------------------------------------------------------------------
@@ -367,6 +386,8 @@ class Campaign:
             in_flight=self.in_flight,
             seed=self.seed,
             questions=terminal_questions(),
+            quality=self.quality,
+            checks=self.checks,
         )
         self._loop = Loop(
             view=self._view,

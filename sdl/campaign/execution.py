@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any, Literal
 
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
+from sdl.campaign.inspection import Check, Inspection
 from sdl.campaign.open_runs import stops_of_open_runs
 from sdl.campaign.planner import Suggestion, TrialState
 from sdl.campaign.provisions import Grant, Provisions, Refusal
+from sdl.campaign.quality import QualityControl
 from sdl.campaign.recorder import Observer, Recorder
 from sdl.campaign.recovery import Continuation, Questions, Recovery
 from sdl.campaign.results import failure_of, keep_raw, observe
@@ -50,6 +52,8 @@ class Rules:
     in_flight: int
     seed: int
     questions: Questions
+    quality: QualityControl | None = None
+    checks: Sequence[Check] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class Execution:
             questions=rules.questions,
             record=self._record,
         )
+        self._inspection = Inspection(view, rules.quality, rules.checks)
         self._mailbox: Mailbox[StepDone | Planned | Wake] = lab.clock.mailbox()
         self._waiting: deque[int] = deque()
         self._active: dict[int, ActiveTrial] = {}
@@ -163,8 +168,16 @@ class Execution:
         results: Mapping[str, Any] | None = None,
         positions: Mapping[str, str] | None = None,
     ) -> Settings:
-        values, units = self.view.record(number).proposal.values, self.view.units
-        return Settings(values, units=units, trial=number, attempt=attempt, results=results, positions=positions)
+        record = self.view.record(number)
+        return Settings(
+            record.proposal.values,
+            units=self.view.units,
+            trial=number,
+            attempt=attempt,
+            results=results,
+            positions=positions,
+            role=record.role.value,
+        )
 
     def _enter(self, number: int, attempt: int) -> ActiveTrial:
         active = ActiveTrial(self._settings(number, attempt), attempt)
@@ -313,8 +326,17 @@ class Execution:
             self._fail(done, active, ended, error, is_raw_kept=True)
             return
         cost = self._experiment.cost_of(active.settings)
-        self._record(*ended, TrialCompleted(observation=observation, cost=cost), trial=done.trial)
+        judged = self._inspection.judge(done.trial, observation, active.settings)
+        completed = TrialCompleted(observation=observation, cost=cost)
+        self._record(*ended, *(() if judged is None else (judged,)), completed, trial=done.trial)
+        fail_point("loop.before_review")
+        self._review()
         del self._active[done.trial]
+
+    def _review(self) -> None:
+        """Record what the latest results say of earlier ones; after a crash in between, the next session does."""
+        for number, judged in self._inspection.review():
+            self._record(judged, trial=number)
 
     def _fail(
         self,

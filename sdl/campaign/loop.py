@@ -16,6 +16,7 @@ from sdl.errors import CampaignError, PlannerError, StepAborted
 from sdl.failpoints import fail_point
 from sdl.journal.protocol import Journal
 from sdl.journal.records import (
+    Body,
     Entry,
     PlannerFailed,
     SessionEnded,
@@ -86,6 +87,7 @@ class Loop(Execution):
                 return "paused", latched
             self._connect()
             self._recover()
+            self._review()
             self._provisions.recover({number: active.resumes for number, active in self._active.items()})
             self._turn()
             self._wait_until_safe()
@@ -105,6 +107,7 @@ class Loop(Execution):
         """Connect the laboratory, as far as nobody aborts."""
         for station in self._lab.stations.values():
             if self._abort_reason is None:
+                station.enter(self._journal)
                 station.connect()
 
     def _take_trips(self) -> None:
@@ -157,7 +160,8 @@ class Loop(Execution):
         if self._ending is not None:
             return
         self._admit()
-        n = self._n_wanted()
+        self._propose_to_judge()
+        n = 0 if self._inspection.is_holding else self._n_wanted()
         if n > 0 and self._dry_at != self._n_ended:
             self._ask(n)
             self._admit()
@@ -196,11 +200,24 @@ class Loop(Execution):
             reason = rule.reason(view)
             if reason is not None:
                 self._end("finished", reason)
+        doubtful = self._inspection.reason()
+        if doubtful is not None:
+            self._end("paused", doubtful)
+
+    @property
+    def _n_free(self) -> int:
+        return 0 if self._full_reason else self._rules.in_flight - len(self._active) - len(self._waiting)
 
     def _n_wanted(self) -> int:
         left = self._rules.budget.trials_left(self.view)
-        free = 0 if self._full_reason else self._rules.in_flight - len(self._active) - len(self._waiting)
-        return free if left is None else min(free, left)
+        return self._n_free if left is None else min(self._n_free, left)
+
+    def _propose_to_judge(self) -> None:
+        """Propose the control samples and the replicates that are due; they go before the planner's trials."""
+        due = self._inspection.due(self._n_free, lambda: checked_context(self._lab, self.view.problem.space))
+        if due:
+            self._propose_each([(each.proposed, each.assigned) for each in due])
+            self._admit()
 
     def _ask(self, n: int) -> None:
         self._asked_for = n
@@ -249,12 +266,17 @@ class Loop(Execution):
 
     def _propose(self, suggestions: Sequence[Suggestion]) -> None:
         """Record the suggestions of one answer together: after a crash all of them are there, or none."""
+        self._propose_each([(TrialProposed(values=each.values, decision=each.decision),) for each in suggestions])
+
+    def _propose_each(self, proposals: Sequence[Sequence[Body]]) -> None:
         fail_point("loop.before_proposal")
         first = self.view.n_proposed + 1
-        bodies = [TrialProposed(values=each.values, decision=each.decision) for each in suggestions]
-        if bodies:
-            self._recorder.append(*(Entry(body, self.view.name, number) for number, body in enumerate(bodies, first)))
-        self._waiting.extend(range(first, first + len(bodies)))
+        entries = [
+            Entry(body, self.view.name, number) for number, bodies in enumerate(proposals, first) for body in bodies
+        ]
+        if entries:
+            self._recorder.append(*entries)
+        self._waiting.extend(range(first, first + len(proposals)))
 
 
 def check_stations(lab: Lab, experiment: Experiment) -> None:

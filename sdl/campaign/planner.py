@@ -10,8 +10,12 @@ from pydantic import Field
 
 from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, Observation, ParameterValue, Prediction
+from sdl.journal.trust import Role, Verdict
 from sdl.problem import Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
+
+NOT_JUDGED = Verdict()
+"""Nothing was looked at, and nothing is known to be wrong."""
 
 
 class TrialState(StrEnum):
@@ -45,13 +49,19 @@ class TrialState(StrEnum):
 
 
 class HistoryEntry(Value):
-    """What a planner may know of one trial: its values, its state, and its observation where it has one."""
+    """What a planner may know of one trial: its values, its state, and its observation where it has one.
+
+    A trial whose observation is suspect is handed on as one that nobody knows the outcome of: UNKNOWN, without the
+    observation, and with the verdict that says why. What is invalid is no part of a history.
+    """
 
     trial: int
     values: FrozenMap[ParameterValue]
     state: TrialState
     observation: Observation | None = None
     failure: str | None = None
+    role: Role = Role.SEARCH
+    verdict: Verdict = NOT_JUDGED
 
 
 class History(Value):

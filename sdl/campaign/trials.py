@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sdl.campaign.planner import HistoryEntry, TrialState
+from sdl.campaign.planner import NOT_JUDGED, HistoryEntry, TrialState
 from sdl.journal.records import (
     Decision,
     Event,
@@ -17,6 +17,7 @@ from sdl.journal.records import (
     TrialFailed,
     TrialProposed,
 )
+from sdl.journal.trust import Quality, Role, TrialAssigned, Verdict
 from sdl.problem.value import FrozenMap, Value
 from sdl.problem.writing import in_unit, number
 
@@ -44,6 +45,12 @@ class Trial(Value):
         What it cost, in the campaign's unit of cost.
     proposed_at, started_at, ended_at
         UTC, from the laboratory's clock; None for what has not happened.
+    role
+        What it was made for: the search, or to judge others.
+    series, of
+        The control sample that it is one of, or the trial that it repeats.
+    verdict
+        Whether its observation can be trusted, and why.
     """
 
     number: int
@@ -59,6 +66,15 @@ class Trial(Value):
     proposed_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    role: Role = Role.SEARCH
+    series: str = ""
+    of: int | None = None
+    verdict: Verdict = NOT_JUDGED
+
+    @property
+    def kind(self) -> str:
+        """What it was made for, in a few words; empty for a trial of the search."""
+        return kind_of(self.role, self.series, self.of)
 
     @property
     def seconds(self) -> float | None:
@@ -69,7 +85,9 @@ class Trial(Value):
 
     def __str__(self) -> str:
         where = ", ".join(f"{name} = {written(value, self.units[name])}" for name, value in self.values.items())
-        return f"trial {self.number} ({self.state}): {self.outcome} at {where}"
+        made_for = f", {self.kind}" if self.kind else ""
+        doubt = "" if self.verdict.quality is Quality.VALID else f" [{self.verdict.quality}]"
+        return f"trial {self.number} ({self.state}{made_for}): {self.outcome}{doubt} at {where}"
 
     @property
     def outcome(self) -> str:
@@ -79,6 +97,17 @@ class Trial(Value):
         if self.failure is not None:
             return f"{self.failure.category}: {self.failure.reason}"
         return self.reason or "no result yet"
+
+
+def kind_of(role: Role, series: str, of: int | None) -> str:
+    """Say what a trial that is no part of the search was made for."""
+    match role:
+        case Role.SEARCH:
+            return ""
+        case Role.REPLICATE:
+            return f"replicate of trial {of}"
+        case _:
+            return series if series == role.value else f"{role} {series}"
 
 
 def written(value: ParameterValue, unit: str | None) -> str:
@@ -103,6 +132,18 @@ class TrialRecord:
     cost: float = 0.0
     entry: HistoryEntry | None = None
     """The history entry of the present state; None when it has changed since one was made."""
+    assigned: TrialAssigned | None = None
+    """What it is made for; None for a trial of the search."""
+    verdict: Verdict = NOT_JUDGED
+    judged_by: str = ""
+    """Who gave the verdict; empty where there is none."""
+    was_doubted: bool = False
+    """Whether its first verdict was not valid."""
+
+    @property
+    def role(self) -> Role:
+        """What the trial is made for."""
+        return Role.SEARCH if self.assigned is None else self.assigned.role
 
     @property
     def proposal(self) -> TrialProposed:
@@ -136,20 +177,26 @@ class TrialRecord:
             reason=self.reason,
             cost=self.cost,
             proposed_at=self.proposed.time,
+            role=self.role,
+            series="" if self.assigned is None else self.assigned.series,
+            of=None if self.assigned is None else self.assigned.of,
+            verdict=self.verdict,
             started_at=None if self.started is None else self.started.time,
             ended_at=None if self.ended is None else self.ended.time,
         )
 
-    def to_entry(self) -> HistoryEntry:
-        """Return what a planner may know of the trial."""
+    def to_entry(self, *, is_trusted: bool = True) -> HistoryEntry:
+        """Return what a planner may know of the trial; of one that is not trusted, that nobody knows its outcome."""
         if self.entry is None:
             failure = self.failure
             self.entry = HistoryEntry(
                 trial=self.number,
                 values=self.proposal.values,
-                state=self.state,
-                observation=self.observation,
+                state=self.state if is_trusted else TrialState.UNKNOWN,
+                observation=self.observation if is_trusted else None,
                 failure=None if failure is None else f"{failure.category}: {failure.reason}",
+                role=self.role,
+                verdict=self.verdict,
             )
         return self.entry
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
 from pydantic import JsonValue
 
 from sdl.campaign.planner import History, HistoryEntry, TrialState
+from sdl.campaign.quality import QualityControl
+from sdl.campaign.ranking import Ranking
+from sdl.campaign.standing import Standing
 from sdl.campaign.trace import Trace, policy_of
 from sdl.campaign.trials import Trial, TrialRecord, seed_entry
 from sdl.errors import CampaignError
@@ -31,7 +34,8 @@ from sdl.journal.records import (
     TrialResolved,
     TrialUnknown,
 )
-from sdl.problem import Measurement, Problem
+from sdl.journal.trust import TRUST_KINDS, TrialAssigned
+from sdl.problem import Problem
 from sdl.problem.value import FrozenMap
 
 ACT_KINDS = ("act.intended", "act.ended", "act.resolved")
@@ -55,6 +59,7 @@ FOLDED = (
     "trial.resolved",
     *ACT_KINDS,
     "step.recovered",
+    *TRUST_KINDS,
 )
 """The kinds of events that the fold reads; documents and comments it leaves where they are."""
 
@@ -87,14 +92,12 @@ class CampaignView:
         self._traces: dict[int, Trace] = {}
         self._records: dict[int, TrialRecord] = {}
         self._seeds: list[HistoryEntry] = []
-        self._best: TrialRecord | None = None
-        self._best_score = -float("inf")
-        self._completed_since_best = 0
+        self.standing = Standing()
+        self._ranking: Ranking | None = None
         self._seconds_before = 0.0
         self._session_began = 0.0
         self._session_latest = 0.0
         self._session_boot = ""
-        self._undominated: list[tuple[TrialRecord, tuple[float, ...]]] = []
         self.seed_names: set[str] = set()
         self._folds: Mapping[str, Callable[[Event], None]] = {
             "campaign.opened": self._on_opened,
@@ -114,6 +117,8 @@ class CampaignView:
             "trial.unknown": self._on_unknown,
             "trial.resolved": self._on_resolved,
             "step.recovered": self._on_recovered,
+            "trial.assigned": self._on_assigned,
+            "trial.judged": self._on_judged,
             **dict.fromkeys(ACT_KINDS, self.take_act),
         }
 
@@ -222,13 +227,18 @@ class CampaignView:
 
     @property
     def n_counted(self) -> int:
-        """How many trials count against a budget of trials: all but the abandoned."""
-        return len(self._records) - self.counts[TrialState.ABANDONED]
+        """How many trials count against a budget of trials: those of the planner that were not abandoned."""
+        return len(self._records) - self.counts[TrialState.ABANDONED] - self.standing.n_extra
 
     @property
     def history(self) -> History:
         """What a planner may know now: seed data first, then the trials in the order in which they were proposed."""
-        own = (record.to_entry() for record in self._records.values() if record.state is not TrialState.ABANDONED)
+        standing = self.standing
+        known = (record for record in self._records.values() if standing.is_for_planners(record))
+        own = (
+            record.to_entry(is_trusted=record.state is not TrialState.COMPLETED or standing.is_trusted(record))
+            for record in known
+        )
         return History(entries=(*self._seeds, *own))
 
     @property
@@ -243,7 +253,7 @@ class CampaignView:
     @property
     def completed_since_best(self) -> int:
         """How many trials were completed after the best one, or after the last that joined the Pareto front."""
-        return self._completed_since_best
+        return 0 if self._ranking is None else self._ranking.completed_since_best
 
     # --- what came out --------------------------------------------------------------------------------------------
 
@@ -258,16 +268,16 @@ class CampaignView:
                 f"campaign {self.name!r} has {len(self.problem.objectives)} objectives and no single best trial",
                 hint="ask for pareto",
             )
-        return None if self._best is None else self._best.to_trial(self.units)
+        best = None if self._ranking is None else self._ranking.best
+        return None if best is None else best.to_trial(self.units)
 
     @property
     def pareto(self) -> tuple[Trial, ...]:
         """The completed, feasible trials that no other one beats in every objective, oldest first."""
         if len(self.problem.objectives) == 1:
             return () if self.best is None else (self.best,)
-        return tuple(
-            record.to_trial(self.units) for record, _ in sorted(self._undominated, key=lambda each: each[0].number)
-        )
+        front = [] if self._ranking is None else [record for record, _ in self._ranking.undominated]
+        return tuple(record.to_trial(self.units) for record in sorted(front, key=lambda each: each.number))
 
     # --- the fold -------------------------------------------------------------------------------------------------
 
@@ -289,12 +299,21 @@ class CampaignView:
         body = event.body
         assert isinstance(body, CampaignOpened)
         self.opened = body
-        self.planner, self.lab, self.settings = body.planner, body.lab, body.settings
+        self._ranking = Ranking(body.problem)
+        self._set(body.planner, body.lab, body.settings)
 
     def _on_changed(self, event: Event) -> None:
         body = event.body
         assert isinstance(body, CampaignChanged)
-        self.planner, self.lab, self.settings = body.planner, body.lab, body.settings
+        self._set(body.planner, body.lab, body.settings)
+
+    def _set(
+        self, planner: Mapping[str, JsonValue], lab: Mapping[str, JsonValue], settings: Mapping[str, JsonValue]
+    ) -> None:
+        self.planner, self.lab, self.settings = planner, lab, settings
+        before, self.standing.quality = self.standing.quality, QualityControl.recorded(settings)
+        if self.standing.quality != before:
+            self._rank_again()
 
     def _on_seeded(self, event: Event) -> None:
         assert isinstance(event.body, SeedAdded)
@@ -306,6 +325,8 @@ class CampaignView:
         assert isinstance(event.body, SessionStarted)
         # Monotonic times of two sessions do not compare: each counts from its first event to its own last one.
         self._seconds_before += self._session_seconds
+        if self.ended is not None and self.ended.status in {"stopped", "paused"}:
+            self.standing.restart()
         if self.ended is not None and self.ended.status == "stopped":
             self.failures_in_a_row = 0  # somebody was told, and runs it again
         self.session, self.is_session_open, self.ended = event.body.session, True, None
@@ -358,27 +379,27 @@ class CampaignView:
         record = self._end(event, TrialState.COMPLETED)
         self._spend(record, event.body.cost)
         self.failures_in_a_row = 0
-        self._completed_since_best += 1
-        self._compare(record, event.body.observation.outcomes)
+        self.standing.complete(record)
+        self._rank(record)
 
-    def _compare(self, record: TrialRecord, outcomes: Mapping[str, Measurement]) -> None:
-        if not self.problem.is_feasible(outcomes):
-            return
-        score = self.problem.score(outcomes)
-        if len(self.problem.objectives) > 1:
-            self._compare_front(record, score)
-            return
-        (first,) = score
-        if first > self._best_score:
-            self._best, self._best_score, self._completed_since_best = record, first, 0
+    def _rank(self, record: TrialRecord) -> None:
+        observation = record.observation
+        if self._ranking is not None and observation is not None and self.standing.is_ranked(record):
+            self._ranking.take(record, observation.outcomes)
 
-    def _compare_front(self, record: TrialRecord, score: tuple[float, ...]) -> None:
-        if any(_dominates(other, score) for _, other in self._undominated):
-            return
-        if all(other != score for _, other in self._undominated):
-            self._completed_since_best = 0
-        self._undominated = [(kept, other) for kept, other in self._undominated if not _dominates(score, other)]
-        self._undominated.append((record, score))
+    def _rank_again(self) -> None:
+        self._ranking = Ranking(self.problem)
+        for record in self.standing.completed:
+            record.entry = None
+            self._rank(record)
+
+    def _on_assigned(self, event: Event) -> None:
+        assert isinstance(event.body, TrialAssigned)
+        self.standing.assign(self._records[_trial_of(event)], event.body)
+
+    def _on_judged(self, event: Event) -> None:
+        if self.standing.judge(self._records[_trial_of(event)], event):
+            self._rank_again()
 
     def _on_failed(self, event: Event) -> None:
         assert isinstance(event.body, TrialFailed)
@@ -452,8 +473,3 @@ def only_campaign(journal: Journal) -> str:
             f"the journal holds {len(names)} campaigns", hint=f"name one of {', '.join(names)}" if names else "run one"
         )
     return names[0]
-
-
-def _dominates(a: Iterable[float], b: Iterable[float]) -> bool:
-    pairs = list(zip(a, b, strict=True))
-    return all(x >= y for x, y in pairs) and any(x > y for x, y in pairs)

@@ -13,6 +13,7 @@ from sdl.journal.acts import ActBody
 from sdl.journal.beliefs import Fraction, Influences, Models, ModelSummary
 from sdl.journal.materials import MaterialBody
 from sdl.journal.safety import SafetyBody
+from sdl.journal.trust import TrustBody
 from sdl.problem import Measurement, Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
 
@@ -327,7 +328,8 @@ Body = Annotated[
     | Comment
     | ActBody
     | MaterialBody
-    | SafetyBody,
+    | SafetyBody
+    | TrustBody,
     Field(discriminator="kind"),
 ]
 

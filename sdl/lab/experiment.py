@@ -43,6 +43,8 @@ class Settings(Mapping[str, "float | str"]):
         Where the trial's sample is or is to be put, by rack: ``s.positions["hotel"]``. See :class:`~sdl.Step`.
     acts
         What had been done of a step that was cut off, for its plan for the rest; see ``resume`` of :class:`~sdl.Step`.
+    role
+        What the trial is made for: ``search``, ``control``, ``blank`` or ``replicate``.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Settings(Mapping[str, "float | str"]):
         results: Mapping[str, Any] | None = None,
         positions: Mapping[str, str] | None = None,
         acts: Sequence[ActRecord] = (),
+        role: str = "search",
     ) -> None:
         self._values = dict(values)
         self._units = dict(units or {})
@@ -62,6 +65,7 @@ class Settings(Mapping[str, "float | str"]):
         self.attempt = attempt
         self.results: Mapping[str, Any] = MappingProxyType(results if results is not None else {})
         self.acts = tuple(acts)
+        self.role = role
         self.positions: Mapping[str, str] = MappingProxyType(positions if positions is not None else {})
 
     def __getitem__(self, name: str) -> float | str:
@@ -83,6 +87,11 @@ class Settings(Mapping[str, "float | str"]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._values
+
+    @property
+    def units(self) -> Mapping[str, str | None]:
+        """The declared units, of the parameters that have one."""
+        return MappingProxyType(self._units)
 
     def number(self, name: str) -> float:
         """Return the number *name*, in its declared unit. Raises :class:`~sdl.errors.PointError` for a string."""
