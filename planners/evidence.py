@@ -32,6 +32,9 @@ NOISE_CEILING = 10.0
 LENGTHSCALE_PRIOR = (log(0.5), 1.0)
 """Mean and deviation of the logarithm of a lengthscale, for one parameter."""
 
+ORIGIN_PRIOR = log(3.0)
+"""The mean for prior data: what they say should resemble the campaign's own by more than 90 %, give or take."""
+
 AMPLITUDE_PRIOR = (0.25, 0.5)
 """The same for the amplitude: outcomes are standardised, so it is about 1."""
 
@@ -92,6 +95,12 @@ class TrainingSet:
         what generalised least squares make of it, which counts a cluster of good trials as one: far from the data a
         function is expected to be as it was in the first, scattered trials. Among candidates that makes a planner
         stay with the first good level of a choice and never try the others.
+    has_origins
+        Whether the last group tells prior data from the campaign's own: its lengthscale says how much the outcome of
+        the one resembles that of the other (Swersky, Snoek and Adams, "Multi-task Bayesian optimization", NIPS 2013,
+        with a kernel between the tasks that one number describes).
+    noise_prior
+        Mean and deviation of the logarithm of the noise variance before the fit: repeats say more than a habit.
     """
 
     inputs: Array
@@ -99,6 +108,8 @@ class TrainingSet:
     known_noise: Array
     groups: npt.NDArray[np.intp]
     is_finite: bool = False
+    has_origins: bool = False
+    noise_prior: tuple[float, float] = NOISE_PRIOR
 
     @property
     def n_groups(self) -> int:
@@ -162,8 +173,10 @@ class LogPosterior:
     def _prior(self, theta: Array) -> tuple[float, Array]:
         n = self._data.n_groups
         location, scale = LENGTHSCALE_PRIOR
-        locations = [*[location + 0.5 * log(max(n, 1))] * n, AMPLITUDE_PRIOR[0], NOISE_PRIOR[0]]
-        scales = np.array([*[scale] * n, AMPLITUDE_PRIOR[1], NOISE_PRIOR[1]])
+        n_parameters = n - self._data.has_origins
+        lengthscales = [location + 0.5 * log(max(n_parameters, 1))] * n_parameters
+        locations = [*lengthscales, *[ORIGIN_PRIOR] * self._data.has_origins, AMPLITUDE_PRIOR[0], noise[0]]
+        scales = np.array([*[scale] * n, AMPLITUDE_PRIOR[1], noise[1]])
         deviations = (theta - np.array(locations)) / scales
         return float(-0.5 * deviations @ deviations), -deviations / scales
 

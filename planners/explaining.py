@@ -102,6 +102,7 @@ def summaries(surrogate: Surrogate, problem: Problem, domain: Domain | None = No
             n=len(errors),
             noise=_noise(fit),
             lengthscales={code.name: _lengthscale(code, fit, problem) for code in encoding.codes},
+            resemblance=_resemblance(fit.lengthscales[-1]) if fit.data.has_origins else None,
             coverage=float((np.abs(errors) <= IN_95_PERCENT * deviations).mean()) if is_enough else None,
             skill=_skill(fit, errors) if is_enough else None,
             sensitivity={} if domain is None else sensitivities(surrogate, name, domain),
@@ -127,10 +128,15 @@ def _skill(fit: OutcomeFit, errors: Array) -> float | None:
 def _lengthscale(code: Code, fit: OutcomeFit, problem: Problem) -> Lengthscale:
     length = float(fit.lengthscales[code.start])
     if isinstance(code, ChoiceCode):
-        return Lengthscale(kind="resemblance", value=float(matern(np.array([length**-2.0]))[0][0]))
+        return Lengthscale(kind="resemblance", value=_resemblance(length))
     if code.is_log:
         return Lengthscale(kind="factor", value=float((code.high / code.low) ** min(length, 100.0)))
     return Lengthscale(kind="length", value=length * (code.high - code.low), unit=_unit(problem, code.name))
+
+
+def _resemblance(length: float) -> float:
+    """Return the correlation at distance 1."""
+    return float(matern(np.array([length**-2.0]))[0][0])
 
 
 def _unit(problem: Problem, name: str) -> str | None:

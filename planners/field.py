@@ -46,7 +46,7 @@ class Field:
         self._scale = 1.0 / fit.lengthscales
         self._amplitude = fit.hyperparameters.amplitude
         self._mean = fit.hyperparameters.mean
-        self._places = rows * self._scale
+        self._places = self._scaled(rows)
         self._sizes = (self._places**2).sum(axis=1)
         covariance = self._kernel(self._distances(self._places, self._sizes))
         if noise is not None:
@@ -62,18 +62,18 @@ class Field:
 
     def at(self, rows: Array) -> Glance:
         """Return what is expected at *rows*, shape (n, columns), without noise."""
-        scaled = rows * self._scale
+        scaled = self._scaled(rows)
         distances = self._distances(scaled, (scaled**2).sum(axis=1))
         kernel = self._kernel(distances)
         whitened = kernel @ self._whitening.T
         variance = self._amplitude - np.einsum("ij,ij->i", whitened, whitened)
         deviation = np.sqrt(np.maximum(variance, SMALLEST**2))
-        return Glance(self, scaled, distances, whitened, self._mean + kernel @ self._weights, deviation)
+        return Glance(self, rows.shape[1], scaled, distances, whitened, self._mean + kernel @ self._weights, deviation)
 
     def draw(self, rows: Array, normals: Array) -> Array:
         """Return joint samples at *rows*, shape (n, k), from standard *normals* of the same shape; one known column."""
         glance = self.at(rows)
-        scaled = rows * self._scale
+        scaled = self._scaled(rows)
         prior = self._kernel(np.sqrt(_squared(scaled, scaled)))
         covariance = prior - glance.whitened @ glance.whitened.T
         factor = np.tril(_factor(covariance, self._amplitude, is_exact=True))
@@ -115,7 +115,11 @@ class Field:
         stretched = ROOT_5 * glance.distances
         slopes = -(5.0 / 3.0) * self._amplitude * by_kernel * (1.0 + stretched) * np.exp(-stretched)
         inner = slopes.sum(axis=1, keepdims=True) * glance.scaled - slopes @ self._places
-        return np.asarray(inner * self._scale)
+        return np.asarray(inner * self._scale)[:, : glance.n_columns]
+
+    def _scaled(self, rows: Array) -> Array:
+        """Measure *rows* in lengthscales. Where they do not say whose they are, they are the campaign's own: a 0."""
+        return with_origin(rows, len(self._scale)) * self._scale
 
     def _distances(self, scaled: Array, sizes: Array) -> Array:
         squared = sizes[:, None] + self._sizes[None, :] - 2.0 * (scaled @ self._places.T)
@@ -137,11 +141,12 @@ class Glance:
         Shape (n, k).
     deviation
         Shape (n,).
-    scaled, distances, whitened
+    n_columns, scaled, distances, whitened
         What the gradient is made of.
     """
 
     field: Field
+    n_columns: int
     scaled: Array
     distances: Array
     whitened: Array
@@ -151,6 +156,11 @@ class Glance:
     def back(self, by_mean: Array, by_deviation: Array) -> Array:
         """See :meth:`Field.back`."""
         return self.field.back(self, by_mean, by_deviation)
+
+
+def with_origin(rows: Array, n_columns: int) -> Array:
+    """Return *rows* with columns of zeros up to *n_columns*."""
+    return np.pad(rows, ((0, 0), (0, n_columns - rows.shape[1])))
 
 
 def _squared(first: Array, second: Array) -> Array:

@@ -60,7 +60,11 @@ class CachedGaussianProcess(SingleTaskGP):
         observation_noise: bool | Tensor = False,
         posterior_transform: PosteriorTransform | None = None,
     ) -> GPyTorchPosterior | TransformedPosterior:
-        """Return the joint posterior at *X*, shape (..., q, columns), without observation noise."""
+        """Return the joint posterior at *X*, shape (..., q, columns), without observation noise.
+
+        Where *X* does not say whose trials they would be, they are the campaign's own: a 0 in the last column.
+        """
+        X = torch.nn.functional.pad(X, (0, len(self._lengthscales) - X.shape[-1]))  # noqa: N806 # BoTorch's name
         if observation_noise is not False or output_indices not in (None, [0]):
             return super().posterior(X, output_indices, observation_noise, posterior_transform)
         places = X / self._lengthscales

@@ -17,6 +17,7 @@ from sdl.planners.evidence import (
     fit,
     starting_points,
 )
+from sdl.planners.repeats import noise_by_repeats
 from sdl.planners.warp import Scale, Warp, possible_scales
 
 BENT_MARGIN = 2.0
@@ -43,7 +44,7 @@ class OutcomeData:
     errors
         Standard errors in the same unit, shape (n,); 0 where none is known.
     trials
-        The trial that each belongs to; empty where it does not matter.
+        The trial that each belongs to, negative for prior data; empty where it does not matter.
     """
 
     rows: Array
@@ -63,6 +64,12 @@ class OutcomeData:
         errors = np.array([measured.standard_error or 0.0 for *_, measured in triples], dtype=np.float64)
         rows = encoding.encode([point for _, point, _ in triples])
         return cls(rows, values, errors, tuple(trial for trial, *_ in triples))
+
+    @property
+    def origins(self) -> Array:
+        """1 for prior data and 0 for the campaign's own, shape (n, 1); no columns where all are of one kind."""
+        is_prior = np.array([trial < 0 for trial in self.trials], dtype=np.float64)
+        return is_prior[:, None] if 0.0 < is_prior.sum() < len(is_prior) else np.zeros((len(self.values), 0))
 
     def part(self, n: int) -> OutcomeData:
         """Return *n* of the measurements, evenly over time."""
@@ -105,7 +112,7 @@ def fit_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
         Where no hyper-parameters give a finite evidence.
     """
     few = measured.part(MANY)
-    first, *others = starting_points(encoding.n_parameters)
+    first, *others = starting_points(encoding.n_parameters + few.origins.shape[1])
     fits = [_fitted(scale, few, encoding, [first]) for scale in possible_scales(few.values)]
     best = max(fits, key=lambda fit: _evidence(fit, few))
     if not _evidence(best, few) > _evidence(fits[0], few) + BENT_MARGIN:
@@ -147,4 +154,14 @@ def _evidence(fit: OutcomeFit, measured: OutcomeData) -> float:
 def _standardised(measured: OutcomeData, warp: Warp, encoding: Encoding) -> TrainingSet:
     """Return the data on the warp's scale; standard errors are carried over by its slope."""
     noise = np.minimum((measured.errors * warp.slope(measured.values)) ** 2, NOISE_CEILING)
-    return TrainingSet(measured.rows, warp.forward(measured.values), noise, encoding.groups, encoding.is_finite)
+    has_origins = measured.origins.shape[1] > 0
+    rows, targets = np.hstack([measured.rows, measured.origins]), warp.forward(measured.values)
+    return TrainingSet(
+        rows,
+        targets,
+        noise,
+        np.append(encoding.groups, [encoding.n_parameters] * has_origins).astype(np.intp),
+        encoding.is_finite,
+        has_origins,
+        noise_by_repeats(rows, targets, noise),
+    )

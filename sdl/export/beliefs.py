@@ -91,6 +91,8 @@ def standing(name: str, model: ModelSummary) -> str:
     """Say in one sentence what the model of *name* is like."""
     reaches = ", ".join(f"{parameter} {reach(length)}" for parameter, length in model.lengthscales.items())
     sentence = f"The model of {name} ({model.scale}, {model.n} measurements) has the lengthscales {reaches}"
+    if model.resemblance is not None:
+        sentence += f"; prior data resemble the campaign's own by {model.resemblance:.0%}"
     if model.coverage is None:
         return f"{sentence}."
     skill = "" if model.skill is None else f" and its skill is {number(model.skill, 2)}"

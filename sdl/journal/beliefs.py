@@ -69,6 +69,9 @@ class ModelSummary(Value):
         Standard deviation of the noise that it assumes at the median outcome, in the outcome's unit.
     lengthscales
         Of every parameter that can vary.
+    resemblance
+        The correlation that the model sees between prior data and the campaign's own at the same point, from 0 to 1;
+        None where it has data of one kind only.
     coverage
         How many of the measurements lie in the 95 % interval that a model of the others gives (leave-one-out with the
         same hyper-parameters); None for fewer than three.
@@ -83,6 +86,7 @@ class ModelSummary(Value):
     n: Annotated[int, Field(ge=1)]
     noise: Annotated[float, Field(ge=0)]
     lengthscales: FrozenMap[Lengthscale] = Field(default_factory=dict[str, Lengthscale])
+    resemblance: Fraction | None = None
     coverage: Fraction | None = None
     skill: float | None = None
     sensitivity: FrozenMap[Sensitivity] = Field(default_factory=dict[str, Sensitivity])
