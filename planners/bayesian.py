@@ -14,6 +14,7 @@ from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion, T
 from sdl.errors import PlannerError
 from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, ParameterValue, Prediction
+from sdl.journal.trust import Role
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Encoding
 from sdl.planners.space_filling import blank_decision, placed, sobol_points
@@ -37,7 +38,8 @@ class BayesianPlanner(Value):
     Begins with a Sobol sequence. From then on every outcome is modelled by a Gaussian process, on a linear or a bent
     scale, whichever the data speak for, and the suggestion is the point of the greatest expected improvement: log EI
     for one objective, its noisy form under noise, constraints or pending trials, hypervolume improvement for several.
-    Standard errors of measurements are used where they are given; noise beyond them is inferred. Failed trials make
+    Standard errors of measurements are used where they are given; noise beyond them is inferred, from repeated
+    measurements of a point above all. Failed trials make
     their neighbourhood less attractive.
 
     Parameters
@@ -113,7 +115,9 @@ class BayesianPlanner(Value):
         # While most of the first points are still being measured, a model of the few others would choose badly.
         if n_different < 2 or len(completed) < wanted / 2:
             return n
-        return min(n, max(0, wanted - len(completed) - len(history.pending)))
+        # Controls and replicates tell of the noise, and leave the space as empty as it was.
+        n_tried = sum(entry.role is Role.SEARCH for entry in (*completed, *history.pending))
+        return min(n, max(0, wanted - n_tried))
 
     def _fill(self, domain: Domain, history: History, n: int, decision: Decision) -> list[Suggestion]:
         if not n:

@@ -173,7 +173,7 @@ class LogPosterior:
     def _prior(self, theta: Array) -> tuple[float, Array]:
         n = self._data.n_groups
         location, scale = LENGTHSCALE_PRIOR
-        n_parameters = n - self._data.has_origins
+        noise, n_parameters = self._data.noise_prior, n - self._data.has_origins
         lengthscales = [location + 0.5 * log(max(n_parameters, 1))] * n_parameters
         locations = [*lengthscales, *[ORIGIN_PRIOR] * self._data.has_origins, AMPLITUDE_PRIOR[0], noise[0]]
         scales = np.array([*[scale] * n, AMPLITUDE_PRIOR[1], noise[1]])

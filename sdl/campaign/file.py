@@ -25,6 +25,8 @@ Space, objective and experiment may be left out where the laboratory has its own
     in_flight: 2
     on_failure: {retries: 1}
     on_unknown: ask
+    quality: {controls: [{every: 5, values: {oxygen: 0.05 Pa, temperature: 300 degC}}], replicates: {every: 4}}
+    checks: ["my_checks:thick_enough"]
     seed_data: [seeds/prior-runs]
 
 Modules and files are looked for in the folder of the file. Only plain data are read: no tag makes an object.
@@ -56,6 +58,7 @@ from sdl.campaign.campaign import Campaign
 from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.campaign.planner import Planner
 from sdl.campaign.planning import PlannerSpec
+from sdl.campaign.quality import Control, QualityControl, Replicates
 from sdl.campaign.yaml_text import YamlText
 from sdl.errors import CampaignError, ProblemError, SdlError
 from sdl.journal.seeds import load_seed
@@ -169,6 +172,8 @@ class CampaignFile(Value):
     in_flight: Annotated[int, Field(ge=1)] = 1
     on_failure: FailurePolicy = FailurePolicy()
     on_unknown: UnknownPolicy | None = None
+    quality: QualityControl | None = None
+    checks: Tuple[str] = ()
     seed_data: Tuple[str] = ()
     planner_deadline: Annotated[float, Field(gt=0)] = 300.0
     fallback: Literal["space-filling", "pause"] = "space-filling"
@@ -205,6 +210,8 @@ class CampaignFile(Value):
             "seed_data": [load_seed(folder / path) for path in self.seed_data],
             "on_failure": self.on_failure,
             "on_unknown": self.on_unknown,
+            "quality": self.quality,
+            "checks": [imported(check, "check") for check in self.checks],
             "planner_deadline": self.planner_deadline,
             "fallback": SpaceFillingFallback() if self.fallback == "space-filling" else None,
             "journal": None if self.store is None else folder / self.store,
@@ -429,6 +436,9 @@ _SECTIONS: Mapping[str, type[Value]] = {
     "lab": LabSection,
     "budget": Budget,
     "on_failure": FailurePolicy,
+    "quality": QualityControl,
+    "controls": Control,
+    "replicates": Replicates,
     "outcome_constraints": OutcomeConstraint,
     "continuous": Continuous,
     "discrete": Discrete,

@@ -36,7 +36,22 @@ def trial_json(trial: Trial) -> dict[str, JsonValue]:
         "outcomes": mapping_json(trial.observation.outcomes) if trial.observation is not None else {},
         "failure": trial.failure.model_dump(mode="json") if trial.failure is not None else None,
         "reason": trial.reason or None,
+        "role": trial.role.value,
+        "verdict": trial.verdict.model_dump(mode="json"),
     }
+
+
+def verdict_lines(trial: Trial) -> list[str]:
+    """Say for a person whether the result can be trusted: the verdict, what speaks against it, what was looked at."""
+    verdict = trial.verdict
+    if trial.observation is None or not (verdict.checked or verdict.findings):
+        return []
+    findings = [f"  {each.quality.value}, {each.source}: {each.text}" for each in verdict.findings]
+    return [
+        verdict.quality.value,
+        *findings,
+        *([f"  looked at: {', '.join(verdict.checked)}"] if verdict.checked else []),
+    ]
 
 
 def act_json(act: ActRecord) -> dict[str, JsonValue]:

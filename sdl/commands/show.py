@@ -23,6 +23,7 @@ from sdl.commands.facts import (
     time_json,
     trial_json,
     values_json,
+    verdict_lines,
 )
 from sdl.commands.output import say, say_facts, say_json, say_table, title
 from sdl.commands.stores import reading, view_of
@@ -127,6 +128,8 @@ def _say(trial: Trial, course: Course, view: CampaignView) -> None:
             ("where", point_text(trial.values, trial.units)),
             ("measured", outcomes_text(trial.observation.outcomes) if trial.observation is not None else ""),
             *_failure_facts(trial.failure),
+            *(("verdict" if index == 0 else "", line) for index, line in enumerate(verdict_lines(trial))),
+            ("made as", trial.kind),
             ("reason", trial.reason if trial.failure is None else ""),
             ("proposed", second(trial.proposed_at)),
             ("started", second(trial.started_at)),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
 
+from sdl.campaign.inspection import control_charts
 from sdl.campaign.planner import TrialState
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
@@ -18,6 +19,7 @@ from sdl.commands.stores import holder_of, reading
 from sdl.export import words
 from sdl.export.tables import winners
 from sdl.journal.protocol import Journal
+from sdl.journal.trust import Quality, Verdict
 from sdl.lab.latches import latches_in
 from sdl.lab.ledger import Ledger
 
@@ -89,6 +91,7 @@ def campaign_json(view: CampaignView, how: Standing, ledger: Ledger) -> dict[str
         "reason": how.reason or None,
         "n_trials": view.n_proposed,
         "trials": {state.value: view.counts[state] for state in TrialState},
+        "quality": _quality_json(view),
         "best": best[0] if is_single and best else None,
         "pareto": None if is_single else best,
         "sessions": view.session,
@@ -112,6 +115,7 @@ def say_campaign(view: CampaignView, how: Standing) -> None:
     title(f"campaign {view.name}: {how.state}{f' ({how.reason})' if how.reason else ''}")
     facts = [
         ("trials", counts_text(view)),
+        *quality_facts(view),
         *_best(view),
         ("lab time", f"{words.duration(view.lab_seconds)}{sessions}"),
         ("cost", words.number(view.cost) if view.cost else ""),
@@ -127,6 +131,49 @@ def say_campaign(view: CampaignView, how: Standing) -> None:
         say(f"  trial {trial.number} was cut off{because}: run the campaign again, and {_way_out(view)}")
         for line in act_lines(view.trace(trial.number).unknown):
             say(f"    {line}")
+
+
+def _quality_json(view: CampaignView) -> dict[str, JsonValue]:
+    standing = view.standing
+    series: dict[str, JsonValue] = {
+        name: [record.number for record in records] for name, records in standing.series.items()
+    }
+    return {
+        "verdicts": {quality.value: standing.count(quality) for quality in Quality},
+        "controls": series,
+        "replicates": [record.number for records in standing.replicates.values() for record in records],
+        "suspects_in_a_row": standing.suspects_in_a_row,
+    }
+
+
+def quality_facts(view: CampaignView) -> list[tuple[str, str]]:
+    """Say how many trials judge others, how the control charts stand, and which results cannot be trusted."""
+    standing = view.standing
+    facts: list[tuple[str, str]] = []
+    if standing.n_assigned:
+        of_them = f"{words.count(standing.n_assigned, 'trial')} of these to judge others, beside the budget"
+        facts.append(("quality", of_them))
+    for control in standing.quality.controls if standing.quality is not None else ():
+        for outcome, points in control_charts(view, control).items():
+            out = points[-1].signal if points else ""
+            state = f"out: {out}" if out else f"in control after {words.count(len(points), 'sample')}"
+            facts.append((control.name, f"{outcome} {state}"))
+    doubtful = [record for record in standing.completed if record.verdict.quality is not Quality.VALID]
+    facts += [
+        (record.verdict.quality.value, f"trial {record.number}: {_first_reason(record.verdict)}")
+        for record in doubtful[-MAX_LISTED:]
+    ]
+    if len(doubtful) > MAX_LISTED:
+        facts.append(("", f"and {len(doubtful) - MAX_LISTED} before them"))
+    return facts
+
+
+def _first_reason(verdict: Verdict) -> str:
+    if not verdict.findings:
+        return ""
+    first, *others = verdict.findings
+    more = f" (and {len(others)} more)" if others else ""
+    return words.shortened(f"{first.source}: {first.text}") + more
 
 
 def counts_text(view: CampaignView) -> str:

@@ -98,6 +98,8 @@ def _course(view: CampaignView, objective: Objective, x_label: str, at: Mapping[
     points: list[Point] = []
     failed: list[float] = []
     for trial in sorted((trial for trial in view.trials if trial.number in at), key=lambda trial: at[trial.number]):
+        if trial.observation is not None and not view.standing.is_ranked(view.record(trial.number)):
+            continue  # it was made to judge others, or cannot be trusted: another section tells of it
         if trial.observation is not None:
             outcome = trial.observation.outcomes[objective.outcome]
             points.append(

@@ -17,7 +17,7 @@ import jinja2
 from sdl.campaign.planner import Explainer, Predictor, TrialState
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
-from sdl.export import beliefs, figures, sheets, slices, tradeoff
+from sdl.export import beliefs, figures, sheets, slices, tradeoff, trust
 from sdl.export.account import Account
 from sdl.export.drawing import Picture
 from sdl.export.scales import is_logarithmic, told
@@ -243,6 +243,7 @@ def _sections(
         Section("trade-off", "Trade-off", (), [*tradeoff.pareto(view), *tradeoff.growth_picture(view)]),
         Section("model", "What the model believes", _model_words(view, belief, trouble), model, tables),
         Section("calibration", "Was the planner right?", (), figures.calibration(view)),
+        Section("quality", "Can the data be trusted?", trust.words_of(view), trust.charts(view), [trust.doubts(view)]),
         Section("trials", "Trials", (), (), [sheets.trials(view) if has_trials else None]),
         Section("failures", "Failures", _planner_trouble(account), (), [sheets.failures(view)]),
         Section(

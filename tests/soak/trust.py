@@ -23,6 +23,7 @@ from sdl.campaign import Control, QualityControl, Replicates
 from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.journal import MemoryJournal
 from sdl.journal.trust import Quality
+from sdl.lab.clock import current_time
 from sdl.simulators import Bubble, CloggedLine, Drift, FaultyInstrument, FlatLine, Spikes, StuckSensor
 from sdl.simulators.faults import Fault
 
@@ -30,12 +31,22 @@ HOURS_PER_TRIAL = 0.5
 
 
 class Meter:
-    """Reads 10 + 5 x, with noise that is a share of the value."""
+    """A device that reads 10 + 5 x, with noise that is a share of the value, through an instrument with faults."""
 
-    def __init__(self, noise: float, seed: int) -> None:
+    name = "meter"
+    parent = None
+
+    def __init__(self, noise: float, seed: int, faults: Sequence[Fault]) -> None:
         self.noise = noise
         self.x = 0.0
         self.rng = np.random.default_rng(seed)
+        self.instrument = FaultyInstrument(self, faults, seed=seed)
+
+    def read(self) -> dict[str, Any]:
+        return {"meter": {"value": float(str(self.instrument.answer("READ?"))), "timestamp": current_time()}}
+
+    def describe(self) -> dict[str, Any]:
+        return {"meter": {"source": "simulated", "dtype": "number", "shape": []}}
 
     def answer(self, line: str) -> str:
         return f"{(10.0 + 5.0 * self.x) * (1.0 + self.noise * self.rng.standard_normal()):.6g}"
@@ -80,24 +91,15 @@ class Found:
 
 def campaign(fault: str, seed: int, plan: Plan) -> Found:
     """Run one campaign and look for alarms."""
-    meter = Meter(plan.noise, seed)
-    faulty = FaultyInstrument(meter, FAULTS[fault](plan.begins), seed=seed)
+    meter = Meter(plan.noise, seed, FAULTS[fault](plan.begins))
 
     def measure(lab: sdl.Lab, s: sdl.Settings) -> Generator[Any, Any, Any]:
         yield from bps.sleep(3600.0 * HOURS_PER_TRIAL)
-        if len(made) < s.trial:  # the plan is walked once without time before it runs
-            made.append(s.trial)
         meter.x = s.number("x")
-        return {"signal": sdl.Measurement(reading(s.trial), "V")}
+        reading = yield from bps.trigger_and_read([lab.meter])
+        return {"signal": sdl.Measurement(reading["meter"]["value"], "V")}
 
-    made: list[int] = []
-    read: dict[int, float] = {}
-
-    def reading(trial: int) -> float:
-        return read.setdefault(trial, float(str(faulty.answer("READ?"))))
-
-    lab = sdl.Lab("meter", stations={"bench": []}, clock=sdl.VirtualClock())
-    lab.is_simulated = True
+    lab = sdl.Lab("meter", clock=sdl.VirtualClock(), meter=meter)
     control = Control(every=plan.every, values={"x": 0.5}, at_start=plan.at_start)
     quality = QualityControl(controls=(control,), replicates=Replicates(every=plan.every) if plan.is_repeated else None)
     run = sdl.Campaign(
