@@ -54,6 +54,14 @@ class ThenChoice(StrEnum):
     ABANDONED = "abandoned"
 
 
+class QualityChoice(StrEnum):
+    """What a result may be called."""
+
+    VALID = "valid"
+    SUSPECT = "suspect"
+    INVALID = "invalid"
+
+
 def _version(is_wanted: bool) -> None:
     if is_wanted:
         typer.echo(f"sdl {__version__}")
@@ -217,6 +225,27 @@ def rearm(
     from sdl.commands.stores import find_store
 
     rearm(find_store(store), by=by, because=because, station=station)
+
+
+@app.command()
+def verdict(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The folder of the store.", show_default=False)],
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", min=1, help="Its number.", show_default=False)],
+    quality: Annotated[QualityChoice, typer.Argument(help="What its result is.", show_default=False)],
+    *,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.", show_default=False)],
+    because: Annotated[str, typer.Option("--because", metavar="TEXT", help="Why.", show_default=False)],
+    campaign: CampaignName = None,
+) -> None:
+    """Say whether the result of a trial can be trusted.
+
+    Planners leave out what is not valid. Name and reason are kept in the journal, and so is every earlier verdict.
+    """
+    from sdl.commands.stores import find_store
+    from sdl.commands.verdict import verdict
+    from sdl.journal.trust import Quality
+
+    verdict(find_store(store), trial, Quality(quality.value), by=by, because=because, campaign=campaign)
 
 
 @app.command()
