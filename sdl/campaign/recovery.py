@@ -228,16 +228,22 @@ class Recovery:
 
     def _reconcile(self, trace: Trace) -> None:
         """Ask the devices' own probes of the acts that nobody knows of."""
-        for act in trace.unknown if self._policy.reconcile else ():
+        for act in trace.unknown:
             if is_said_by_person(act):
                 continue
-            evidence = self._probe(act)
+            evidence = self._recalled(act) or (self._probe(act) if self._policy.reconcile else None)
             if evidence is None or (act.answer, act.evidence) == (evidence.answer, str(evidence)):
                 continue
             fail_point("recovery.before_evidence")
             resolved = ActResolved(act=act.act, answer=evidence.answer, evidence=str(evidence))
             self._record(resolved, trial=act.trial, actor=PROBE)
             fail_point("recovery.after_evidence")
+
+    def _recalled(self, act: ActRecord) -> Evidence | None:
+        """Return what the station itself knows of *act*, where it keeps a book of its own."""
+        station = self._lab.stations.get(act.station)
+        may_probe = self._policy.reconcile
+        return None if station is None else station.recall(act, self._view.name, may_probe=may_probe)
 
     def _probe(self, act: ActRecord) -> Evidence | None:
         """Return what the device says of *act*; None where it has no probe, or is not there."""

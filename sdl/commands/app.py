@@ -283,6 +283,35 @@ def resolve(
 
 
 @app.command()
+def station(
+    lab: Annotated[str, typer.Argument(metavar="LAB", help="module:Class, or a short name, as in a campaign file.")],
+    *,
+    station: Annotated[str, typer.Option("--station", metavar="NAME", help="Which of its stations.")],
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="PATH", help="Where its sockets and its book are.")
+    ] = Path("stations"),
+    options: Annotated[str, typer.Option("--options", metavar="JSON", help="Arguments of the laboratory.")] = "{}",
+    ends_with_engine: Annotated[
+        bool, typer.Option("--ends-with-engine", help="End when the engine is gone, once the devices are safe.")
+    ] = False,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Let another store have the station; needs --by and --because.")
+    ] = False,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.", show_default=False)] = "",
+    because: Annotated[str, typer.Option("--because", metavar="TEXT", help="Why.", show_default=False)] = "",
+) -> None:
+    """Host a station of a laboratory in this process, for an engine on this host.
+
+    Ctrl-C ends it: devices are stopped, and disconnected.
+    """
+    from sdl.commands.station import Transfer, station_process
+
+    station_process(
+        lab, station, folder, options, Transfer(by, because) if transfer else None, is_child=ends_with_engine
+    )
+
+
+@app.command()
 def report(
     store: Store = None,
     output: Annotated[

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from sdl.errors import InterlockError, LabError
-from sdl.lab.actions import Actions
+from sdl.journal.protocol import Journal
+from sdl.lab.actions import Actions, ActRecord, Evidence
 from sdl.lab.clock import Clock, Mailbox
 from sdl.lab.envelope import Envelope
 from sdl.lab.interlocks import Interlocks, Reaction
@@ -100,6 +101,14 @@ class Station:
         result = box.get()
         assert result is not None
         return result
+
+    def enter(self, journal: Journal) -> None:
+        """A session begins that *journal* records. A station in another process answers to its newest session only."""
+
+    def recall(self, act: ActRecord, campaign: str, *, may_probe: bool) -> Evidence | None:
+        """Return what the station itself knows of *act*; None here, where nothing is known that the journal has not."""
+        del act, campaign, may_probe
+        return None
 
     def connect(self) -> None:
         """Connect the devices now rather than before the first job.

@@ -1,0 +1,54 @@
+"""``sdl station``: a station in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import typer
+
+from sdl.campaign.file import LabSection, make_lab
+from sdl.errors import LabError
+from sdl.lab.latches import check_person
+from sdl.lab.remote.server import StationServer
+
+
+class Transfer(NamedTuple):
+    """Who lets another store have the station, and why."""
+
+    by: str
+    because: str
+
+
+def station_process(
+    lab: str, station: str, folder: Path, options: str, transfer: Transfer | None, *, is_child: bool
+) -> None:
+    """Host *station* of *lab* until the process is told to end."""
+    if transfer is not None:
+        check_person(*transfer)
+    sys.path.insert(0, str(Path.cwd()))
+    made, _ = make_lab(LabSection(type=lab, options=_options(options)), Path.cwd(), 0)
+    try:
+        server = StationServer(made, station, folder, ends_with_engine=is_child)
+    except BaseException:
+        made.close()
+        raise
+    if transfer is not None:
+        server.transfer(*transfer)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: server.end())
+    typer.echo(f"station {station} of {made.name}, in {folder}. Ctrl-C ends it")
+    server.serve()
+
+
+def _options(text: str) -> dict[str, Any]:
+    try:
+        found: object = json.loads(text)
+    except ValueError as error:
+        raise LabError(f"the options are no JSON: {error}", hint="""--options '{"port": "/dev/ttyUSB0"}'""") from None
+    if not isinstance(found, dict):
+        raise LabError(f"the options are {text!r}", hint="a JSON object of the laboratory's arguments")
+    return cast("dict[str, Any]", found)

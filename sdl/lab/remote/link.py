@@ -1,0 +1,268 @@
+"""The engine's end of the wire: one thread that beats and aborts, and requests that are answered or given up."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import zmq
+
+from sdl.errors import LabError, TransportError
+from sdl.lab.remote.messages import (
+    Abort,
+    Beat,
+    Hello,
+    Malformed,
+    Pulse,
+    Refused,
+    Welcome,
+    decode,
+    encode,
+)
+from sdl.lab.remote.sockets import Address, Waker, connected
+from sdl.problem.value import Value
+
+REPLY_TIMEOUT = 5.0
+"""Seconds for an answer that needs no device."""
+
+RETRY = 0.25
+"""Seconds between two tries to reach a station that is not there yet."""
+
+
+class StationLost(TransportError):
+    """The station's process is gone or silent, or does not belong to this engine any more."""
+
+
+class StationRefused(LabError):
+    """The station refuses, and nothing has moved."""
+
+    def __init__(self, refused: Refused, station: str) -> None:
+        super().__init__(f"station {station}: {refused.reason}")
+        self.code = refused.code
+
+
+@dataclass(frozen=True)
+class Session:
+    """Who the engine is: the store that it writes, and the how manyeth to do so; and how long silence may last."""
+
+    store: str
+    epoch: int
+    lease: float
+
+
+class Link:
+    """Connects to a station, and keeps its lease until :meth:`close`.
+
+    All methods are for one thread, but :meth:`abort`, which takes no lock and may come from any.
+
+    Parameters
+    ----------
+    station, address, session
+        Who speaks to whom.
+    is_alive
+        Whether the station's process is, where that is known.
+    now
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self, station: str, address: Address, session: Session, is_alive: Callable[[], bool], now: Callable[[], float]
+    ) -> None:
+        self.station = station
+        self.session = session
+        self.boot = ""
+        self.lost = ""
+        self.latch = ""
+        self.latched_because = ""
+        self._is_alive = is_alive
+        self._now = now
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._address = address
+        self._socket = connected(self._context, address.work)
+        self._numbers = itertools.count(1)
+        self._events: deque[Value] = deque()
+        self._offset = 0.0
+        self._heard = 0.0
+        self._aborts: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._waker = Waker()
+        self._is_closed = False
+        self._pulse = threading.Thread(target=self._beat, name=f"sdl-{station}-pulse", daemon=True)
+
+    def open(self, seconds: float) -> Welcome:
+        """Say hello until the station answers, and begin to beat.
+
+        Raises
+        ------
+        StationLost
+            It has not answered within *seconds*.
+        StationRefused
+            It belongs to another store, or to a later epoch.
+        """
+        deadline = self._now() + seconds
+        session = self.session
+        hello = Hello(store=session.store, epoch=session.epoch, lease=session.lease)
+        while True:
+            with suppress(StationLost):
+                welcome: Welcome = self.ask(hello, RETRY)
+                break
+            if self._now() > deadline or not self._is_alive():
+                raise StationLost(
+                    f"station {self.station} does not answer", hint="is its process running? sdl station LAB --station"
+                )
+        self.boot, self._heard = welcome.boot, self._now()
+        self._offset = welcome.now - self._heard
+        self._pulse.start()
+        return welcome
+
+    def close(self) -> None:
+        """Let the sockets and the thread go."""
+        self._is_closed = True
+        self._waker.wake()
+        if self._pulse.ident is not None:
+            self._pulse.join()
+        self._socket.close()
+        self._context.term()
+        self._waker.close()
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def expires(self, seconds: float) -> float:
+        """Return the station's time *seconds* from now, rather too early than too late."""
+        return self._now() + self._offset + seconds
+
+    def send(self, message: Value) -> bytes:
+        """Send *message* now, and return its number. Raises :class:`StationLost` where nobody is there to take it."""
+        number = str(next(self._numbers)).encode()
+        self.check()
+        try:
+            self._socket.send_multipart([number, encode(message)], zmq.DONTWAIT)
+        except zmq.Again:
+            raise StationLost(f"station {self.station} takes nothing") from None
+        return number
+
+    def ask(self, message: Value, seconds: float = REPLY_TIMEOUT) -> Any:
+        """Send *message* and return the answer; events that come meanwhile wait.
+
+        Raises
+        ------
+        StationLost
+            There is no answer within *seconds*. Whether the station has done what it was told is not known then.
+        StationRefused
+            It has not.
+        """
+        deadline = self._now() + seconds
+        number = self._sent(message, deadline)
+        while (left := deadline - self._now()) > 0:
+            self.check()
+            found = self._receive(min(left, 0.05))
+            if found is None:
+                continue
+            if found[0] == number:
+                if isinstance(found[1], Refused):
+                    raise StationRefused(found[1], self.station)
+                return found[1]
+            if not found[0]:
+                self._events.append(found[1])
+        raise StationLost(f"station {self.station} has not answered a {getattr(message, 'kind', '')} message in time")
+
+    def _sent(self, message: Value, deadline: float) -> bytes:
+        while True:
+            try:
+                return self.send(message)
+            except StationLost:
+                self.check()
+                if self._now() > deadline:
+                    raise
+                threading.Event().wait(0.02)
+
+    def event(self, seconds: float) -> Value | None:
+        """Return the next event; None where there is none within *seconds*."""
+        if self._events:
+            return self._events.popleft()
+        found = self._receive(seconds)
+        return None if found is None or found[0] else found[1]
+
+    def _receive(self, seconds: float) -> tuple[bytes, Value] | None:
+        if not self._socket.poll(int(seconds * 1000)):
+            return None
+        frames = self._socket.recv_multipart()
+        if len(frames) != 2:
+            return None
+        with suppress(Malformed):
+            return frames[0], decode(frames[1])
+        return None
+
+    def check(self) -> None:
+        """Raise :class:`StationLost` where the station is."""
+        if self.lost:
+            raise StationLost(f"station {self.station} is lost: {self.lost}")
+
+    # --- heartbeats and aborts, on a thread of their own ----------------------------------------------------------
+
+    def abort(self, reason: str) -> None:
+        """Have the station stop everything. Takes no lock, and waits for nothing."""
+        self._aborts.put(reason)
+        self._waker.wake()
+
+    def _beat(self) -> None:
+        socket = connected(self._context, self._address.pulse)
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(self._waker.reader, zmq.POLLIN)
+        period, due = self.session.lease / 5, 0.0
+        try:
+            while not self._is_closed and not self.lost:
+                self._send_aborts(socket)
+                if self._now() >= due:
+                    due = self._now() + period
+                    self._say(socket, Beat(store=self.session.store, epoch=self.session.epoch, boot=self.boot))
+                poller.poll(max(1, int((due - self._now()) * 1000)))
+                self._waker.clear()
+                while socket.poll(0):
+                    self._felt(socket.recv_multipart())
+                self._look()
+        finally:
+            socket.close()
+
+    def _send_aborts(self, socket: zmq.Socket[bytes]) -> None:
+        with suppress(queue.Empty):
+            while True:
+                reason = self._aborts.get_nowait()
+                abort = Abort(store=self.session.store, epoch=self.session.epoch, reason=reason)
+                if not self._say(socket, abort):  # the line is not up yet, or again
+                    self._aborts.put(reason)
+                    return
+
+    def _say(self, socket: zmq.Socket[bytes], message: Value) -> bool:
+        try:
+            socket.send_multipart([b"", encode(message)], zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True
+
+    def _felt(self, frames: list[bytes]) -> None:
+        try:
+            pulse = decode(frames[-1])
+        except Malformed:
+            return
+        if not isinstance(pulse, Pulse):
+            return
+        now = self._now()
+        if pulse.boot != self.boot:
+            self.lost = "it was started anew"
+        elif pulse.is_spent:
+            self.latch, self.latched_because = pulse.latch, pulse.reason
+            self.lost = pulse.reason or "its lease has ended"
+        self._heard, self._offset = now, min(self._offset, pulse.now - now)
+
+    def _look(self) -> None:
+        if not self._is_alive():
+            self.lost = "its process has ended"
+        elif self._now() - self._heard > self.session.lease and not self.lost:
+            self.lost = f"it was silent for {self.session.lease:g} s"

@@ -1,0 +1,279 @@
+"""What the engine and a station say to each other: frozen values, in msgpack, and nothing that can run.
+
+There are two channels. On the first the engine asks and the station answers, and the station tells what happens, each
+event with a number, until the engine has acknowledged it. The second carries heartbeats and aborts, and waits for
+nothing.
+
+Times in ``expires`` are monotonic seconds of the *station*, which tells them in every :class:`Pulse`: no clock is
+compared with another one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, cast
+
+import msgpack  # type: ignore[import-untyped] # it has no types
+from msgpack.exceptions import UnpackException  # type: ignore[import-untyped] # as above
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+
+from sdl.errors import LabError
+from sdl.journal.acts import ActEnded, ActIntended
+from sdl.problem.value import FrozenMap, Tuple, Value
+
+MAX_MESSAGE = 16 * 1024 * 1024
+"""Bytes of one message; a longer one is not sent, and cuts the connection where it comes in."""
+
+Code = Literal[
+    "epoch", "store", "latched", "lease", "seen", "order", "expired", "boot", "busy", "plan", "failed", "malformed"
+]
+"""Why a station refuses."""
+
+
+class Hello(Value):
+    """An engine takes the station: which store it writes, and the how manyeth to do so. Silence ends its lease."""
+
+    kind: Literal["hello"] = "hello"
+    store: str
+    epoch: int
+    lease: Annotated[float, Field(gt=0)]
+
+
+class Welcome(Value):
+    """The station is taken. ``latch`` is set where it is latched; no step starts then."""
+
+    kind: Literal["welcome"] = "welcome"
+    station: str
+    lab: str
+    boot: str
+    now: float
+    latch: str = ""
+    reason: str = ""
+
+
+class Refused(Value):
+    """The station does not do what it was told, and says why. Nothing has moved by it."""
+
+    kind: Literal["refused"] = "refused"
+    code: Code
+    reason: str
+
+
+class Run(Value):
+    """One attempt at one step. ``sequence`` counts the steps of the epoch; a lower one than the last is refused."""
+
+    kind: Literal["run"] = "run"
+    job: str
+    boot: str
+    store: str
+    epoch: int
+    sequence: int
+    expires: float
+    plan: str
+    settings: JsonValue
+    md: FrozenMap[JsonValue]
+    timeout: float | None
+    n_acts_before: int
+
+
+class Accepted(Value):
+    """The step is begun, or was before."""
+
+    kind: Literal["accepted"] = "accepted"
+    job: str
+
+
+class Documented(Value):
+    """A bluesky document of the step."""
+
+    kind: Literal["documented"] = "documented"
+    job: str
+    number: int
+    name: str
+    document: FrozenMap[JsonValue]
+
+
+class Acted(Value):
+    """An act of the step is intended, and waits for the engine's word; or it has ended."""
+
+    kind: Literal["acted"] = "acted"
+    job: str
+    number: int
+    body: ActIntended | ActEnded = Field(discriminator="kind")
+
+
+class Finished(Value):
+    """The step has ended."""
+
+    kind: Literal["finished"] = "finished"
+    job: str
+    number: int
+    value: JsonValue
+    error: FrozenMap[str] | None
+    runs: Tuple[str]
+    started: float
+    ended: float
+    is_aborted: bool
+
+
+class Ack(Value):
+    """The engine has recorded the event. For an intent this is the word to act, until ``expires``."""
+
+    kind: Literal["ack"] = "ack"
+    job: str
+    store: str
+    epoch: int
+    number: int
+    expires: float
+    error: str = ""
+
+
+class Ask(Value):
+    """What became of an act? One that was never begun is not begun any more after this."""
+
+    kind: Literal["ask"] = "ask"
+    store: str
+    epoch: int
+    campaign: str
+    act: str
+
+
+class Answer(Value):
+    """What the station's own book says. ``started``: it was begun, and nobody knows how it ended."""
+
+    kind: Literal["answer"] = "answer"
+    act: str
+    state: Literal["done", "failed", "refused", "unknown", "started", "running", "never"]
+    reason: str = ""
+
+
+class Probe(Value):
+    """Ask the device's own probe about an act. ``record`` is the journal's."""
+
+    kind: Literal["probe"] = "probe"
+    store: str
+    epoch: int
+    record: FrozenMap[JsonValue]
+
+
+class Found(Value):
+    """What the probe found; an empty ``answer`` where the device has none."""
+
+    kind: Literal["found"] = "found"
+    answer: Literal["happened", "did_not_happen", "cannot_tell", ""]
+    text: str = ""
+    false_rate: float | None = None
+
+
+class Rearm(Value):
+    """A person has armed the station again; the journal has it."""
+
+    kind: Literal["rearm"] = "rearm"
+    store: str
+    epoch: int
+    latch: str
+    by: str
+    because: str
+
+
+class Bye(Value):
+    """The engine lets go of the station in good order."""
+
+    kind: Literal["bye"] = "bye"
+    store: str
+    epoch: int
+
+
+class Beat(Value):
+    """The engine is alive."""
+
+    kind: Literal["beat"] = "beat"
+    store: str
+    epoch: int
+    boot: str
+
+
+class Abort(Value):
+    """Stop every device, and abort the step."""
+
+    kind: Literal["abort"] = "abort"
+    store: str
+    epoch: int
+    reason: str
+
+
+class Pulse(Value):
+    """The station is alive. ``is_spent``: it does not belong to this epoch any more."""
+
+    kind: Literal["pulse"] = "pulse"
+    boot: str
+    now: float
+    job: str
+    n_events: int
+    is_spent: bool
+    latch: str = ""
+    reason: str = ""
+
+
+Message = Annotated[
+    Hello
+    | Welcome
+    | Refused
+    | Run
+    | Accepted
+    | Documented
+    | Acted
+    | Finished
+    | Ack
+    | Ask
+    | Answer
+    | Probe
+    | Found
+    | Rearm
+    | Bye
+    | Beat
+    | Abort
+    | Pulse,
+    Field(discriminator="kind"),
+]
+Event = Documented | Acted | Finished
+
+_library = cast("Any", msgpack)
+_packb: Callable[[object], bytes] = _library.packb
+_unpackb: Callable[..., object] = _library.unpackb
+_MESSAGE: TypeAdapter[Any] = TypeAdapter(Message)
+
+
+class Malformed(LabError):
+    """What came over the wire is no message."""
+
+
+def encode(message: Value) -> bytes:
+    """Return the bytes of *message*. Raises :class:`~sdl.errors.LabError` where they are too many."""
+    data: bytes = _packb(message.model_dump(mode="json"))
+    if len(data) > MAX_MESSAGE:
+        kind = getattr(message, "kind", "message")
+        raise LabError(
+            f"a {kind} message has {len(data)} bytes, {MAX_MESSAGE} at most", hint="keep large data in files"
+        )
+    return data
+
+
+def decode(data: bytes) -> Any:
+    """Return the message in *data*. Raises :class:`Malformed` for anything else; nothing in it is ever run."""
+    if len(data) > MAX_MESSAGE:
+        raise Malformed(f"{len(data)} bytes are no message")
+    try:
+        plain: object = _unpackb(data, raw=False, strict_map_key=True)
+        # JSON text keeps the checks strict and lets arrays be tuples, as in the journal.
+        return _MESSAGE.validate_json(json.dumps(plain, allow_nan=False))
+    except (ValidationError, ValueError, TypeError, RecursionError, UnpackException) as error:
+        raise Malformed(f"no message: {type(error).__name__}") from None
+
+
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """Return plain data that must be a mapping. Raises :class:`Malformed` otherwise."""
+    if not isinstance(value, Mapping):
+        raise Malformed(f"{type(value).__name__} where a mapping belongs")
+    return cast("Mapping[str, Any]", value)

@@ -1,0 +1,480 @@
+"""The process of a station: what it is asked and told, on one thread; heartbeats and aborts, on another.
+
+The station itself is the ordinary one, with its RunEngine, its guard and its safety. Around it are the
+:mod:`gate <sdl.lab.remote.gate>`, which lets nothing act twice, and the :mod:`stream <sdl.lab.remote.stream>` to the
+engine. The main thread never waits for a device, the other one never for a disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import queue
+import threading
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import zmq
+from pydantic import JsonValue
+
+from sdl.errors import InterlockError, LabError, SdlError
+from sdl.journal.acts import ActEnded, ActIntended
+from sdl.journal.lock import WriteLock
+from sdl.lab.actions import ActRecord, Evidence, device_called
+from sdl.lab.job import Job, JobResult
+from sdl.lab.lab import Lab
+from sdl.lab.remote.book import Book
+from sdl.lab.remote.data import act_from_data, error_to_data, settings_from_data, to_data
+from sdl.lab.remote.gate import Command, Gate, Refusal
+from sdl.lab.remote.messages import (
+    Abort,
+    Accepted,
+    Ack,
+    Acted,
+    Answer,
+    Ask,
+    Beat,
+    Bye,
+    Documented,
+    Event,
+    Finished,
+    Found,
+    Hello,
+    Malformed,
+    Probe,
+    Pulse,
+    Rearm,
+    Refused,
+    Run,
+    Welcome,
+    decode,
+    encode,
+)
+from sdl.lab.remote.plans import find_plan, numbers_of
+from sdl.lab.remote.safe import check_lab, reactions_of
+from sdl.lab.remote.sockets import Address, Waker, bound, prepare_folder
+from sdl.lab.remote.stream import Stream
+from sdl.lab.station import Station
+from sdl.problem.value import Value
+
+POLL = 0.05
+"""Seconds between two looks at the lease, at most."""
+
+ORPHANED = 60.0
+"""Seconds that a station started by an engine waits for its first word."""
+
+SILENT = "the engine went silent past its lease"
+
+PROBE_TIMEOUT = 300.0
+"""Seconds that a device's probe may take."""
+
+_LOG = logging.getLogger("sdl.lab.remote")
+
+
+@dataclass(eq=False)
+class _Work:
+    """The step that is under way, or whose events the engine does not have yet."""
+
+    run: Run
+    stream: Stream
+    words: dict[int, float] = field(default_factory=dict[int, float])
+    is_over: bool = False
+
+    def key(self, act: str) -> str:
+        """Return what the book calls an act of the step."""
+        return key_of(self.run.store, str(self.run.md.get("campaign", "")), act)
+
+
+def key_of(store: str, campaign: str, act: str) -> str:
+    """Return what the book calls an act: the same id may occur in another campaign, and in another store."""
+    return f"{store}/{campaign}/{act}"
+
+
+class StationServer:
+    """Hosts one station of *lab*.
+
+    Parameters
+    ----------
+    lab
+        The laboratory, made in this process; only the station's devices are connected.
+    station
+        Which.
+    folder
+        Where its sockets and its book are. It belongs to the instruments, and outlives every campaign.
+    ends_with_engine
+        Whether the process ends when its engine is gone, once the devices are safe.
+
+    Raises
+    ------
+    LabError
+        A device that acts declares no safe action, the laboratory is virtual, or another process hosts the station.
+    """
+
+    def __init__(self, lab: Lab, station: str, folder: Path, *, ends_with_engine: bool = False) -> None:
+        check_lab(lab, (station,))
+        self._lab = lab
+        self._station: Station = lab.stations[station]
+        self._reactions = reactions_of(lab, station)
+        prepare_folder(folder)
+        self._lock = WriteLock(folder / f"{station}.lock")
+        self._book = Book(folder / f"{station}.book")
+        self.boot = str(uuid.uuid4())
+        self._gate = Gate(self._book, self.boot)
+        self._guarding = threading.RLock()
+        self._address = Address.under(folder, station)
+        self._ends_with_engine = ends_with_engine
+        self._now = lab.clock.monotonic
+        self._waker = Waker()
+        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._work: _Work | None = None
+        self._owner = b""
+        self._prepared = (0, 0)
+        self._is_ending = False
+        self._is_orphan = False
+        self._began = self._now()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = bound(self._context, self._address.work)
+
+    def transfer(self, by: str, because: str) -> None:
+        """Let another store have the station, as the person *by* says."""
+        self._gate.transfer(by, because)
+
+    def serve(self) -> None:
+        """Serve until :meth:`end`, or until the engine is gone where the station ends with it."""
+        pulse = threading.Thread(target=self._pulse, name="sdl-pulse", daemon=True)
+        pulse.start()
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._waker.reader, zmq.POLLIN)
+        try:
+            while not self._is_ending:
+                poller.poll(int(POLL * 1000))
+                self._turn()
+        finally:
+            self._is_ending = True
+            pulse.join()
+            self._close()
+
+    def end(self) -> None:
+        """End serving. From any thread, and in a signal handler."""
+        self._is_ending = True
+        self._waker.wake()
+
+    def _close(self) -> None:
+        self._lab.close()
+        self._socket.close()
+        self._context.term()
+        self._waker.close()
+        self._book.close()
+        self._lock.release()
+
+    # --- the main thread: what is asked and told ------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        self._waker.clear()
+        with suppress(queue.Empty):
+            while True:
+                self._orders.get_nowait()()
+        while not self._is_ending and self._socket.poll(0):
+            self._receive()
+        if self._work is not None:
+            for event in self._work.stream.due():
+                self._send(self._owner, b"", event)
+        is_alone = self._is_orphan or (not self._owner and self._now() - self._began > ORPHANED)
+        if self._ends_with_engine and is_alone and not self._station.is_busy and not self._station.is_making_safe:
+            self._is_ending = True
+
+    def _receive(self) -> None:
+        frames = self._socket.recv_multipart()
+        if len(frames) != 3:
+            return
+        sender, number, data = frames
+        answer: Value | None
+        try:
+            answer = self._answer(sender, number, decode(data))
+        except Refusal as refusal:
+            answer = Refused(code=refusal.code, reason=refusal.message)
+        except Malformed as error:
+            answer = Refused(code="malformed", reason=error.message)
+        except SdlError as error:
+            answer = Refused(code="failed", reason=error.message)
+        except Exception as error:  # noqa: BLE001 # the border: whatever is sent, the station goes on to serve
+            _LOG.exception("station %s cannot answer", self._station.name)
+            answer = Refused(code="malformed", reason=f"{type(error).__name__}: {error}")
+        if answer is not None:
+            self._send(sender, number, answer)
+
+    def _send(self, to: bytes, number: bytes, message: Value) -> None:
+        with suppress(zmq.Again, zmq.ZMQError):  # it is sent again, or asked again
+            self._socket.send_multipart([to, number, encode(message)], zmq.DONTWAIT)
+
+    def _answer(self, sender: bytes, number: bytes, message: Any) -> Value | None:  # noqa: PLR0911 # one line a message
+        match message:
+            case Hello():
+                return self._hello(sender, message)
+            case Run():
+                return self._run(sender, message)
+            case Ack():
+                self._acknowledged(message)
+                return None
+            case Ask():
+                return self._ask(message)
+            case Probe():
+                return self._probe(sender, number, message)
+            case Rearm():
+                return self._rearm(message)
+            case Bye():
+                return self._bye(message)
+            case _:
+                raise Refusal("malformed", f"a station takes no {message.kind}")
+
+    def _hello(self, sender: bytes, hello: Hello) -> Value:
+        self._gate.check_owner(hello.store, hello.epoch)
+        self._station.connect()
+        with self._guarding:
+            self._gate.check_owner(hello.store, hello.epoch)
+            is_running = self._work is not None and not self._work.is_over
+            if is_running or self._gate.is_lost(self._now()):  # whoever says hello knows nothing of the step
+                self._lapse("its engine was gone while a step ran" if is_running else SILENT)
+                self._latch("the engine was gone while a step ran" if is_running else SILENT)
+            self._gate.hello(hello.store, hello.epoch, hello.lease, self._now())
+            if self._work is not None:
+                self._work.stream.end("its engine is gone")
+        self._owner, self._is_orphan = sender, False
+        return self._welcome()
+
+    def _welcome(self) -> Welcome:
+        gate = self._gate
+        return Welcome(
+            station=self._station.name,
+            lab=self._lab.envelope_digest,
+            boot=self.boot,
+            now=self._now(),
+            latch=gate.latch,
+            reason=gate.latched_because,
+        )
+
+    def _rearm(self, message: Rearm) -> Value:
+        with self._guarding:
+            self._gate.check_present(message.store, message.epoch)
+            if self._station.is_making_safe:
+                raise Refusal("latched", "devices are still on their way to be safe")
+            if self._gate.rearm(message.latch, message.by, message.because):
+                self._lab.interlocks.release(self._station.name)
+        return self._welcome()
+
+    def _bye(self, message: Bye) -> Value:
+        with self._guarding:
+            if self._work is not None and not self._work.is_over:
+                raise Refusal("busy", "a step is under way")
+            self._gate.let_go(message.store, message.epoch)
+        self._is_orphan = True
+        return self._welcome()
+
+    # --- steps ----------------------------------------------------------------------------------------------------
+
+    def _run(self, sender: bytes, run: Run) -> Value:
+        if run.job in self._gate.jobs:
+            if self._work is not None and self._work.run.job == run.job:
+                return Accepted(job=run.job)  # it was sent twice; what it does is told once
+            raise Refusal("seen", f"step {run.job} was begun before")
+        if self._station.is_busy or (self._work is not None and not self._work.is_over):
+            raise Refusal("busy", "another step is under way")
+        try:
+            plan, settings = find_plan(run.plan), settings_from_data(run.settings)
+        except LabError as error:
+            raise Refusal("plan", error.message) from None
+        with self._guarding:
+            command = Command(run.boot, run.store, run.epoch, run.expires)
+            self._gate.admit(run.job, command, run.sequence, self._now())
+        self._owner = sender
+        numbers = numbers_of(run.md)
+        if numbers != self._prepared:
+            self._prepared = numbers
+            self._lab.prepare(*numbers)
+        work = self._work = _Work(run, Stream(self._waker.wake, self._now))
+        self._station.submit(
+            Job(
+                plan=functools.partial(plan, self._lab, settings),
+                md=run.md,
+                on_document=functools.partial(self._document, work),
+                on_act=functools.partial(self._act, work),
+                on_done=functools.partial(self._done, work),
+                timeout=run.timeout,
+                n_acts_before=run.n_acts_before,
+            )
+        )
+        return Accepted(job=run.job)
+
+    def _acknowledged(self, ack: Ack) -> None:
+        self._gate.check_present(ack.store, ack.epoch)
+        work = self._work
+        if work is None or work.run.job != ack.job:
+            return
+        work.words.setdefault(ack.number, ack.expires)
+        work.stream.acknowledge(ack)
+
+    def _ask(self, ask: Ask) -> Value:
+        with self._guarding:
+            self._gate.check_present(ask.store, ask.epoch)
+            known = self._gate.query_or_cancel(key_of(ask.store, ask.campaign, ask.act))
+        if known.state == "cancelled":
+            return Answer(act=ask.act, state="never", reason=known.reason)
+        is_running = known.state == "started" and known.is_ours and self._station.is_busy
+        return Answer(act=ask.act, state="running" if is_running else known.state, reason=known.reason)
+
+    # --- on the threads of the station ----------------------------------------------------------------------------
+
+    def _document(self, work: _Work, name: str, document: dict[str, Any]) -> None:
+        work.stream.post(lambda number: Documented(job=work.run.job, number=number, name=name, document=document))
+
+    def _act(self, work: _Work, body: ActIntended | ActEnded) -> None:
+        if isinstance(body, ActIntended):
+            self._intend(work, body)
+            return
+        with self._guarding:
+            self._gate.end(work.key(body.act), body.outcome, body.reason)
+        window = None if work.stream.is_aborting else 0
+        work.stream.post(lambda number: Acted(job=work.run.job, number=number, body=body), window=window)
+
+    def _intend(self, work: _Work, body: ActIntended) -> None:
+        """Have the engine record the intent; on its word, and not later than it says, note that the act begins."""
+        run, key = work.run, work.key(body.act)
+        with self._guarding:
+            self._gate.check_new(key)
+        number = work.stream.post(lambda number: Acted(job=run.job, number=number, body=body), window=0)
+        command = Command(run.boot, run.store, run.epoch, work.words.pop(number, 0.0))
+        try:
+            with self._guarding:
+                self._gate.start(key, command, self._now())
+        except SdlError as error:
+            refused = ActEnded(act=body.act, outcome="refused", seconds=0.0, reason=error.message)
+            with self._guarding, suppress(LabError):
+                self._gate.end(key, "refused", error.message)
+                work.stream.post(lambda number: Acted(job=run.job, number=number, body=refused), window=None)
+            raise
+
+    def _done(self, work: _Work, result: JobResult) -> None:
+        try:
+            value, error = to_data(result.value), result.error
+        except LabError as unsendable:
+            value, error = None, unsendable
+        made = functools.partial(
+            Finished,
+            job=work.run.job,
+            value=value,
+            error=error_to_data(error),
+            runs=result.runs,
+            started=result.started,
+            ended=result.ended,
+            is_aborted=result.is_aborted,
+        )
+        work.is_over = True
+        work.stream.post(lambda number: cast("Event", made(number=number)), window=None)
+
+    # --- the device's own probe -----------------------------------------------------------------------------------
+
+    def _probe(self, sender: bytes, number: bytes, message: Probe) -> Value | None:
+        self._gate.check_present(message.store, message.epoch)
+        act = act_from_data(message.record)
+        probe = getattr(device_called(act.device, self._station.devices), "reconcile", None)
+        if not callable(probe):
+            return Found(answer="")
+        if self._station.is_busy:
+            raise Refusal("busy", "a step is under way")
+
+        def done(result: JobResult) -> None:
+            found = _found(result, act)
+            self._orders.put(lambda: self._send(sender, number, found))
+            self._waker.wake()
+
+        md: dict[str, JsonValue] = {"trial": act.trial, "step": "reconcile"}
+        self._station.submit(Job(_asking(cast("Callable[[ActRecord], Any]", probe), act), md=md, on_done=done))
+        return None
+
+    # --- the other thread: heartbeats and aborts ------------------------------------------------------------------
+
+    def _pulse(self) -> None:
+        socket = bound(self._context, self._address.pulse)
+        try:
+            while not self._is_ending:
+                if socket.poll(int(POLL * 1000)):
+                    frames = socket.recv_multipart()
+                    if len(frames) == 3:
+                        self._felt(socket, *frames)
+                if self._gate.is_lost(self._now()):
+                    self._lapse(SILENT)
+                    self._orders.put(lambda: self._latch(SILENT))
+                    self._waker.wake()
+        finally:
+            socket.close()
+
+    def _felt(self, socket: zmq.Socket[bytes], sender: bytes, number: bytes, data: bytes) -> None:
+        try:
+            message = decode(data)
+        except Malformed:
+            return
+        if not isinstance(message, Beat | Abort):
+            return
+        is_ours = self._gate.beat(message.store, message.epoch, self._now())
+        if isinstance(message, Abort) and message.epoch >= self._gate.epoch and message.store == self._gate.store:
+            self._abort(message.reason)
+        work = self._work
+        pulse = Pulse(
+            boot=self.boot,
+            now=self._now(),
+            job="" if work is None else work.run.job,
+            n_events=0 if work is None else work.stream.n_posted,
+            is_spent=not is_ours,
+            latch=self._gate.latch,
+            reason=self._gate.latched_because,
+        )
+        with suppress(zmq.ZMQError):
+            socket.send_multipart([sender, number, encode(pulse)], zmq.DONTWAIT)
+
+    def _abort(self, reason: str) -> None:
+        if self._work is not None:
+            self._work.stream.abort(f"the step was aborted: {reason}")
+        self._station.abort(reason)
+
+    def _lapse(self, reason: str) -> None:
+        """The engine is gone: no act begins any more, and the devices go where they are safe. Waits for no disk."""
+        self._gate.is_held = False
+        error = InterlockError(f"station {self._station.name}: {reason}", hint="run the campaign again")
+        if self._work is not None:
+            self._work.stream.abort(reason)
+        self._station.make_safe(self._reactions, error)
+        if self._work is not None:
+            self._work.stream.end(reason)
+        self._is_orphan = True
+
+    def _latch(self, reason: str) -> None:
+        with self._guarding:
+            self._gate.close(reason)
+
+
+def _asking(probe: Callable[[ActRecord], Any], act: ActRecord) -> Callable[[], Any]:
+    from sdl.lab.messages import Steps, message  # noqa: PLC0415 # bluesky takes half a second
+
+    async def ask() -> object:
+        answer = probe(act)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    def plan() -> Steps[object]:
+        done = yield message("wait_for", None, [ask], timeout=PROBE_TIMEOUT)
+        return done[0].result()
+
+    return plan
+
+
+def _found(result: JobResult, act: ActRecord) -> Found:
+    value: object = result.value
+    if isinstance(value, Evidence):
+        return Found(answer=value.answer, text=value.text, false_rate=value.false_rate)
+    why = result.error or f"it answered {value!r}, which is no Evidence"
+    return Found(answer="cannot_tell", text=f"the probe of {act.device} could not tell: {why}")

@@ -1,0 +1,462 @@
+"""A station in another process, as the engine sees it: it takes jobs and answers as one in its own does."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, cast
+
+from pydantic import JsonValue
+
+from sdl.errors import DeviceTimeout, LabError, SdlError, StepAborted
+from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
+from sdl.journal.protocol import Journal
+from sdl.journal.safety import SAFETY_KINDS, LatchSet, Rearmed
+from sdl.lab.actions import ActRecord, Evidence
+from sdl.lab.job import Job, JobResult
+from sdl.lab.lab import Lab
+from sdl.lab.latches import Latch
+from sdl.lab.remote.child import Process
+from sdl.lab.remote.data import error_from_data, from_data, settings_to_data
+from sdl.lab.remote.link import Link, Session, StationLost, StationRefused
+from sdl.lab.remote.messages import (
+    Ack,
+    Acted,
+    Answer,
+    Ask,
+    Bye,
+    Documented,
+    Finished,
+    Found,
+    Probe,
+    Rearm,
+    Run,
+    Welcome,
+)
+from sdl.lab.remote.plans import taken_apart
+from sdl.lab.remote.sockets import Address, is_locked
+from sdl.lab.station import Station
+
+START_TIMEOUT = 60.0
+"""Seconds until a station's process must answer."""
+
+ADOPT_TIMEOUT = 2.0
+"""Seconds for the answer of a process that an engine before this one has started."""
+
+EXPIRY = 5.0
+"""Seconds for which a command may be on its way."""
+
+GRACE = 30.0
+"""Seconds beyond a step's own time limit after which the engine asks what became of its acts."""
+
+LINK = "the link to the engine"
+"""What latches a station that has lost its engine, in place of an interlock's name."""
+
+
+class RemoteStation(Station):
+    """Runs jobs in another process, one at a time, over a :class:`~sdl.lab.remote.link.Link`.
+
+    Parameters
+    ----------
+    twin
+        The station of the same name in this process, whose devices stay untouched.
+    lab
+        The laboratory that both belong to.
+    address
+        Where the process is reached.
+    child
+        The process, where the engine starts it itself.
+    lease
+        Seconds of silence after which either side takes the other for gone.
+    """
+
+    def __init__(
+        self, twin: Station, lab: Lab, address: Address, *, child: Process | None, lease: float, grace: float = GRACE
+    ) -> None:
+        super().__init__(
+            twin.name,
+            twin.devices,
+            lab.clock,
+            envelope=twin.envelope,
+            actions=twin.actions,
+            interlocks=twin.interlocks,
+            wait_timeout=twin.wait_timeout,
+            tolerance=twin.tolerance,
+        )
+        self._lab = lab.name
+        self._now = lab.clock.monotonic
+        self._is_adopted = False
+        self._address = address
+        self._child = child
+        self._lease = lease
+        self._grace = grace
+        self._session: Session | None = None
+        self._rearmed: Mapping[str, tuple[str, str]] = {}
+        self._sequence = 0
+        self._link: Link | None = None
+        self._job: Job | None = None
+        self._abort_reason = ""
+        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._worker: threading.Thread | None = None
+
+    # --- what a station does --------------------------------------------------------------------------------------
+
+    def enter(self, journal: Journal) -> None:
+        """A session begins that *journal* records: its number is the epoch."""
+        self._do(self._part)
+        first = next(iter(journal.read()))
+        self._session = Session(store=first.hash, epoch=journal.head[0], lease=self._lease)
+        self._rearmed = rearmed_in(journal, self._lab, self.name)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job is queued or running."""
+        return self._job is not None
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it has been used or connected."""
+        return self._link is not None
+
+    @property
+    def is_making_safe(self) -> bool:
+        """Never here: the station's own process sees to it."""
+        return False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, where the engine started it."""
+        return None if self._child is None else self._child.pid
+
+    def submit(self, job: Job) -> None:
+        """Run *job*. Returns at once."""
+        if self._job is not None:
+            raise LabError(f"station {self.name} is busy", hint="it runs one job at a time")
+        self._job, self._abort_reason = job, ""
+        self._order(lambda: self._attend(job))
+
+    def connect(self) -> None:
+        """Reach the process, and start it where that is ours to do."""
+        self._do(self._connected)
+
+    def abort(self, reason: str) -> None:
+        """Stop every device of the station, and abort its job. Takes no lock; from any thread."""
+        if self._job is not None:
+            self._abort_reason = self._abort_reason or reason
+        link = self._link
+        if link is not None:
+            link.abort(reason)
+
+    def recall(self, act: ActRecord, campaign: str, *, may_probe: bool) -> Evidence | None:
+        """Ask the station's book about *act*, then the device's own probe where the book does not know."""
+        found: Evidence | None = self._do(lambda: self._recall(act, campaign, may_probe=may_probe))
+        return found
+
+    def close(self) -> None:
+        """Let go of the process; end it where it is ours."""
+        if self._job is not None:
+            self.abort("the laboratory closes")
+        self._is_closed = True
+        if self._worker is not None:
+            self._orders.put(self._leave)
+            self._orders.put(None)
+            self._worker.join()
+            self._worker = None
+
+    # --- the worker thread ----------------------------------------------------------------------------------------
+
+    def _order(self, what: Callable[[], None]) -> None:
+        if self._is_closed:
+            raise LabError(f"station {self.name} is closed", hint="make the laboratory anew")
+        if self._worker is None:
+            self._worker = threading.Thread(target=self._work, name=f"sdl-{self.name}-link", daemon=True)
+            self._worker.start()
+        self._orders.put(what)
+
+    def _do(self, what: Callable[[], Any]) -> Any:
+        """Have the worker do *what*, and return or raise what it does."""
+        box: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+        def order() -> None:
+            try:
+                box.put((what(), None))
+            except BaseException as error:  # noqa: BLE001 # it is raised where it was asked for
+                box.put((None, error))
+
+        self._order(order)
+        value, error = box.get()
+        if error is not None:
+            raise error
+        return value
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            order()
+
+    def _connected(self) -> Link:
+        if self._link is not None and not self._link.lost:
+            return self._link
+        self._part()
+        if self._session is None:
+            raise LabError(
+                f"station {self.name} is in a process of its own, and no campaign has it",
+                hint="run it in a campaign, or keep it in this process to try things out",
+            )
+        deadline = self._now() + START_TIMEOUT
+        while True:
+            is_taken = self._child is not None and not self._child.is_alive and is_locked(self._address.lock)
+            self._is_adopted = is_taken  # what an engine before this one has started, and may be about to end
+            if self._child is not None and not is_taken:
+                self._child.start()
+            try:
+                return self._opened(self._session, ADOPT_TIMEOUT if is_taken else START_TIMEOUT)
+            except StationLost as error:
+                if self._child is None or self._child.is_alive or self._now() > deadline:
+                    raise
+                if not is_taken and not is_locked(self._address.lock):
+                    words = self._child.last_words
+                    raise StationLost(f"the process of station {self.name} has ended: {words}") from error
+
+    def _opened(self, session: Session, seconds: float) -> Link:
+        self._link = link = Link(self.name, self._address, session, self._is_alive, self._now)
+        try:
+            self._greeted(link, link.open(seconds))
+        except SdlError:
+            self._part()
+            raise
+        return link
+
+    def _is_alive(self) -> bool:
+        return self._child is None or self._is_adopted or self._child.is_alive
+
+    def _greeted(self, link: Link, welcome: Welcome) -> None:
+        if welcome.latch in self._rearmed:
+            by, because = self._rearmed[welcome.latch]
+            session = link.session
+            welcome = link.ask(
+                Rearm(store=session.store, epoch=session.epoch, latch=welcome.latch, by=by, because=because)
+            )
+        if welcome.latch:
+            self._latch(welcome.latch, welcome.reason)
+
+    def _latch(self, latch: str, reason: str) -> None:
+        """Tell the engine, and so the journal, that the station is latched."""
+        told = f"{reason} [{latch}]"
+        if any(known.body.reason == told for known in self.interlocks.latches):
+            return
+        body = LatchSet(lab=self._lab, station=self.name, interlock=LINK, devices=tuple(self.devices), reason=told)
+        self.interlocks.latches.append(Latch(body))
+        self.interlocks.listener([body])
+
+    def _part(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            if link.latch:
+                self._latch(link.latch, link.latched_because)
+            link.close()
+
+    def _leave(self) -> None:
+        link = self._link
+        if link is not None and not link.lost:
+            with suppress(SdlError):
+                link.ask(Bye(store=link.session.store, epoch=link.session.epoch))
+        is_left = link is not None
+        self._part()
+        if self._child is not None and is_left and not self._is_adopted:
+            self._child.end()
+
+    # --- jobs -----------------------------------------------------------------------------------------------------
+
+    def _attend(self, job: Job) -> None:
+        began = self._clock.time()
+        errand = _Errand(job, self._now)
+        try:
+            result = self._run(job, errand)
+        except Exception as error:  # noqa: BLE001 # the border: whatever goes wrong here is the job's result
+            errand.give_up(str(error))
+            self._note_loss()
+            is_aborted = isinstance(error, StepAborted)
+            result = JobResult(None, error, tuple(errand.runs), began, self._clock.time(), is_aborted)
+        self._job = None
+        job.on_done(result)
+
+    def _note_loss(self) -> None:
+        if self._link is not None and self._link.lost:
+            self._part()
+
+    def _run(self, job: Job, errand: _Errand) -> JobResult:
+        if self._abort_reason:
+            raise StepAborted(f"the step was aborted before it began: {self._abort_reason}")
+        plan, settings = taken_apart(job)
+        link = self._connected()
+        self._sequence += 1
+        run = Run(
+            job=str(uuid.uuid4()),
+            boot=link.boot,
+            store=link.session.store,
+            epoch=link.session.epoch,
+            sequence=self._sequence,
+            expires=link.expires(EXPIRY),
+            plan=plan,
+            settings=settings_to_data(settings),
+            md=job.md,
+            timeout=job.timeout,
+            n_acts_before=job.n_acts_before,
+        )
+        link.ask(run)
+        if self._abort_reason:
+            link.abort(self._abort_reason)
+        deadline = None if job.timeout is None else self._now() + job.timeout + self._grace
+        while True:
+            if deadline is not None and self._now() > deadline:
+                return self._overdue(link, errand)
+            event = link.event(0.05)
+            if event is not None:
+                ended = errand.take(event, run.job, link)
+                if ended is not None:
+                    return ended
+            link.check()
+
+    def _overdue(self, link: Link, errand: _Errand) -> JobResult:
+        """The step should have ended, and its station says nothing: ask what became of its acts, and do nothing."""
+        link.abort("it took too long")
+        for act in list(errand.open):
+            answer = self._ask(link, str(errand.job.md.get("campaign", "")), act)
+            if answer.state in {"done", "failed", "refused"}:
+                errand.end(act, cast("ActOutcome", answer.state), answer.reason)
+        link.lost = "its step did not end in time"
+        raise DeviceTimeout(f"the step took longer than its {errand.job.timeout:g} s, and station {self.name} hangs")
+
+    # --- what became of an act ------------------------------------------------------------------------------------
+
+    def _ask(self, link: Link, campaign: str, act: str) -> Answer:
+        session = link.session
+        answer: Answer = link.ask(Ask(store=session.store, epoch=session.epoch, campaign=campaign, act=act))
+        return answer
+
+    def _recall(self, act: ActRecord, campaign: str, *, may_probe: bool) -> Evidence | None:
+        try:
+            link = self._connected()
+            answer = self._ask(link, campaign, act.act)
+            while answer.state == "running":  # it is let to its end, and not told again
+                threading.Event().wait(0.1)
+                answer = self._ask(link, campaign, act.act)
+        except (StationLost, StationRefused) as error:
+            return Evidence("cannot_tell", f"station {self.name} cannot be asked: {error.message}")
+        match answer.state:
+            case "done":
+                return Evidence("happened", f"station {self.name} has it in its book as done")
+            case "never" | "refused":
+                return Evidence("did_not_happen", f"station {self.name} has not begun it, and will not")
+            case _:
+                found = self._probe(link, act) if may_probe else None
+                reason = f": {answer.reason}" if answer.reason else ""
+                told = f"station {self.name} began it, and its book has it as {answer.state}{reason}"
+                return found or Evidence("cannot_tell", told)
+
+    def _probe(self, link: Link, act: ActRecord) -> Evidence | None:
+        record = cast("dict[str, JsonValue]", asdict(act))
+        session = link.session
+        message = Probe(store=session.store, epoch=session.epoch, record=record)
+        try:
+            found: Found = link.ask(message, self.wait_timeout)
+        except (StationLost, StationRefused):
+            return None
+        return Evidence(found.answer, found.text, found.false_rate) if found.answer else None
+
+
+class _Errand:
+    """One job: what came of it so far, taken in order and once."""
+
+    def __init__(self, job: Job, now: Callable[[], float]) -> None:
+        self.job = job
+        self.open: dict[str, float] = {}
+        self.runs: list[str] = []
+        self._now = now
+        self._n_taken = 0
+        self._error: Exception | None = None
+
+    def take(self, event: Any, job: str, link: Link) -> JobResult | None:
+        """Take an event, record it, and acknowledge it; the result, where it is the last one."""
+        if not isinstance(event, Documented | Acted | Finished) or event.job != job:
+            return None
+        if event.number > self._n_taken + 1:  # one before it is missing, and comes again
+            return None
+        is_new = event.number == self._n_taken + 1
+        if is_new:
+            self._n_taken = event.number
+            try:
+                self._record(event)
+            except Exception as error:  # noqa: BLE001 # the step fails with it, as one in this process does
+                self._error = self._error or error
+        self._acknowledge(event.number, job, link)
+        return self._result(event) if is_new and isinstance(event, Finished) else None
+
+    def _record(self, event: Documented | Acted | Finished) -> None:
+        match event:
+            case Documented():
+                if event.name == "start":
+                    self.runs.append(str(event.document.get("uid", "")))
+                self.job.on_document(event.name, dict(event.document))
+            case Acted(body=ActIntended() as intended):
+                self.job.on_act(intended)
+                self.open[intended.act] = self._now()
+            case Acted(body=ActEnded() as ended):
+                self.open.pop(ended.act, None)
+                self.job.on_act(ended)
+            case _:
+                pass
+
+    def _acknowledge(self, number: int, job: str, link: Link) -> None:
+        error = "" if self._error is None else str(self._error) or type(self._error).__name__
+        ack = Ack(
+            job=job,
+            store=link.session.store,
+            epoch=link.session.epoch,
+            number=number,
+            expires=link.expires(EXPIRY),
+            error=error,
+        )
+        with suppress(StationLost):  # it is told again, and so acknowledged again
+            link.send(ack)
+
+    def _result(self, event: Finished) -> JobResult:
+        error = self._error or error_from_data(event.error)
+        value = from_data(event.value) if error is None else None
+        return JobResult(value, error, tuple(event.runs), event.started, event.ended, event.is_aborted)
+
+    def end(self, act: str, outcome: ActOutcome, reason: str) -> None:
+        """Record how an act ended, as the station's book has it."""
+        began = self.open.pop(act)
+        seconds = self._now() - began
+        self.job.on_act(ActEnded(act=act, outcome=outcome, seconds=seconds, reason=reason))
+
+    def give_up(self, reason: str) -> None:
+        """The station is gone: nobody knows how its open acts ended."""
+        for act in list(self.open):
+            with suppress(Exception):  # a journal that cannot be written is the session's to report
+                self.end(act, "unknown", reason)
+
+
+def rearmed_in(journal: Journal, lab: str, station: str) -> Mapping[str, tuple[str, str]]:
+    """Return the latches of the link that a person has opened since, with who and why."""
+    waiting: list[str] = []
+    found: dict[str, tuple[str, str]] = {}
+    for event in journal.read(kinds=SAFETY_KINDS):
+        body = event.body
+        if isinstance(body, LatchSet) and (body.lab, body.station, body.interlock) == (lab, station, LINK):
+            waiting += latches_of(body.reason)
+        elif isinstance(body, Rearmed) and (body.lab, body.station) == (lab, station):
+            found.update(dict.fromkeys(waiting, (event.actor, body.because)))
+            waiting.clear()
+    return found
+
+
+def latches_of(reason: str) -> Iterator[str]:
+    """Yield the latch that a reason names at its end."""
+    if reason.endswith("]"):
+        yield reason[:-1].rpartition("[")[2]
