@@ -213,7 +213,7 @@ class LearnedReach(LearnedFunction):
             ]
             with np.errstate(over="ignore", invalid="ignore"):
                 found = (np.stack(columns, axis=2) - centre) / spread
-            return np.clip(np.nan_to_num(found), -1e6, 1e6)
+            return np.asarray(np.clip(np.nan_to_num(found), -1e6, 1e6))
 
         expected = outcomes(pending, np.zeros((len(fits), 1)))[0] if len(pending) else np.zeros((0, len(fits)))
         known = np.vstack([(measured - centre) / spread, expected])
@@ -260,7 +260,7 @@ class LearnedClasses(Learned):
 
     def probabilities(self, rows: Array) -> Array:
         """Return the chance of each class at *rows*, shape (n, classes)."""
-        columns = []
+        columns: list[Array] = []
         for border in self._borders(self.beliefs):
             glance = border.belief.field.at(rows)
             columns.append(normal_cdf((glance.mean[:, 0] - border.level) / glance.deviation))

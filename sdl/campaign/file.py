@@ -92,6 +92,10 @@ PLANNERS: Mapping[str, str] = {
     "random": "sdl.planners:RandomPlanner",
     "lhs": "sdl.planners:LatinHypercubePlanner",
     "grid": "sdl.planners:GridPlanner",
+    "active-learning": "sdl.planners:ActiveLearningPlanner",
+    "level-set": "sdl.planners:LevelSetPlanner",
+    "phase-map": "sdl.planners:PhaseMapPlanner",
+    "boundless": "sdl.planners:BoundlessPlanner",
 }
 """The planners that have a short name."""
 
