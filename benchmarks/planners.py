@@ -49,7 +49,7 @@ from planning.cases import FIRST_HELD_BACK
 from planning.cells import CASES, Cell, Job, Results, run_cell
 from planning.client import CONTENDERS
 from planning.measured import TABLES
-from planning.summary import OURS, REFERENCE, Round, first_line, show_overall, show_pairs, show_round
+from planning.summary import OURS, REFERENCE, Round, first_line, show_matrix, show_overall, show_pairs, show_round
 
 QUICK_CASES = ("branin", "hartmann6", "gramacy", "branin-currin", "reaction")
 QUICK_PLANNERS = (OURS, REFERENCE, "optuna-gp")
@@ -130,6 +130,7 @@ def show(cells: Sequence[Cell], folder: Path | None) -> dict[str, Any]:
     rounds = [shown for shown in rounds if shown.able]
     figures = [show_round(shown) for shown in rounds]
     pairs = show_pairs(rounds)
+    show_matrix(rounds)
     overall = show_overall(rounds, figures)
     if folder is not None:
         plots.draw(rounds, overall, folder)

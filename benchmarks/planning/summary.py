@@ -274,6 +274,19 @@ def show_pairs(rounds: Sequence[Round]) -> list[dict[str, Any]]:
     return found
 
 
+def show_matrix(rounds: Sequence[Round]) -> None:
+    """Print the median final gap of every planner on every case, the best one in bold."""
+    planners = list(dict.fromkeys(name for shown in rounds for name in shown.standings))
+    rows: list[list[str]] = []
+    for shown in rounds:
+        finals = {name: float(standing.middle[shown.n_trials - 1]) for name, standing in shown.able.items()}
+        written = {name: short(gap) for name, gap in finals.items()}
+        best = min(finals.values())
+        cells = [f"**{written[name]}**" if finals.get(name) == best else written.get(name, "-") for name in planners]
+        rows.append([shown.case, str(shown.n_trials), *cells])
+    print_table("Median final gap (-: unsupported; bold: best):", ["case", "trials", *planners], rows)
+
+
 # --- over all cases ---------------------------------------------------------------------------------------------------
 
 
