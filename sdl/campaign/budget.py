@@ -167,6 +167,8 @@ class OnUnknown(Value):
         counts for attempts that begin after it was recorded.
     reconcile
         Whether devices are asked first what they know themselves: see :class:`~sdl.lab.Evidence`.
+    redos
+        How often one trial is done again; then it is marked failed, so that a device that always hangs ends nowhere.
     """
 
     cumulative: Choice = "ask"
@@ -174,6 +176,7 @@ class OnUnknown(Value):
     transfer: Choice = "ask"
     consent: str = ""
     reconcile: bool = True
+    redos: Annotated[int, Field(ge=0)] = 10
     CLASSES: ClassVar[tuple[ActionClass, ...]] = (
         ActionClass.CUMULATIVE,
         ActionClass.IRREVERSIBLE,

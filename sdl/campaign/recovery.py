@@ -362,6 +362,8 @@ def choose(policy: OnUnknown, before: OnUnknown, trace: Trace) -> tuple[Literal[
         return "ask", "a person decides"
     if "failed" in answers:
         return "failed", f"by the policy for {_named(classes)} acts"
+    if trace.attempt > policy.redos:
+        return "failed", f"it was begun {trace.attempt} times, and the policy allows {policy.redos} redos"
     if all(before.for_class(each) == "redo" for each in classes):
         return "redo", f"by the policy for {_named(classes)} acts, agreed before the attempt began ({before.consent})"
     return "ask", "nobody had agreed to a redo when the attempt began"

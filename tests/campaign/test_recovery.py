@@ -128,6 +128,15 @@ def test_a_redo_needs_consent_from_before() -> None:
         OnUnknown(transfer="redo")
 
 
+def test_a_trial_is_not_done_again_for_ever() -> None:
+    few = REDO.replace(redos=2)
+    traces = [Trace(attempt=attempt) for attempt in (2, 3)]
+    for trace in traces:
+        trace.fold_act(event(intended(1, "make", "cumulative")))
+    assert [choose(few, few, trace)[0] for trace in traces] == ["redo", "failed"]
+    assert "begun 3 times" in choose(few, few, traces[1])[1]
+
+
 def test_a_person_who_cannot_tell_discards_the_sample() -> None:
     chosen, reason = choose(REDO, REDO, answered(trace_of(None), "cannot_tell", "Kim"))
     assert (chosen, reason) == ("failed", "Kim cannot tell, so the sample is discarded")
