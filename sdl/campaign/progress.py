@@ -83,6 +83,8 @@ class PlainLines:
 
     def _line(self, number: int, view: CampaignView) -> str:
         total = self._budget.trials
+        if total is not None and view.standing.quality is not None:
+            total += max(view.standing.quality.extra_trials(total), view.standing.n_assigned)
         place = f"[{number}/{total}]" if total is not None else f"[{number}]"
         return (
             f"{place} {view.trial(number)} | best {best_so_far(view)} | {duration(view.lab_seconds)} of laboratory time"
@@ -152,11 +154,15 @@ class LivePanel:
         time += f", about {duration(left)} left" if left else ""
         stations = cast("dict[str, object]", view.lab.get("stations", {}))
         doing = [(f"station {name}", view.stations.get(name, "idle")) for name in stations]
+        extra = view.standing.n_assigned
+        counts += f", and {extra} controls and replicates" if extra else ""
         return [("trials", counts), ("best", best_so_far(view)), ("time", time), *doing]
 
 
 def _n_done(view: CampaignView) -> int:
-    return view.counts[TrialState.COMPLETED] + view.counts[TrialState.FAILED]
+    ended = {TrialState.COMPLETED, TrialState.FAILED}
+    extra = sum(record.state in ended for record in view.standing.assigned)
+    return view.counts[TrialState.COMPLETED] + view.counts[TrialState.FAILED] - extra
 
 
 def _coloured(trial: Trial) -> str:

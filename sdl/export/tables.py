@@ -59,9 +59,16 @@ def columns(view: CampaignView, trials: Sequence[Trial]) -> tuple[Column, ...]:
         Column("planner", str, lambda trial: trial.decision.planner),
         Column("failure category", str, lambda trial: trial.failure.category.value if trial.failure else None),
         Column("reason", str, lambda trial: trial.failure.reason if trial.failure else trial.reason or None),
+        Column("role", str, lambda trial: trial.role.value),
+        Column("verdict", str, lambda trial: trial.verdict.quality.value if trial.observation else None),
+        Column("doubts", str, _doubts),
         Column("is_feasible", bool, lambda trial: is_feasible(view, trial)),
         _winners(view),
     )
+
+
+def _doubts(trial: Trial) -> str | None:
+    return "; ".join(f"{finding.source}: {finding.text}" for finding in trial.verdict.findings) or None
 
 
 def measured(trial: Trial) -> Mapping[str, Measurement]:

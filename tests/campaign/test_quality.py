@@ -15,6 +15,7 @@ from toy import LinePlanner, ToyLab, bodies, toy_campaign
 import sdl
 from sdl.campaign import CampaignView, Control, Expected, QualityControl, Replicates, Trial
 from sdl.campaign.chart import ChartPoint, Reading, chart
+from sdl.campaign.file import parse_campaign
 from sdl.errors import PointError, ProblemError
 from sdl.journal import MemoryJournal
 from sdl.journal.records import Entry
@@ -313,3 +314,35 @@ def test_without_quality_control_nothing_is_recorded_of_it() -> None:
     campaign.run(trials=3)
     assert not bodies(journal, TrialJudged)
     assert campaign.trials[0].verdict == Verdict()
+
+
+def test_a_file_may_ask_for_it(tmp_path: Path) -> None:
+    text = """
+    name: films
+    lab: thin-film
+    quality:
+      controls: [{every: 4, values: {oxygen: 0.05 Pa, temperature: 300 degC, power: 0.1 kW}}]
+      replicates: {every: 2}
+    checks: ["operator:not_"]
+    """
+    campaign = parse_campaign(text, "films.yaml").make(tmp_path, progress=False)
+    campaign.lab.close()
+    assert campaign.quality is not None
+    assert campaign.quality.controls[0].values == {"oxygen": 0.05, "temperature": 300.0, "power": 100.0}
+    assert len(campaign.checks) == 1
+
+
+def test_progress_tells_how_many_trials_come_on_top(capsys: pytest.CaptureFixture[str]) -> None:
+    campaign = toy_campaign(experiment=telling({}), quality=controls(), progress=True)
+    campaign.run(trials=3)
+    said = capsys.readouterr().err
+    assert "[5/5] trial 5 (completed, control)" in said
+
+
+def test_a_table_has_roles_and_verdicts() -> None:
+    campaign = toy_campaign(experiment=telling({2: -1.0}), quality=controls(), checks=[below_zero])
+    campaign.run(trials=2)
+    frame = campaign.dataframe()
+    assert list(frame["role"]) == ["control", "search", "search"]
+    assert list(frame["verdict"]) == ["valid", "suspect", "valid"]
+    assert frame["doubts"][1] == "check below_zero: below zero"

@@ -16,7 +16,7 @@ from sdl.commands.status import status
 from sdl.export.report import write_report
 
 
-def measured(lab: sdl.Lab, s: sdl.Settings) -> Generator[Any]:
+def measured(lab: sdl.Lab, s: sdl.Settings) -> Generator[Any, Any, Any]:
     """A signal that drifts from the twelfth trial on."""
     yield from ()
     drift = 0.012 * max(0, s.trial - 12)
