@@ -148,16 +148,17 @@ def doubt_reduction(borders: Sequence[Border], references: Array) -> Callable[[A
     measurement is ``2 T(h, sqrt((s^2 - d^2) / (s^2 + d^2)))``, where T is Owen's function.
     """
     glances = [border.belief.field.at(references) for border in borders]
-    curious = variance_reduction([border.belief for border in borders], references)
+    distances = [(g.mean[:, 0] - b.level) / g.deviation for b, g in zip(borders, glances, strict=True)]
+    doubts = [owen(distance, np.ones(len(distance))) for distance in distances]
 
     def worth(rows: Array) -> Array:
-        total = CURIOSITY * curious(rows)
-        for border, glance in zip(borders, glances, strict=True):
-            distance = (glance.mean[:, 0] - border.level) / glance.deviation
-            share = np.minimum((border.belief.shifts(rows, glance) / glance.deviation) ** 2, 1.0)
+        total = np.zeros(len(rows))
+        for border, glance, distance, doubt in zip(borders, glances, distances, doubts, strict=True):
+            squares = border.belief.shifts(rows, glance) ** 2
+            share = np.minimum(squares / glance.deviation**2, 1.0)
             after = owen(distance[None, :], np.sqrt((1.0 - share) / (1.0 + share)))
-            before = owen(distance, np.ones(len(distance)))
-            total += 2.0 * np.maximum(before[None, :] - after, 0.0).mean(axis=1)
+            total += 2.0 * np.maximum(doubt[None, :] - after, 0.0).mean(axis=1)
+            total += CURIOSITY * squares.mean(axis=1) / border.belief.fit.hyperparameters.amplitude
         return total
 
     return worth
