@@ -138,10 +138,12 @@ def _quality_json(view: CampaignView) -> dict[str, JsonValue]:
     series: dict[str, JsonValue] = {
         name: [record.number for record in records] for name, records in standing.series.items()
     }
+    verdicts: dict[str, JsonValue] = {quality.value: standing.count(quality) for quality in Quality}
+    repeats: list[JsonValue] = [record.number for records in standing.replicates.values() for record in records]
     return {
-        "verdicts": {quality.value: standing.count(quality) for quality in Quality},
+        "verdicts": verdicts,
         "controls": series,
-        "replicates": [record.number for records in standing.replicates.values() for record in records],
+        "replicates": repeats,
         "suspects_in_a_row": standing.suspects_in_a_row,
     }
 
