@@ -83,6 +83,8 @@ def campaign_json(view: CampaignView, how: Standing, ledger: Ledger) -> dict[str
         str(trial): {"step": body.step, "missing": list(body.missing)}
         for trial, body in ledger.waiting(view.name).items()
     }
+    failures: list[JsonValue] = [trial_json(trial) for trial in view.in_state(TrialState.FAILED)]
+    unknown: list[JsonValue] = [{**trial_json(trial), "acts": _acts_json(view, trial)} for trial in _cut_off(view, how)]
     best: list[JsonValue] = [trial_json(trial) for trial in winners(view)]
     is_single = len(view.problem.objectives) == 1
     return {
@@ -101,8 +103,8 @@ def campaign_json(view: CampaignView, how: Standing, ledger: Ledger) -> dict[str
         "seed": view.seed,
         "planner": dict(view.planner),
         "lab": dict(view.lab),
-        "failures": [trial_json(trial) for trial in view.in_state(TrialState.FAILED)],
-        "unknown": [trial_json(trial) | {"acts": _acts_json(view, trial)} for trial in _cut_off(view, how)],
+        "failures": failures,
+        "unknown": unknown,
         "stations": {**view.stations} if how.is_running else {},
         "waiting": waiting,
         "last_event_at": time_json(view.last_time),
