@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("sdl", "devices", "planners", "simulators", "tests", "pyproject.toml")
+GATE = "tests/lab/test_gate.py"
+STATION = "tests/lab/test_remote_kills.py::test_a_station_killed_at_every_act"
 KILLS = "tests/testing/test_kills.py::test_killed_at_every_fail_point"
 
 
@@ -157,6 +159,88 @@ MUTANTS = (
         "sdl/lab/latches.py",
         (("    return [latch for latch in found.values() if lab", "    return [latch for latch in () if lab"),),
         "tests/campaign/test_safeguard.py tests/lab/test_interlocks.py",
+    ),
+    Mutant(
+        "device-journal-in-memory",
+        "sdl/lab/remote/book.py",
+        (
+            (
+                "            line = _line(record)\n",
+                '            line = _line(record) if record["kind"] == "epoch" else b""\n',
+            ),
+        ),
+        f"{STATION}[station.after_done-True-states3]",
+    ),
+    Mutant(
+        "NEVER-from-empty-journal",
+        "sdl/lab/remote/gate.py",
+        (
+            (
+                '                self.acts[record["act"]] = Act(record["state"], record["reason"])\n',
+                "                pass\n",
+            ),
+        ),
+        f"{STATION}[station.after_done-True-states3]",
+    ),
+    Mutant(
+        "retry-on-timeout",
+        "sdl/lab/remote/station.py",
+        (
+            (
+                "            result = self._run(job, errand)\n",
+                "            try:\n"
+                "                result = self._run(job, errand)\n"
+                "            except StationLost:\n"
+                "                self._note_loss()\n"
+                "                again = replace(job, n_acts_before=job.n_acts_before + len(errand.open))\n"
+                "                result = self._run(again, _Errand(again, self._now))\n",
+            ),
+            ("from dataclasses import asdict\n", "from dataclasses import asdict, replace\n"),
+        ),
+        f"{STATION}[guard.after_act-True-states2]",
+    ),
+    Mutant(
+        "no-dedupe",
+        "sdl/lab/remote/gate.py",
+        (
+            (
+                "        if known is not None:\n            raise Refusal",
+                "        if known is None and act is None:\n            raise Refusal",
+            ),
+        ),
+        GATE,
+    ),
+    Mutant(
+        "no-tombstone",
+        "sdl/lab/remote/gate.py",
+        (
+            (
+                '            self._record(act, "cancelled", "it was asked about before it was begun")\n'
+                "            return self.acts[act]\n",
+                '            return Act("cancelled")\n',
+            ),
+        ),
+        GATE,
+    ),
+    Mutant(
+        "no-epoch", "sdl/lab/remote/gate.py", (("        if epoch < self.epoch:\n", "        if epoch < 0:\n"),), GATE
+    ),
+    Mutant(
+        "no-expiry",
+        "sdl/lab/remote/gate.py",
+        (("        if not now <= command.expires:\n", "        if not now:\n"),),
+        "tests/lab/test_gate.py",
+    ),
+    Mutant(
+        "station-rearms-itself",
+        "sdl/lab/remote/gate.py",
+        (
+            (
+                "        if self.latch:\n            raise Refusal",
+                "        if not self.is_held:\n            raise Refusal",
+            ),
+        ),
+        "tests/lab/test_gate.py",
     ),
 )
 

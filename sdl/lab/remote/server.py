@@ -279,6 +279,7 @@ class StationServer:
     # --- steps ----------------------------------------------------------------------------------------------------
 
     def _run(self, sender: bytes, run: Run) -> Value:
+        self._gate.check_present(run.store, run.epoch)
         if run.job in self._gate.jobs:
             if self._work is not None and self._work.run.job == run.job:
                 return Accepted(job=run.job)  # it was sent twice; what it does is told once

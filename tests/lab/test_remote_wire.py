@@ -1,0 +1,210 @@
+"""What goes over the wire to a station, and what is refused before anything goes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hosted
+import numpy as np
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sdl
+from sdl.errors import DeviceError, LabError
+from sdl.lab.job import Job
+from sdl.lab.remote import host
+from sdl.lab.remote.data import error_from_data, error_to_data, from_data, to_data
+from sdl.lab.remote.link import Link, Session, StationRefused
+from sdl.lab.remote.messages import MAX_MESSAGE, Accepted, Ask, Beat, Malformed, Run, decode, encode
+from sdl.lab.remote.plans import taken_apart
+from sdl.lab.remote.server import StationServer
+from sdl.lab.remote.sockets import Address, check_point, connected, prepare_folder
+from sdl.problem import units
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_no_message(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode(data)
+
+
+def test_a_message_is_the_same_on_the_other_side_and_strict() -> None:
+    beat = Beat(store="s", epoch=3, boot="b")
+    assert decode(encode(beat)) == beat
+    assert decode(encode(beat)).kind == "beat"
+    import msgpack  # type: ignore[import-untyped]
+
+    for wrong in ({"epoch": "3"}, {"epoch": True}, {"more": 1}, {"kind": "shell"}):
+        with pytest.raises(Malformed):
+            decode(msgpack.packb({**beat.model_dump(), **wrong}) or b"")
+
+
+def test_a_message_that_is_too_long_is_not_sent() -> None:
+    with pytest.raises(LabError, match="bytes"):
+        encode(Beat(store="s" * MAX_MESSAGE, epoch=1, boot="b"))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_values_come_back_as_they_were(value: Any) -> None:
+    import json
+
+    assert from_data(json.loads(json.dumps(to_data(value), allow_nan=False))) == value
+
+
+def test_measurements_quantities_and_arrays_come_back() -> None:
+    value = {"m": sdl.Measurement(1.0, "V", standard_error=0.1), "a": np.arange(6.0).reshape(2, 3), "n": np.int64(3)}
+    back = from_data(to_data(value))
+    assert back["m"] == value["m"]
+    assert np.array_equal(back["a"], np.arange(6.0).reshape(2, 3))
+    assert back["n"].dtype == np.int64
+    quantity = units.quantity(2.5, "mL")
+    assert from_data(to_data(quantity)) == quantity
+    with pytest.raises(LabError, match="cannot leave the station's process"):
+        to_data(object())
+
+
+def test_errors_keep_their_kind() -> None:
+    for error in (DeviceError("it clogged", hint="clean it"), ValueError("no")):
+        back = error_from_data(error_to_data(error))
+        assert type(back) is type(error)
+        assert str(back) == str(error)
+    odd = error_from_data({"type": "SystemExit", "message": "1", "hint": ""})
+    assert type(odd) is LabError
+
+
+def test_a_plan_that_cannot_be_imported_is_refused(tmp_path: Path) -> None:
+    import functools
+
+    def inner(lab: Any, s: sdl.Settings) -> Any:
+        yield
+
+    lab, settings = hosted.HostedLab(str(tmp_path)), sdl.Settings({"x": 1.0})
+    with pytest.raises(LabError, match="cannot import the plan"):
+        taken_apart(Job(functools.partial(inner, lab, settings)))
+    assert taken_apart(Job(functools.partial(hosted.dose, lab, settings)))[0] == "hosted:dose"
+    lab.close()
+
+
+def test_only_this_host(tmp_path: Path) -> None:
+    for point in ("tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://10.0.0.1:1", "ipc://relative", "inproc://x"):
+        with pytest.raises(LabError, match="a station cannot be at"):
+            check_point(point)
+    with pytest.raises(LabError, match="longer than"):
+        Address.under(tmp_path / ("x" * 120), "cell")
+    tmp_path.chmod(0o777)
+    with pytest.raises(LabError, match="can be written by others"):
+        prepare_folder(tmp_path)
+
+
+def test_a_laboratory_that_cannot_be_in_two_processes_is_refused(tmp_path: Path) -> None:
+    virtual = hosted.HostedLab(str(tmp_path), clock=sdl.VirtualClock())
+    with pytest.raises(LabError, match="virtual time does not pass in two processes"):
+        host(virtual, "hosted:HostedLab", folder=tmp_path / "stations")
+    virtual.close()
+    lab = hosted.HostedLab(str(tmp_path))
+    lab.doser.safe_action = None
+    with pytest.raises(LabError, match="nobody has said what doser of station cell does"):
+        host(lab, "hosted:HostedLab", folder=tmp_path / "stations")
+    lab.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Path]:
+    """A station on a thread; the folder of its sockets."""
+    made = StationServer(hosted.HostedLab(str(tmp_path)), "cell", tmp_path / "stations")
+    thread = threading.Thread(target=made.serve)
+    thread.start()
+    yield tmp_path / "stations"
+    made.end()
+    thread.join()
+
+
+def link_to(folder: Path, *, store: str = "s", epoch: int = 1) -> Link:
+    session = Session(store, epoch, 5.0)
+    link = Link("cell", Address.under(folder, "cell"), session, lambda: True, time.monotonic)
+    try:
+        link.open(10.0)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def step(link: Link, *, job: str = "job", sequence: int = 1, epoch: int = 1, expires: float = 5.0) -> Run:
+    return Run(
+        job=job,
+        boot=link.boot,
+        store="s",
+        epoch=epoch,
+        sequence=sequence,
+        expires=link.expires(expires),
+        plan="hosted:dose",
+        settings={
+            "values": {"x": 0.5},
+            "units": {},
+            "trial": 1,
+            "attempt": 1,
+            "results": {},
+            "positions": {},
+            "acts": [],
+        },
+        md={"campaign": "c", "trial": 1, "attempt": 1, "step": "dose"},
+        timeout=None,
+        n_acts_before=0,
+    )
+
+
+def test_a_step_that_is_delivered_twice_late_or_from_a_dead_epoch_is_begun_once(server: Path) -> None:
+    link = link_to(server)
+    late = step(link, job="late", expires=-1.0)
+    with pytest.raises(StationRefused, match="too late"):
+        link.ask(late)
+    first = step(link)
+    assert link.ask(first) == Accepted(job="job")
+    assert link.ask(first) == Accepted(job="job")
+    assert link.event(5.0) is not None
+    with pytest.raises(StationRefused, match="under way"):
+        link.ask(step(link, job="other", sequence=1))
+    # The engine never says that it has recorded the intent: nothing is done.
+    assert link.ask(Ask(store="s", epoch=1, campaign="c", act="1.1.dose.1")).state == "never"
+    link.close()
+    newer = link_to(server, epoch=2)
+    with pytest.raises(StationRefused, match="epoch 1 is over"):
+        newer.ask(first)
+    newer.close()
+    with pytest.raises(StationRefused, match="epoch 1 is over"):
+        link_to(server, epoch=1)
+    with pytest.raises(StationRefused, match="belongs to store s"):
+        link_to(server, store="another")
+    assert not hosted.noted(server.parent / "truth")
+
+
+def test_a_station_serves_on_after_garbage(server: Path) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    address = Address.under(server, "cell")
+    for point in (address.work, address.pulse):
+        stranger = connected(context, point)
+        deadline = time.monotonic() + 5.0
+        while not stranger.poll(0, zmq.POLLOUT):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for frames in ([b""], [b"1", b"\xc1"], [b"1", b"2", b"3"], [b"1", b"\x80\x04]\x94."]):
+            stranger.send_multipart(frames)
+        stranger.close()
+    context.term()
+    link = link_to(server)
+    assert link.boot
+    link.close()
