@@ -32,7 +32,7 @@ from sdl.planners.encoding import Array
 from sdl.planners.field import Field
 from sdl.planners.gaussian_process import to_tensor
 from sdl.planners.goals import reference_point, score_with, scores
-from sdl.planners.improvement import Gain, Improvement, Limit
+from sdl.planners.improvement import BY_FAILURE, BY_SUCCESS, Gain, Improvement, Limit
 from sdl.planners.maximise import RowFunction
 from sdl.planners.numerics import normal_draws
 from sdl.planners.surrogate import Surrogate
@@ -316,12 +316,7 @@ def _bounds(constraint: OutcomeConstraint, surrogate: Surrogate) -> tuple[float,
 
 
 class SuccessWeighted(AcquisitionFunction):
-    """Adds the log of the chance that a trial succeeds, judged by the fate of earlier trials close by.
-
-    The chance is ``(1 + completed) / (1 + completed + 2 failed)``, where trials count the less the farther they are:
-    by a normal density of a tenth of the diagonal. One failure makes a planner hesitate, a cluster keeps it away, and a
-    success close by takes the suspicion back.
-    """
+    """Adds the log of the chance that a trial succeeds; see :func:`sdl.planners.improvement.log_success`."""
 
     def __init__(self, base: AcquisitionFunction, known: Evidence) -> None:
         super().__init__(model=base.model)
@@ -331,8 +326,8 @@ class SuccessWeighted(AcquisitionFunction):
 
     def forward(self, X: Tensor) -> Tensor:  # noqa: N803 # BoTorch's signature
         """Return the weighted acquisition value of *X*, shape (batch, 1, columns), shape (batch,)."""
-        completed, failed = self._near(X, self._completed), self._near(X, self._failed)
-        weighted: Tensor = self._base(X) + torch.log1p(completed) - torch.log1p(completed + 2.0 * failed)
+        good, bad = self._near(X, self._completed), self._near(X, self._failed)
+        weighted: Tensor = self._base(X) - torch.nn.functional.softplus(BY_FAILURE * bad - BY_SUCCESS * good)
         return weighted
 
     @staticmethod

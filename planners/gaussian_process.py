@@ -64,10 +64,10 @@ class CachedGaussianProcess(SingleTaskGP):
 
         Where *X* does not say whose trials they would be, they are the campaign's own: a 0 in the last column.
         """
-        X = torch.nn.functional.pad(X, (0, len(self._lengthscales) - X.shape[-1]))  # noqa: N806 # BoTorch's name
+        padded = torch.nn.functional.pad(X, (0, len(self._lengthscales) - X.shape[-1]))
         if observation_noise is not False or output_indices not in (None, [0]):
-            return super().posterior(X, output_indices, observation_noise, posterior_transform)
-        places = X / self._lengthscales
+            return super().posterior(padded, output_indices, observation_noise, posterior_transform)
+        places = padded / self._lengthscales
         cross = self._covariance(places, self._places)
         whitened = cross @ self._whitening.T
         mean = self._mean + cross @ self._weights

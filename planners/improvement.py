@@ -25,6 +25,9 @@ CHUNK = 2048
 
 LOG_ROOT_2PI = 0.5 * log(2.0 * pi)
 
+BY_FAILURE, BY_SUCCESS = log(5.0), log(20.0)
+"""How much a failure and a success speak for a place where all trials fail, and for one where most succeed."""
+
 FAR_BELOW = -1e5
 """Below it ``log(1 - |z| erfcx(...))`` has lost its digits, and its limit for large arguments is exact enough."""
 
@@ -59,9 +62,7 @@ class Improvement:
     limits
         The outcome constraints.
     completed, failed
-        Rows of completed and failed trials. The chance to succeed at all is ``(1 + c) / (1 + c + 2 f)``, where trials
-        close by count in full and others by a normal density of a tenth of the diagonal: one failure makes the
-        planner hesitate, a cluster keeps it away, a success close by takes the suspicion back.
+        Rows of completed and failed trials: they tell the chance that a trial succeeds at all, :func:`log_success`.
     """
 
     is_costly = False
@@ -189,16 +190,27 @@ def _summed(by_mean: Array, mean: Array) -> Array:
     return by_mean if by_mean.shape == mean.shape else by_mean.sum(axis=1, keepdims=True)
 
 
+def log_success(good: Array, bad: Array) -> Array:
+    """Return the log of the chance that a trial succeeds where *good* trials succeeded and *bad* ones failed close by.
+
+    A place is sound, and one trial in five fails there by accident, or it is dead, and all fail; a success speaks for a
+    sound one by 20 to 1. One failure makes a planner hesitate, each further one keeps it five times farther away, and a
+    success close by takes the suspicion back.
+    """
+    return np.asarray(-np.logaddexp(0.0, BY_FAILURE * bad - BY_SUCCESS * good))
+
+
 def _success(rows: Array, completed: Array, failed: Array) -> tuple[Array, Array]:
-    """Return the log of the chance that a trial succeeds, and its gradient."""
+    """Return the log of the chance that a trial succeeds, and its gradient; trials count by their distance."""
     good, good_slopes = _near(rows, completed)
     bad, bad_slopes = _near(rows, failed)
-    slopes = good_slopes / (1.0 + good)[:, None]
-    slopes -= (good_slopes + 2.0 * bad_slopes) / (1.0 + good + 2.0 * bad)[:, None]
-    return np.log1p(good) - np.log1p(good + 2.0 * bad), slopes
+    chance = log_success(good, bad)
+    doubt = -np.expm1(chance)
+    return chance, -doubt[:, None] * (BY_FAILURE * bad_slopes - BY_SUCCESS * good_slopes)
 
 
 def _near(rows: Array, others: Array) -> tuple[Array, Array]:
+    """Count *others* around each row, by a normal density of a tenth of the diagonal; with the gradient."""
     variance = 0.01 * max(rows.shape[1], 1)
     squared = ((rows[:, None, :] - others[None, :, :]) ** 2).sum(axis=2)
     counts = np.exp(-0.5 * squared / variance)

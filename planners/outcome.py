@@ -18,7 +18,7 @@ from sdl.planners.evidence import (
     starting_points,
 )
 from sdl.planners.repeats import noise_by_repeats
-from sdl.planners.warp import Scale, Warp, possible_scales
+from sdl.planners.warp import Scale, Wanted, Warp, possible_scales
 
 BENT_MARGIN = 2.0
 """A scale that is not linear must beat the linear one by so much log evidence: odds of 7 to 1."""
@@ -45,15 +45,20 @@ class OutcomeData:
         Standard errors in the same unit, shape (n,); 0 where none is known.
     trials
         The trial that each belongs to, negative for prior data; empty where it does not matter.
+    wanted
+        Which end of the outcome is sought.
     """
 
     rows: Array
     values: Array
     errors: Array
     trials: tuple[int, ...] = ()
+    wanted: Wanted = None
 
     @classmethod
-    def of(cls, encoding: Encoding, entries: Sequence[HistoryEntry], outcome: str) -> OutcomeData:
+    def of(
+        cls, encoding: Encoding, entries: Sequence[HistoryEntry], outcome: str, wanted: Wanted = None
+    ) -> OutcomeData:
         """Gather the measurements of *outcome* from *entries*, leaving out entries that lack it."""
         triples = [
             (e.trial, e.values, e.observation.outcomes[outcome])
@@ -63,7 +68,7 @@ class OutcomeData:
         values = np.array([measured.value for *_, measured in triples], dtype=np.float64)
         errors = np.array([measured.standard_error or 0.0 for *_, measured in triples], dtype=np.float64)
         rows = encoding.encode([point for _, point, _ in triples])
-        return cls(rows, values, errors, tuple(trial for trial, *_ in triples))
+        return cls(rows, values, errors, tuple(trial for trial, *_ in triples), wanted)
 
     @property
     def origins(self) -> Array:
@@ -75,7 +80,7 @@ class OutcomeData:
         """Return *n* of the measurements, evenly over time."""
         chosen = np.unique(np.linspace(0, len(self.values) - 1, n).astype(np.intp))
         trials = tuple(self.trials[int(number)] for number in chosen if self.trials)
-        return OutcomeData(self.rows[chosen], self.values[chosen], self.errors[chosen], trials)
+        return OutcomeData(self.rows[chosen], self.values[chosen], self.errors[chosen], trials, self.wanted)
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def fit_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
     """
     few = measured.part(MANY)
     first, *others = starting_points(encoding.n_parameters + few.origins.shape[1])
-    fits = [_fitted(scale, few, encoding, [first]) for scale in possible_scales(few.values)]
+    fits = [_fitted(scale, few, encoding, [first]) for scale in possible_scales(few.values, few.wanted)]
     best = max(fits, key=lambda fit: _evidence(fit, few))
     if not _evidence(best, few) > _evidence(fits[0], few) + BENT_MARGIN:
         best = fits[0]

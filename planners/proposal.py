@@ -25,7 +25,8 @@ from sdl.planners.maximise import maximise
 from sdl.planners.outcome import OutcomeData, OutcomeFit, fit_outcome, plain_outcome
 from sdl.planners.space_filling import placed, spread_points, tried_rows
 from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, calm
-from sdl.problem import Problem
+from sdl.planners.warp import Wanted
+from sdl.problem import Maximize, Minimize, Objective, Problem
 
 N_CENTRES = 5
 """Near so many of the best trials the search looks more closely."""
@@ -97,7 +98,19 @@ class Request:
 def fit_surrogate(problem: Problem, history: History, encoding: Encoding, fit_one: FitOutcome) -> Surrogate:
     """Fit a Gaussian process to every outcome that *problem* names."""
     entries = [entry for entry in history.completed if encoding.can_encode(entry.values)]
-    return Surrogate({name: fit_one(OutcomeData.of(encoding, entries, name), encoding) for name in problem.outcomes})
+    ends: dict[str, Wanted] = {objective.outcome: _wanted(objective) for objective in problem.objectives}
+    measured = {name: OutcomeData.of(encoding, entries, name, ends.get(name)) for name in problem.outcomes}
+    return Surrogate({name: fit_one(each, encoding) for name, each in measured.items()})
+
+
+def _wanted(objective: Objective) -> Wanted:
+    match objective:
+        case Minimize():
+            return "low"
+        case Maximize():
+            return "high"
+        case _:
+            return None
 
 
 def propose(request: Request, n: int, decision: Decision) -> list[Suggestion]:
