@@ -165,5 +165,6 @@ def campaign_on(lab: sdl.Lab, folder: Path, *, resume: bool = False, **changes: 
         "journal": folder / "store.sdl",
         "progress": False,
         "on_unknown": "failed",
+        "planner_place": "thread",
     }
     return sdl.Campaign("hosted", **(options | changes))

@@ -31,6 +31,9 @@ from sdl.problem.value import Value
 REPLY_TIMEOUT = 5.0
 """Seconds for an answer that needs no device."""
 
+LOOK = 0.1
+"""Seconds between two looks at the station's process, at most."""
+
 RETRY = 0.25
 """Seconds between two tries to reach a station that is not there yet."""
 
@@ -222,7 +225,7 @@ class Link:
                 if self._now() >= due:
                     due = self._now() + period
                     self._say(socket, Beat(store=self.session.store, epoch=self.session.epoch, boot=self.boot))
-                poller.poll(max(1, int((due - self._now()) * 1000)))
+                poller.poll(max(1, int(min(LOOK, due - self._now()) * 1000)))
                 self._waker.clear()
                 while socket.poll(0):
                     self._felt(socket.recv_multipart())
