@@ -300,7 +300,7 @@ def station(
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.", show_default=False)] = "",
     because: Annotated[str, typer.Option("--because", metavar="TEXT", help="Why.", show_default=False)] = "",
 ) -> None:
-    """Host a station of a laboratory in this process, for an engine on this host.
+    """Host one station of a laboratory in this process, for an engine.
 
     Ctrl-C ends it: devices are stopped, and disconnected.
     """

@@ -177,10 +177,11 @@ class Step:
 
     def uses_of(self, settings: Settings) -> tuple[Use, ...]:
         """Return what the step uses at *settings*. Raises :class:`~sdl.errors.LabError` for what is no use."""
-        given = self.uses(settings) if callable(self.uses) else self.uses
-        if not all(isinstance(use, Use) for use in given):
+        given: Sequence[object] = self.uses(settings) if callable(self.uses) else self.uses
+        uses = tuple(use for use in given if isinstance(use, Use))
+        if len(uses) != len(given):
             raise LabError(f"the uses of step {self.name!r} are {given!r}", hint='write [Use("ethanol", "5 mL")]')
-        return tuple(given)
+        return uses
 
 
 def _tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -51,6 +51,7 @@ class Oven:
 
 def make(oven: Oven, **settings: Any) -> Knob:
     line = Instrument("oven", SimulatedTransport(oven, name="oven", timeout_s=5.0))
+    given: dict[str, Any] = {"tolerance": 1.0, "timeout_s": 600.0} | settings
     return Knob(
         "oven_temperature",
         instrument=line,
@@ -59,7 +60,7 @@ def make(oven: Oven, **settings: Any) -> Knob:
         stopper="HOLD",
         unit="degC",
         limits=Limits(0.0, 500.0),
-        **({"tolerance": 1.0, "timeout_s": 600.0} | settings),
+        **given,
     )
 
 
