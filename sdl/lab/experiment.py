@@ -177,7 +177,7 @@ class Step:
 
     def uses_of(self, settings: Settings) -> tuple[Use, ...]:
         """Return what the step uses at *settings*. Raises :class:`~sdl.errors.LabError` for what is no use."""
-        given: Sequence[object] = self.uses(settings) if callable(self.uses) else self.uses
+        given: Any = self.uses(settings) if callable(self.uses) else self.uses  # whatever a function returned
         uses = tuple(use for use in given if isinstance(use, Use))
         if len(uses) != len(given):
             raise LabError(f"the uses of step {self.name!r} are {given!r}", hint='write [Use("ethanol", "5 mL")]')
