@@ -1,13 +1,15 @@
 """What a device does when something is wrong: its safe action, declared as a text.
 
-=============================  =======================================================================================
-``stop_now``                   ``stop()`` at once; the step that uses it is aborted
-``stop_now to 0 Pa``           and then it is sent to that value
-``hold_setpoint``              it keeps its set-point; a move under way is stopped where it is; the step is aborted
-``ramp_down(5 K/min to 20      the step is aborted, and the set-point goes down at that rate to that value
-degC)``
-``finish_step_then_hold``      the step goes on to its end, then as ``hold_setpoint``
-=============================  =======================================================================================
+``stop_now``
+    ``stop()`` at once; the step that uses it is aborted.
+``stop_now to 0 Pa``
+    And then it is sent to that value.
+``hold_setpoint``
+    It keeps its set-point; a move under way is stopped where it is; the step is aborted.
+``ramp_down(5 K/min to 20 degC)``
+    The step is aborted, and the set-point goes down at that rate to that value.
+``finish_step_then_hold``
+    The step goes on to its end, then as ``hold_setpoint``.
 
 A device declares it with the attribute ``safe_action``; for a device of somebody else's the laboratory does:
 ``Lab(..., safe_actions={"heater": "ramp_down(5 K/min to 20 degC)"})``.
