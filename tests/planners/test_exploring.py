@@ -110,8 +110,8 @@ def test_the_level_set_is_found_better_than_by_spreading() -> None:
         return float(2 * (found & inside).sum() / (found.sum() + inside.sum()))
 
     planners = (LevelSetPlanner(lower=0.6), SobolPlanner(), RandomPlanner())
-    ours, sobol, random = (median(f1, planner, SCORED, hills, 18) for planner in planners)
-    assert ours > max(sobol, random)
+    ours, sobol, random = (median(f1, planner, SCORED, hills, 14, n_seeds=5) for planner in planners)
+    assert ours > max(sobol, random) + 0.02
     assert ours > 0.93
 
 
