@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from sdl.journal import open_journal
     from sdl.journal.seeds import load_seed
     from sdl.lab import (
+        Batch,
+        Calendar,
+        Changeover,
         Consumable,
         Experiment,
         Lab,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
         Use,
         VirtualClock,
         WallClock,
+        if_suspect,
     )
     from sdl.problem import (
         AtMost,
@@ -84,6 +88,9 @@ _HOMES = {
     "sdl.journal": ("open_journal",),
     "sdl.journal.seeds": ("load_seed",),
     "sdl.lab": (
+        "Batch",
+        "Calendar",
+        "Changeover",
         "Consumable",
         "Experiment",
         "Lab",
@@ -96,6 +103,7 @@ _HOMES = {
         "Use",
         "VirtualClock",
         "WallClock",
+        "if_suspect",
     ),
     "sdl.problem": (
         "AtMost",
@@ -119,10 +127,13 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AtMost",
+    "Batch",
     "Budget",
+    "Calendar",
     "Campaign",
     "CandidatePool",
     "Categorical",
+    "Changeover",
     "Consumable",
     "Continuous",
     "Control",
@@ -159,6 +170,7 @@ __all__ = [
     "Use",
     "VirtualClock",
     "WallClock",
+    "if_suspect",
     "load_seed",
     "open_journal",
 ]

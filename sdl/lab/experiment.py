@@ -4,109 +4,43 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, Literal, TypeGuard, get_args
 
-from sdl.errors import LabError, ObservationError, PointError
-from sdl.lab.actions import ActRecord
+from sdl.errors import LabError, ObservationError
+from sdl.journal.trust import Quality
+from sdl.lab.batch import Batch, Changeover, Duration, seconds_of, window_of
 from sdl.lab.materials import Use
-from sdl.problem import units as _units
+from sdl.lab.settings import NoSuchParameter, Plan, Settings
 from sdl.problem.value import listing
 
-if TYPE_CHECKING:
-    from bluesky.utils import Msg
-    from pint.facets.plain import PlainQuantity
+__all__ = ["Condition", "Experiment", "NoSuchParameter", "OnLate", "Plan", "Settings", "Step", "if_suspect", "merge"]
 
-Plan = Callable[[Any, "Settings"], "Generator[Msg, Any, Any]"]
-"""A generator function of the laboratory and the settings; what it returns is the step's result."""
+Condition = Callable[[Settings], object]
+"""Says whether a step is done, by what the steps before it returned: ``lambda s: s.results["quick"]["yield"] > 5``."""
 
-
-class NoSuchParameter(PointError, KeyError):
-    """A plan asks for a parameter that the trial does not have."""
+OnLate = Literal["fail", "go on"]
+"""What becomes of a trial whose step did not begin within its window."""
 
 
-class Settings(Mapping[str, "float | str"]):
-    """What a plan gets of a trial: its parameter values, and where it stands.
+class IfSuspect:
+    """A condition: an earlier step returned something that the campaign's checks do not trust."""
 
-    Parameters
-    ----------
-    values
-        A canonical point: floats in the declared units, and strings.
-    units
-        The declared unit of each parameter; a parameter without one may be left out.
-    trial, attempt
-        The trial's number in the campaign, and which attempt at it this is, both from 1.
-    results
-        What the plans of earlier steps returned, by step name.
-    positions
-        Where the trial's sample is or is to be put, by rack: ``s.positions["hotel"]``. See :class:`~sdl.Step`.
-    acts
-        What had been done of a step that was cut off, for its plan for the rest; see ``resume`` of :class:`~sdl.Step`.
-    role
-        What the trial is made for: ``search``, ``control``, ``blank`` or ``replicate``.
+    def __init__(self, step: str) -> None:
+        self.step = step
+        self.reason = f"what {step} returned is not in doubt"
+
+    def __call__(self, s: Settings) -> bool:
+        return self.step in s.results and s.quality(self.step) is not Quality.VALID
+
+
+def if_suspect(step: str) -> IfSuspect:
+    """Return a condition for ``when``: do this step where the campaign's checks doubt what *step* returned.
+
+    >>> sdl.Step("measure again", measure, when=sdl.if_suspect("measure"))  # doctest: +SKIP
     """
-
-    def __init__(
-        self,
-        values: Mapping[str, float | str],
-        *,
-        units: Mapping[str, str | None] | None = None,
-        trial: int = 1,
-        attempt: int = 1,
-        results: Mapping[str, Any] | None = None,
-        positions: Mapping[str, str] | None = None,
-        acts: Sequence[ActRecord] = (),
-        role: str = "search",
-    ) -> None:
-        self._values = dict(values)
-        self._units = dict(units or {})
-        self.trial = trial
-        self.attempt = attempt
-        self.results: Mapping[str, Any] = MappingProxyType(results if results is not None else {})
-        self.acts = tuple(acts)
-        self.role = role
-        self.positions: Mapping[str, str] = MappingProxyType(positions if positions is not None else {})
-
-    def __getitem__(self, name: str) -> float | str:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise NoSuchParameter(
-                f"trial {self.trial} has no parameter {name!r}", hint=f"it has {listing(self._values) or 'none'}"
-            ) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Settings({self._values!r}, trial={self.trial}, attempt={self.attempt})"
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._values
-
-    @property
-    def units(self) -> Mapping[str, str | None]:
-        """The declared units, of the parameters that have one."""
-        return MappingProxyType(self._units)
-
-    def number(self, name: str) -> float:
-        """Return the number *name*, in its declared unit. Raises :class:`~sdl.errors.PointError` for a string."""
-        value = self[name]
-        if isinstance(value, str):
-            raise PointError(f"{name} = {value!r} is no number")
-        return value
-
-    def quantity(self, name: str) -> PlainQuantity[float]:
-        """Return *name* as a pint quantity in its declared unit."""
-        return _units.quantity(self.number(name), self._units.get(name))
-
-    def in_unit(self, name: str, unit: str) -> float:
-        """Return *name* converted to *unit*. Raises :class:`~sdl.errors.UnitError` for another dimension."""
-        return _units.convert(self.number(name), self._units.get(name), unit, name=name)
+    return IfSuspect(step)
 
 
 class Step:
@@ -137,6 +71,27 @@ class Step:
         A plan for the rest of the step, written like *plan*. It runs where a crash cut the step off after acts that may
         not be repeated: ``s.acts`` says which of them were done. What it returns is the step's result. Without one,
         such a step does not go on by itself.
+    duration
+        How long it takes, as a first estimate: seconds, ``"2 h"``, or a function of the settings. What the journal has
+        replaces it once there are three runs. Whoever plans reckons with it; nothing is cut off by it.
+    batch
+        One run treats several trials: see :class:`~sdl.Batch`. The plan is ``plan(lab, batch)`` then, *batch* a tuple
+        of settings, and returns a sequence of results, one for each of them in that order. An exception in the place
+        of a result fails that one trial.
+    needs
+        Further stations, or kinds of stations, that it holds while it runs.
+    within
+        The latest start: ``{"coat": "10 min"}`` begins at most ten minutes after the end of step ``coat``.
+    on_late
+        What becomes of a trial for which that is too late: it is to ``"fail"``, or to ``"go on"`` all the same.
+    when
+        The step is done where this says so of the settings, and skipped elsewhere: see :func:`~sdl.if_suspect`.
+    setup
+        What has to be done on the station before, where the run before it was another one: see
+        :class:`~sdl.Changeover`.
+    keeps
+        Of its stations those that stay with the trial afterwards, until its next step that names them has ended: a
+        robot that holds the sample.
     """
 
     def __init__(
@@ -150,6 +105,14 @@ class Step:
         needs_position: str | None = None,
         ends_sample: bool = False,
         resume: Plan | None = None,
+        duration: Duration | None = None,
+        batch: Batch | None = None,
+        needs: str | Sequence[str] = (),
+        within: Mapping[str, float | str] | None = None,
+        on_late: OnLate = "fail",
+        when: Condition | None = None,
+        setup: Changeover | None = None,
+        keeps: str | Sequence[str] = (),
     ) -> None:
         if not name:
             raise LabError("a step needs a name")
@@ -158,6 +121,10 @@ class Step:
         check_plan(plan, f"step {name!r}")
         if resume is not None:
             check_plan(resume, f"the rest of step {name!r}")
+        if setup is not None:
+            check_plan(setup.plan, f"the changeover of step {name!r}")
+        if on_late not in get_args(OnLate):
+            raise LabError(f"step {name!r} has on_late={on_late!r}", hint=f"it is one of {listing(get_args(OnLate))}")
         self.resume = resume
         self.name = name
         self.plan = plan
@@ -166,6 +133,14 @@ class Step:
         self.uses = uses if callable(uses) else tuple(uses)
         self.needs_position = needs_position
         self.ends_sample = ends_sample
+        self.duration = duration if callable(duration) else _seconds(duration, name)
+        self.batch = batch
+        self.needs: tuple[str, ...] = (needs,) if isinstance(needs, str) else tuple(needs)
+        self.within: Mapping[str, float] = MappingProxyType(window_of(within or {}, name))
+        self.on_late: OnLate = on_late
+        self.when = when
+        self.setup = setup
+        self.keeps: tuple[str, ...] = (keeps,) if isinstance(keeps, str) else tuple(keeps)
 
     def __repr__(self) -> str:
         return f"Step({self.name!r})"
@@ -175,6 +150,25 @@ class Step:
         """Whether it uses material or handles a sample, so that an account is kept."""
         return bool(self.uses) or self.needs_position is not None or self.ends_sample
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks nothing of the schedule but one free station."""
+        return not (self.batch or self.needs or self.within or self.when or self.setup or self.keeps)
+
+    def declared_seconds(self, settings: Settings) -> float | None:
+        """Return the declared duration at *settings*, in seconds; None where nobody said."""
+        return _seconds(self.duration(settings) if callable(self.duration) else self.duration, self.name)
+
+    def is_wanted(self, settings: Settings) -> bool:
+        """Return whether it is done, by what the steps before it returned."""
+        return self.when is None or bool(self.when(settings))
+
+    @property
+    def skipped_because(self) -> str:
+        """Why it is skipped where its condition does not hold."""
+        said: object = getattr(self.when, "reason", None)
+        return said if isinstance(said, str) and said else f"its condition {_name_of(self.when)} does not hold"
+
     def uses_of(self, settings: Settings) -> tuple[Use, ...]:
         """Return what the step uses at *settings*. Raises :class:`~sdl.errors.LabError` for what is no use."""
         given: Any = self.uses(settings) if callable(self.uses) else self.uses  # whatever a function returned
@@ -182,6 +176,10 @@ class Step:
         if len(uses) != len(given):
             raise LabError(f"the uses of step {self.name!r} are {given!r}", hint='write [Use("ethanol", "5 mL")]')
         return uses
+
+
+def _seconds(given: float | str | None, step: str) -> float | None:
+    return None if given is None else seconds_of(given, f"the duration of step {step!r}")
 
 
 def _tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -215,12 +213,19 @@ class Experiment:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise LabError(f"two steps are called {listing(twice)}", hint="give each step a name of its own")
+        for place, step in enumerate(steps):
+            _check_place(step, names[:place], steps[place + 1 :])
         self.steps = steps
         self._evaluate = evaluate
         self._cost = cost
 
     def __repr__(self) -> str:
         return f"Experiment({', '.join(repr(step) for step in self.steps)})"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its steps ask nothing of the schedule but one free station each."""
+        return all(step.is_plain for step in self.steps)
 
     @classmethod
     def of(cls, given: Experiment | Step | Plan) -> Experiment:
@@ -241,6 +246,30 @@ class Experiment:
     def cost_of(self, settings: Settings) -> float:
         """Return what a trial with these *settings* costs."""
         return float(self._cost(settings) if callable(self._cost) else self._cost)
+
+
+def _check_place(step: Step, before: Sequence[str], after: Sequence[Step]) -> None:
+    """Refuse what a step says of others that are not there, or not in that order."""
+    strangers = [name for name in step.within if name not in before]
+    if isinstance(step.when, IfSuspect) and step.when.step not in before:
+        strangers.append(step.when.step)
+    if strangers:
+        raise LabError(
+            f"step {step.name!r} refers to {listing(strangers)}, which is no step before it",
+            hint=f"before it are {listing(before) or 'none'}",
+        )
+    own = {*(step.stations or ()), *step.needs}
+    missing = [name for name in step.keeps if name not in own]
+    if missing:
+        raise LabError(
+            f"step {step.name!r} keeps {listing(missing)}, which it does not use", hint="name it in station or needs"
+        )
+    for name in step.keeps:
+        if not any(name in {*(other.stations or ()), *other.needs} for other in after):
+            raise LabError(
+                f"step {step.name!r} keeps {name}, and no step after it names that",
+                hint="name it in station or needs of the step that lets go of it",
+            )
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:

@@ -19,10 +19,13 @@ from sdl.lab.interlocks import Interlock, Interlocks, Places, Reaction
 from sdl.lab.job import Job
 from sdl.lab.latches import Latch, check_person
 from sdl.lab.materials import Stock
+from sdl.lab.schedule.calendar import Calendar
 from sdl.lab.station import TOLERANCE, WAIT_TIMEOUT, Station, class_of
 from sdl.problem.value import canonical_json, listing
 
-RESERVED = frozenset(("name", "clock", "devices", "limits", "stock", "interlocks", "safe_actions"))
+RESERVED = frozenset(
+    ("name", "clock", "devices", "limits", "stock", "interlocks", "safe_actions", "kinds", "calendars")
+)
 """Names that no device can have."""
 
 
@@ -52,6 +55,12 @@ class Lab:
         it is left out.
     clock
         Wall time, unless told otherwise.
+    kinds
+        Names that stand for any one of several stations: ``{"furnace": ["furnace1", "furnace2"]}``. A step that names
+        a kind runs on the one that is free; ``s.station`` tells its plan which.
+    calendars
+        When a station may be used: ``{"xrd": sdl.Calendar(hours="Mon-Fri 08:00-18:00", timezone="Europe/Paris")}``. A
+        kind's calendar is that of all its stations. Without one a station may always be used.
     stock
         The materials that it has and the racks for its samples, when it is first used: see :class:`~sdl.Stock`.
     wait_timeout, tolerance
@@ -73,6 +82,8 @@ class Lab:
         safe_actions: Mapping[str, str] | None = None,
         watch_period: float | None = None,
         clock: Clock | None = None,
+        kinds: Mapping[str, Sequence[str]] | None = None,
+        calendars: Mapping[str, Calendar] | None = None,
         stock: Stock | None = None,
         wait_timeout: float | Mapping[str, float] = WAIT_TIMEOUT,
         tolerance: float | Mapping[str, float] = TOLERANCE,
@@ -109,6 +120,14 @@ class Lab:
                     tolerance=_for_station(tolerance, station, TOLERANCE),
                 )
                 for station, share in shares.items()
+            }
+        )
+        self.kinds: Mapping[str, tuple[str, ...]] = check_kinds(name, kinds or {}, self.stations)
+        self.calendars: Mapping[str, Calendar] = MappingProxyType(
+            {
+                station: calendar
+                for place, calendar in (calendars or {}).items()
+                for station in self.stations_called(place)
             }
         )
         self.add_interlocks(*interlocks)
@@ -202,8 +221,23 @@ class Lab:
         return {}
 
     def stations_for(self, step: Step) -> tuple[str, ...]:
-        """Return the names of the stations that may run *step*."""
-        return tuple(self.stations) if step.stations is None else step.stations
+        """Return the names of the stations that may run *step*; kinds are written out."""
+        if step.stations is None:
+            return tuple(self.stations)
+        return tuple(dict.fromkeys(name for each in step.stations for name in self.kinds.get(each, (each,))))
+
+    def stations_called(self, name: str) -> tuple[str, ...]:
+        """Return the stations that *name* stands for: those of a kind, or the one.
+
+        Raises :class:`~sdl.errors.LabError` where there is neither.
+        """
+        if name in self.kinds:
+            return self.kinds[name]
+        if name not in self.stations:
+            raise LabError(
+                f"{self.name} has no station {name!r}", hint=f"it has {listing((*self.stations, *self.kinds))}"
+            )
+        return (name,)
 
     def connect(self) -> None:
         """Connect all devices now, rather than before each station's first job.
@@ -252,6 +286,12 @@ class Lab:
             "safe_actions": dict(self.safe_actions),
             "envelope": self.envelope_digest,
             **({"stock": self.stock.describe()} if self.stock.items else {}),
+            **({"kinds": {kind: list(names) for kind, names in self.kinds.items()}} if self.kinds else {}),
+            **(
+                {"calendars": {name: each.model_dump(mode="json") for name, each in self.calendars.items()}}
+                if self.calendars
+                else {}
+            ),
         }
 
     @property
@@ -272,6 +312,18 @@ class Lab:
         """Abort what runs, disconnect the devices, and end all threads and loops."""
         for station in self.stations.values():
             station.close()
+
+
+def check_kinds(
+    lab: str, kinds: Mapping[str, Sequence[str]], stations: Mapping[str, object]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return *kinds*, frozen. Raises :class:`~sdl.errors.LabError` for stations that *lab* does not have."""
+    for kind, names in kinds.items():
+        missing = [name for name in names if name not in stations]
+        if missing or not names or kind in stations:
+            what = f"has {listing(missing) or 'no stations'}" if missing or not names else "is the name of a station"
+            raise LabError(f"the kind {kind!r} of {lab} {what}", hint=f"the stations are {listing(stations)}")
+    return MappingProxyType({kind: tuple(names) for kind, names in kinds.items()})
 
 
 def _for_station(given: float | Mapping[str, float], station: str, default: float) -> float:

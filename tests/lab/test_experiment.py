@@ -11,8 +11,9 @@ import pytest
 from bluesky import utils
 from plain_devices import Steps
 
-from sdl.errors import LabError, ObservationError, PointError, UnitError
-from sdl.lab import Experiment, Settings, Step
+from sdl.errors import LabError, ObservationError, PointError, SdlError, UnitError
+from sdl.journal.trust import Quality
+from sdl.lab import Batch, Changeover, Experiment, Settings, Step, if_suspect
 
 decorated: Callable[[Any], Any] = utils.plan  # bluesky declares no types for it
 
@@ -155,3 +156,49 @@ class TestSettings:
         assert settings.results == {"grow": 1}
         with pytest.raises(TypeError):
             settings.results["grow"] = 2  # type: ignore[index] # which is the point
+
+
+class TestSchedule:
+    def test_times_are_given_with_units(self) -> None:
+        step = Step("anneal", measure, duration="2 h", within={"coat": "10 min"}, batch=Batch(8, patience="30 min"))
+        assert step.declared_seconds(Settings({})) == 7200.0
+        assert step.within == {"coat": 600.0}
+        assert step.batch is not None
+        assert step.batch.patience == 1800.0
+        by_hours = Step("anneal", measure, duration=lambda s: f"{s['hours']} h")
+        assert by_hours.declared_seconds(Settings({"hours": 2.0})) == 7200.0
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda: Step("a", measure, duration="2 mL"), "duration of step 'a'"),
+            (lambda: Step("a", measure, within={"b": "-1 min"}), "window of step 'a' after 'b'"),
+            (lambda: Step("a", measure, on_late="wait"), "on_late='wait'"),  # type: ignore[arg-type]
+            (lambda: Batch(4, least=5), "at least 5 does not fit into 4"),
+            (lambda: Changeover(key=(), plan=measure), "no key"),
+            (lambda: Experiment(Step("a", measure, within={"b": 10}), Step("b", measure)), "refers to b"),
+            (lambda: Experiment(Step("a", measure, when=if_suspect("b"))), "refers to b"),
+            (lambda: _kept("robot"), "no step after it names"),
+            (lambda: Experiment(Step("a", measure, keeps="robot"), Step("b", measure)), "which it does not use"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, make: Callable[[], object], message: str) -> None:
+        with pytest.raises(SdlError, match=message):
+            make()
+
+    def test_a_condition_asks_whether_a_result_is_in_doubt(self) -> None:
+        again = if_suspect("look")
+        results = {"look": {"signal": 1.0}}
+        assert not again(Settings({}))
+        assert not again(Settings({}, results=results))
+        assert again(Settings({}, results=results, judge=lambda step: Quality.SUSPECT))
+        with pytest.raises(LabError, match="has returned nothing yet"):
+            Settings({}).quality("look")
+
+    def test_a_changeover_knows_what_the_station_is_ready_for(self) -> None:
+        rinse = Changeover(key="solvent", plan=measure, duration="5 min")
+        assert rinse.key_of({"solvent": "ethanol", "x": 1.0}) == "solvent=ethanol"
+
+
+def _kept(station: str) -> Experiment:
+    return Experiment(Step("a", measure, needs=station, keeps=station), Step("b", measure, station="other"))
