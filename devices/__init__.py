@@ -1,10 +1,14 @@
 """Drivers, one instrument a file, above transports that carry their lines."""
 
+from sdl.devices.chromatograph import Chromatograph
+from sdl.devices.dispenser import Dispenser
 from sdl.devices.driver import Action, Activity, Gauge, Instrument, Knob, Limits, Pause, Sensor
 from sdl.devices.handling import BringSample, by_hand
+from sdl.devices.mobile_robot import MobileRobot
 from sdl.devices.probe import FourPointProbe
 from sdl.devices.robot import TransferRobot
 from sdl.devices.sputter import SputterSource
+from sdl.devices.tasks import TaskInstrument
 from sdl.devices.transport import (
     LineTransport,
     RecordingTransport,
@@ -13,25 +17,31 @@ from sdl.devices.transport import (
     TcpTransport,
     Transport,
 )
+from sdl.devices.treatment import Treater
 
 __all__ = [
     "Action",
     "Activity",
     "BringSample",
+    "Chromatograph",
+    "Dispenser",
     "FourPointProbe",
     "Gauge",
     "Instrument",
     "Knob",
     "Limits",
     "LineTransport",
+    "MobileRobot",
     "Pause",
     "RecordingTransport",
     "ReplayTransport",
     "Sensor",
     "SerialTransport",
     "SputterSource",
+    "TaskInstrument",
     "TcpTransport",
     "TransferRobot",
     "Transport",
+    "Treater",
     "by_hand",
 ]

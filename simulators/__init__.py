@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         StuckSensor,
         afflict,
     )
+    from sdl.simulators.mobile_chemist import ChemistFaults, MobileChemistLab
     from sdl.simulators.table import TableLab
     from sdl.simulators.thin_film import ThinFilmLab
     from sdl.simulators.thin_film_instruments import Faults
@@ -29,7 +30,9 @@ _HOMES = {
         ("Bubble", "CloggedLine", "Drift", "FaultyInstrument", "FlatLine", "Spikes", "StuckSensor", "afflict"),
         "sdl.simulators.faults",
     ),
+    "ChemistFaults": "sdl.simulators.mobile_chemist",
     "Faults": "sdl.simulators.thin_film_instruments",
+    "MobileChemistLab": "sdl.simulators.mobile_chemist",
     "Reply": "sdl.simulators.transport",
     "SimulatedTransport": "sdl.simulators.transport",
     "TableLab": "sdl.simulators.table",
@@ -40,11 +43,13 @@ _HOMES = {
 __all__ = [
     "TWINS",
     "Bubble",
+    "ChemistFaults",
     "CloggedLine",
     "Drift",
     "Faults",
     "FaultyInstrument",
     "FlatLine",
+    "MobileChemistLab",
     "Reply",
     "SimulatedTransport",
     "Spikes",

@@ -42,6 +42,12 @@ TWINS: Mapping[str, Twin] = MappingProxyType(
             "ThinFilmLab",
             "deposit_and_measure",
         ),
+        "mobile-chemist": Twin(
+            "mix photocatalysts, maximise hydrogen (10 components, about 100 laboratory minutes a vial)",
+            "sdl.simulators.mobile_chemist",
+            "MobileChemistLab",
+            "make_and_measure",
+        ),
     }
 )
 """Name -> twin."""
