@@ -100,6 +100,10 @@ class Provisions:
         """Open the accounts that the laboratory declares and the journal does not have."""
         if not self._is_needed:
             return
+        with self._journal.hold():  # another campaign of this store may declare the same
+            self._open()
+
+    def _open(self) -> None:
         self.ledger.catch_up(self._journal)
         new = [
             body

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Self
 
 from sdl.errors import JournalCorrupt, JournalError
@@ -23,7 +24,7 @@ class MemoryJournal:
         self._stamp = Stamp(time_source, boot_id=boot_id, version=version)
         self._events: list[Event] = []
         self._artifacts: dict[str, bytes] = {}
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._is_closed = False
 
     @property
@@ -38,6 +39,10 @@ class MemoryJournal:
             events = self._stamp.events(entries, self.head)
             self._events.extend(events)
         return events
+
+    def hold(self) -> AbstractContextManager[object]:
+        """Let no other thread append until the block ends; see :class:`~sdl.journal.Journal`."""
+        return self._mutex
 
     def read(
         self,

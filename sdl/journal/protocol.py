@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from sdl.journal.records import Artifact, Entry, Event
@@ -25,6 +26,13 @@ class Journal(Protocol):
 
     def append(self, *entries: Entry) -> Sequence[Event]:
         """Record *entries* together, durably, or none of them; return the events that they became."""
+        ...
+
+    def hold(self) -> AbstractContextManager[object]:
+        """Let no other thread append until the block ends: what is decided there by what the journal says still holds.
+
+        Campaigns that share a store share its stock, and two of them must not set aside the same bottle.
+        """
         ...
 
     def read(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -99,6 +100,10 @@ class SqlJournal:
             if events:
                 self._write(writer, events)
         return events
+
+    def hold(self) -> AbstractContextManager[object]:
+        """Let no other thread append until the block ends; see :class:`~sdl.journal.Journal`."""
+        return self._mutex
 
     def _write(self, writer: _Writer, events: Sequence[Event]) -> None:
         # Should anything interrupt this, a signal for one, the database knows what became of it; so its head is read

@@ -146,6 +146,7 @@ class Engine:
         self._scribe = ThreadPoolExecutor(1, thread_name_prefix=f"sdl-{station.name}-record")
         self._jobs: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._task: _Task | None = None
+        self._admission = threading.Lock()
         self._engine: _RunEngine | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watch = _Watch()
@@ -208,11 +209,12 @@ class Engine:
         box.put(True)
 
     def _submit(self, job: Job, guard: Guard | None) -> None:
-        if self._task is not None:
-            raise LabError(f"station {self._name} is busy", hint="it runs one job at a time")
         supervisor = None if guard is None else Supervisor(self._rules, self._clock, guard)
-        task = _Task(job, self._clock.admit(), supervisor, guard)
-        self._task = task
+        with self._admission:  # two campaigns may share a laboratory, from two threads
+            if self._task is not None:
+                raise LabError(f"station {self._name} is busy", hint="it runs one job at a time")
+            task = _Task(job, self._clock.admit(), supervisor, guard)
+            self._task = task
         self._jobs.put(task)
 
     # --- on the worker thread -------------------------------------------------------------------------------------

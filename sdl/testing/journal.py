@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -194,6 +195,22 @@ class JournalContract:
             said = [_text(event).split() for event in events[start : start + 3]]
             assert [part for *_, part in said] == ["0", "1", "2"]
             assert len({(thread, i) for thread, i, _ in said}) == 1
+
+    def test_what_is_decided_while_it_is_held_is_not_overtaken(self, journal: Journal) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            with journal.hold():
+                other = pool.submit(journal.append, comment("late"))
+                before = journal.head
+                assert [event.sequence for event in journal.read()] == []
+                time.sleep(0.02)  # the other thread has every chance
+                (mine,) = journal.append(comment("mine"))
+                assert mine.previous_hash == before[1]
+            assert other.result(10.0)[0].sequence == 2
+
+    def test_nothing_is_short_where_there_is_room(self, journal: Journal) -> None:
+        assert journal.shortage == ""
+        journal.append(comment("one"))
+        assert journal.shortage == ""
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
