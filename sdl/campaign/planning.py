@@ -23,12 +23,17 @@ from sdl.journal.records import ParameterValue
 from sdl.lab import Lab
 from sdl.lab.clock import SIGNAL_PERIOD
 from sdl.problem import Problem, SearchSpace
+from sdl.problem.units import to_unit
 from sdl.problem.value import Tuple, Value
 
 T = TypeVar("T")
 
 START_SECONDS = 120.0
 """Wall seconds that a planner's process gets to import what it needs."""
+
+
+LEAST_MEMORY = 64 * 2**20
+"""Bytes without which the process of a planner does not even start."""
 
 
 class Request(Value):
@@ -118,11 +123,22 @@ class ThreadHost:
 
 
 class ProcessHost:
-    """Runs the planner in a process of its own, which is killed with its children when it does not answer in time."""
+    """Runs the planner in a process of its own, which is killed with its children when it does not answer in time.
 
-    def __init__(self, spec: PlannerSpec, deadline: float) -> None:
+    Parameters
+    ----------
+    spec
+        How to make the planner.
+    deadline
+        Wall seconds in which it must answer.
+    memory
+        Bytes of memory that the process may have; None for no limit of ours.
+    """
+
+    def __init__(self, spec: PlannerSpec, deadline: float, memory: int | None = None) -> None:
         self._spec = spec
         self._deadline = deadline
+        self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
         self._is_closed = False
 
@@ -131,7 +147,8 @@ class ProcessHost:
         if self._is_closed:
             raise PlannerError(f"the process of planner {self._spec.name} was closed")
         if self._process is None:
-            command = [sys.executable, "-m", "sdl.campaign.worker"]
+            limit = () if self._memory is None else (str(self._memory),)
+            command = [sys.executable, "-m", "sdl.campaign.worker", *limit]
             self._process = subprocess.Popen(  # noqa: S603 # our own module, no shell
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_environment()
             )
@@ -158,7 +175,10 @@ class ProcessHost:
         if not line:
             code = process.wait()
             self._kill()
-            raise PlannerError(f"the process of planner {self._spec.name} ended with code {code} before it answered")
+            raise PlannerError(
+                f"the process of planner {self._spec.name} ended with code {code} before it answered",
+                hint=f"it may have run out of its {self._memory} bytes of memory" if self._memory else "",
+            )
         answer = Answer.from_json(line)
         if answer.error is not None:
             raise PlannerError(f"planner {self._spec.name} raised {answer.error}")
@@ -197,6 +217,20 @@ class ProcessHost:
                     pipe.close()
 
 
+def memory_bytes(given: str | float | None) -> int | None:
+    """Return a limit of memory in bytes; as it is given, with a unit (``"2 GiB"``) or as a number of bytes.
+
+    Raises :class:`~sdl.errors.UnitError` for what is no amount of memory, :class:`~sdl.errors.CampaignError` for one
+    that Python alone needs.
+    """
+    if given is None:
+        return None
+    found = to_unit(given, "byte", name="planner_memory") if isinstance(given, str) else float(given)
+    if not found >= LEAST_MEMORY:
+        raise CampaignError(f"planner_memory = {given}", hint=f"no planner starts below {LEAST_MEMORY} bytes")
+    return int(found)
+
+
 def _environment() -> dict[str, str]:
     """Return this process's environment, and where it finds its modules: a planner may lie beside the user's script."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -230,13 +264,20 @@ def spec_of(described: Mapping[str, JsonValue]) -> PlannerSpec | None:
 PlannerPlace = Literal["auto", "process", "thread"]
 
 
-def host_for(planner: Planner, place: PlannerPlace, *, is_virtual: bool, deadline: float) -> PlannerHost:
+def host_for(
+    planner: Planner, place: PlannerPlace, *, is_virtual: bool, deadline: float, memory: int | None = None
+) -> PlannerHost:
     """Choose where *planner* runs.
 
     By itself a planner runs in a process of its own; in a thread where time is virtual (no experiment waits for it
-    then) and where it cannot be made anew in another process: a class of the user's script, or no value.
+    then) and where it cannot be made anew in another process: a class of the user's script, or no value. A limit of
+    memory holds for a process alone, so one that has it always gets one.
     """
     spec = spec_of(describe_planner(planner))
+    if memory is not None and place == "auto":
+        place = "process"
+    if memory is not None and place == "thread":
+        raise CampaignError("planner_memory limits a process, and the planner is to run in a thread")
     if place == "process" and spec is None:
         raise CampaignError(
             f"planner {planner.name} cannot run in a process of its own: it is not a value of an importable module",
@@ -244,7 +285,7 @@ def host_for(planner: Planner, place: PlannerPlace, *, is_virtual: bool, deadlin
         )
     if place == "thread" or spec is None or (place == "auto" and is_virtual):
         return ThreadHost(planner, deadline)
-    return ProcessHost(spec, deadline)
+    return ProcessHost(spec, deadline, memory)
 
 
 def check_suggestions(suggestions: Sequence[object], request: Request) -> list[Suggestion]:

@@ -2,15 +2,19 @@
 
 It reads one line of JSON that says which planner to make, then a line for every question, and answers each with a line;
 the first answer says that the planner is made.
-It holds no device and writes no journal. It ends when its parent does.
+It holds no device and writes no journal. It ends when its parent does. A number behind the command limits its memory,
+in bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import resource
 import sys
 import threading
+from pathlib import Path
 from typing import BinaryIO
 
 from sdl.campaign.planner import Planner
@@ -46,8 +50,25 @@ def _read(source: BinaryIO, questions: queue.SimpleQueue[bytes]) -> None:
     os._exit(0)
 
 
+def limit_memory(n_bytes: int) -> None:
+    """Let this process have no more than so much memory: what asks for more raises MemoryError, or dies.
+
+    Counted is what it may write to (RLIMIT_DATA, on Linux with private mappings), not libraries nor what is reserved.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (n_bytes, n_bytes))
+
+
+def offer_itself() -> None:
+    """Have the kernel end this process first when the machine runs out of memory, and not the campaign's."""
+    with contextlib.suppress(OSError):  # no Linux
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
 def main() -> None:
     """Serve on standard input and output; whatever the planner prints goes to standard error."""
+    offer_itself()
+    if len(sys.argv) > 1:
+        limit_memory(int(sys.argv[1]))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     questions: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -37,6 +37,9 @@ class Misbehaving(Value):
                 time.sleep(6)
             case "die":
                 os.abort()
+            case "hoard":
+                hoard = [bytearray(2**24) for _ in range(64)]
+                return [suggestion({"x": 0.25})] * len(hoard)
             case "print":
                 print("thinking aloud")
                 return [suggestion({"x": 0.25})]
