@@ -1,10 +1,12 @@
 """Drivers, one instrument a file, above transports that carry their lines."""
 
 from sdl.devices.chromatograph import Chromatograph
+from sdl.devices.detector import BeamCamera, Counter
 from sdl.devices.dispenser import Dispenser
 from sdl.devices.driver import Action, Activity, Gauge, Instrument, Knob, Limits, Pause, Sensor
 from sdl.devices.handling import BringSample, by_hand
 from sdl.devices.mobile_robot import MobileRobot
+from sdl.devices.motor import Motor
 from sdl.devices.probe import FourPointProbe
 from sdl.devices.robot import TransferRobot
 from sdl.devices.sputter import SputterSource
@@ -22,8 +24,10 @@ from sdl.devices.treatment import Treater
 __all__ = [
     "Action",
     "Activity",
+    "BeamCamera",
     "BringSample",
     "Chromatograph",
+    "Counter",
     "Dispenser",
     "FourPointProbe",
     "Gauge",
@@ -32,6 +36,7 @@ __all__ = [
     "Limits",
     "LineTransport",
     "MobileRobot",
+    "Motor",
     "Pause",
     "RecordingTransport",
     "ReplayTransport",

@@ -9,6 +9,7 @@ from sdl.simulators.twins import TWINS, Twin
 
 if TYPE_CHECKING:
     from sdl.journal.tables import TableSchema
+    from sdl.simulators.beamline import BeamlineFaults, BeamlineLab
     from sdl.simulators.faults import (
         Bubble,
         CloggedLine,
@@ -30,6 +31,7 @@ _HOMES = {
         ("Bubble", "CloggedLine", "Drift", "FaultyInstrument", "FlatLine", "Spikes", "StuckSensor", "afflict"),
         "sdl.simulators.faults",
     ),
+    **dict.fromkeys(("BeamlineFaults", "BeamlineLab"), "sdl.simulators.beamline"),
     "ChemistFaults": "sdl.simulators.mobile_chemist",
     "Faults": "sdl.simulators.thin_film_instruments",
     "MobileChemistLab": "sdl.simulators.mobile_chemist",
@@ -42,6 +44,8 @@ _HOMES = {
 
 __all__ = [
     "TWINS",
+    "BeamlineFaults",
+    "BeamlineLab",
     "Bubble",
     "ChemistFaults",
     "CloggedLine",

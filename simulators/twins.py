@@ -48,6 +48,12 @@ TWINS: Mapping[str, Twin] = MappingProxyType(
             "MobileChemistLab",
             "make_and_measure",
         ),
+        "beamline": Twin(
+            "align focusing mirrors, maximise the density of the spot (8 axes, about 5 laboratory seconds a setting)",
+            "sdl.simulators.beamline",
+            "BeamlineLab",
+            "align",
+        ),
     }
 )
 """Name -> twin."""
