@@ -5,20 +5,25 @@ Importing this package is cheap. The Bayesian planner imports PyTorch when it fi
 
 from __future__ import annotations
 
+from sdl.planners.assumed import Additive, Monotonic
 from sdl.planners.bayesian import BayesianPlanner
+from sdl.planners.chemistry import smiles_descriptors
 from sdl.planners.exploring import ActiveLearningPlanner, BoundlessPlanner, LevelSetPlanner, PhaseMapPlanner
 from sdl.planners.manual import ManualPlanner
 from sdl.planners.space_filling import GridPlanner, LatinHypercubePlanner, RandomPlanner, SobolPlanner
 
 __all__ = [
     "ActiveLearningPlanner",
+    "Additive",
     "BayesianPlanner",
     "BoundlessPlanner",
     "GridPlanner",
     "LatinHypercubePlanner",
     "LevelSetPlanner",
     "ManualPlanner",
+    "Monotonic",
     "PhaseMapPlanner",
     "RandomPlanner",
     "SobolPlanner",
+    "smiles_descriptors",
 ]

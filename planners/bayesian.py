@@ -15,11 +15,13 @@ from sdl.errors import PlannerError
 from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.journal.trust import Role
+from sdl.planners.assumed import Additive, Assumptions, Mode, Monotonic, Reference
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Encoding
+from sdl.planners.first_points import favoured_points, named_points
 from sdl.planners.space_filling import blank_decision, placed, sobol_points
 from sdl.problem import Problem
-from sdl.problem.value import Value
+from sdl.problem.value import FrozenMap, Tuple, Value
 
 
 def warm_up() -> None:
@@ -49,10 +51,36 @@ class BayesianPlanner(Value):
     n_initial
         How many trials are completed or under way before the model decides; seed data count. None: between 4 and
         twice the number of free parameters.
+    expert_points
+        Points that a person wants tried first, in his order, before any other: mappings of the free parameters to
+        values in their units, or to texts with a unit. They count as trials before the model.
+    prior_mean
+        Outcome to ``"package.module:function"``: a model of your own. It is called with a list of points (mappings of
+        all parameters to values in their units) and returns one number for each, in the outcome's unit. The planner
+        learns where the outcome differs from it, and drops it where it misleads.
+    monotonic
+        Outcomes that only rise or only fall with a parameter.
+    additive
+        Outcomes that are sums of functions of groups of parameters.
+    drift
+        Whether outcomes may change with time by themselves: predictions are then for now. ``"auto"``: where the data
+        speak for it.
+    outliers
+        Whether single measurements may be wrong beyond all noise; those that seem to be get less weight, and the
+        summary of the model names them. One that is better than expected is never among them.
+    noise
+        Whether the noise may depend on the place.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
     n_initial: Annotated[int, Field(ge=2)] | None = None
+    expert_points: Tuple[FrozenMap[ParameterValue]] = ()
+    prior_mean: FrozenMap[Reference] = Field(default_factory=dict[str, str])
+    monotonic: Tuple[Monotonic] = ()
+    additive: Tuple[Additive] = ()
+    drift: Mode = "no"
+    outliers: Mode = "no"
+    noise: Mode = "no"
     version: ClassVar[str] = "1"
 
     @property
@@ -66,12 +94,32 @@ class BayesianPlanner(Value):
         """Return *n* suggestions; fewer where the space holds no more new points."""
         domain = Domain(problem.space, situation.context)
         decision = blank_decision(self.name, self.version, history, seed, "")
-        n_filling = self._n_filling(problem, history, n, domain)
-        suggestions = self._fill(domain, history, n_filling, decision)
-        if n_filling < n:
-            history = _with_pending(history, suggestions)
-            suggestions += self._propose(problem, history, n - n_filling, domain, decision)
+        suggestions = self._named(domain, history, n, decision)
+        for more in (self._favoured, self._fill, self._propose):
+            missing = n - len(suggestions)
+            if missing:
+                suggestions += more(problem, _with_pending(history, suggestions), missing, domain, decision)
         return suggestions
+
+    def _named(self, domain: Domain, history: History, n: int, decision: Decision) -> list[Suggestion]:
+        """Return up to *n* of the points that a person wants tried first."""
+        points = named_points(domain, history, self.expert_points, n)
+        named = decision.replace(note="Named by a person, to be tried before anything else.")
+        return [Suggestion(values=point, decision=named) for point in points]
+
+    def _favoured(
+        self, problem: Problem, history: History, n: int, domain: Domain, decision: Decision
+    ) -> list[Suggestion]:
+        """Return what the user's model favours, for every second of the points that come before ours decides."""
+        objective = problem.objectives[0]
+        model = self._assumptions.of(problem)[objective.outcome].model
+        n_favoured = -(-self._n_filling(problem, history, n, domain) // 2)
+        if model is None or not n_favoured or (n == 1 and len(history.entries) % 2):
+            return []
+        rng = np.random.default_rng([self.seed, decision.seed, len(history.entries)])
+        points = favoured_points(domain, history, model, objective, n=n_favoured, rng=rng)
+        favoured = decision.replace(note="Before there are enough data. The prior mean favours this point.")
+        return [Suggestion(values=point, decision=favoured) for point in points]
 
     def predict(
         self, problem: Problem, history: History, points: Sequence[Mapping[str, ParameterValue]]
@@ -87,7 +135,7 @@ class BayesianPlanner(Value):
         warm_up()
         from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
 
-        return proposal.predict(problem, history, points)
+        return proposal.predict(problem, history, points, self._assumptions.of(problem))
 
     def explain(
         self, problem: Problem, history: History, *, context: Mapping[str, ParameterValue] | None = None
@@ -105,7 +153,11 @@ class BayesianPlanner(Value):
 
         context = context if context is not None else history.completed[-1].values
         domain = Domain(problem.space, {name: context[name] for name in problem.space.contextual})
-        return proposal.explain(problem, history, domain)
+        return proposal.explain(problem, history, domain, self._assumptions.of(problem))
+
+    @property
+    def _assumptions(self) -> Assumptions:
+        return Assumptions(**{name: getattr(self, name) for name in Assumptions.model_fields})
 
     def _n_filling(self, problem: Problem, history: History, n: int, domain: Domain) -> int:
         """Return how many of *n* points are still to fill the space."""
@@ -119,7 +171,8 @@ class BayesianPlanner(Value):
         n_tried = sum(entry.role is Role.SEARCH for entry in (*completed, *history.pending))
         return min(n, max(0, wanted - n_tried))
 
-    def _fill(self, domain: Domain, history: History, n: int, decision: Decision) -> list[Suggestion]:
+    def _fill(self, problem: Problem, history: History, n: int, domain: Domain, decision: Decision) -> list[Suggestion]:
+        n = self._n_filling(problem, history, n, domain)
         if not n:
             return []
         points, note = sobol_points(domain, history, n, own_seed=self.seed, seed=decision.seed)
@@ -133,7 +186,7 @@ class BayesianPlanner(Value):
         from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
 
         chance = np.random.SeedSequence([self.seed, decision.seed, len(history.entries)]).generate_state(1)[0]
-        request = proposal.Request.of(problem, history, domain, int(chance))
+        request = proposal.Request.of(problem, history, domain, int(chance), self._assumptions.of(problem))
         return proposal.propose(request, n, decision)
 
 

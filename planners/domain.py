@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from sdl.errors import EmptySpaceError, PointError
 from sdl.journal.records import ParameterValue
-from sdl.planners.encoding import Array, ChoiceCode, Code, Encoding, NumberCode, Point
+from sdl.planners.encoding import Array, Code, Encoding, NumberCode, Point
 from sdl.problem import AtMost, Continuous, LinearConstraint, Mixture, SearchSpace
 
 Mask = npt.NDArray[np.bool_]
@@ -158,6 +158,8 @@ class Domain:
         for code in self.encoding.codes:
             if code.name in self.context:
                 row[:, code.start : code.start + code.width] = code.encode([self.context[code.name]])
+        if self.encoding.embedding.shape[1]:  # of no candidate in particular
+            row[:, -self.encoding.embedding.shape[1] :] = self.encoding.embedding.mean(axis=0)
         return row
 
     def _combinations(self) -> Candidates:
@@ -176,6 +178,8 @@ class Domain:
         for code in self.free_codes:
             column = pool.columns[code.name]
             rows[:, code.start : code.start + code.width] = code.encode([column[number] for number in numbers])
+        if self.encoding.embedding.shape[1]:
+            rows[:, -self.encoding.embedding.shape[1] :] = self.encoding.embedding[numbers]
         return Candidates(rows, numbers, is_complete=len(pool) <= enough)
 
     # --- rows from rows -----------------------------------------------------------------------------------------------
@@ -322,7 +326,8 @@ def _given(space: SearchSpace, context: Mapping[str, ParameterValue], name: str)
 
 def _count(code: Code) -> int:
     """Return how many levels a parameter has, 0 where they are not countable."""
-    return code.width if isinstance(code, ChoiceCode) else len(code.values or ())
+    levels = code.levels()
+    return 0 if levels is None else len(levels)
 
 
 def _grid_levels(code: Code, n: int) -> Array:

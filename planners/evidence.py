@@ -12,8 +12,8 @@ spends far more time on overhead than on numbers. A test compares them with GPyT
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import log, pi, sqrt
 
 import numpy as np
@@ -35,6 +35,9 @@ LENGTHSCALE_PRIOR = (log(0.5), 1.0)
 ORIGIN_PRIOR = log(3.0)
 """The mean for prior data: what they say should resemble the campaign's own by more than 90 %, give or take."""
 
+BASIS_PRIOR = (1.0, 0.3)
+"""Mean and deviation of the weight of a user's model before there are data: what it says is taken as it is."""
+
 AMPLITUDE_PRIOR = (0.25, 0.5)
 """The same for the amplitude: outcomes are standardised, so it is about 1."""
 
@@ -55,24 +58,32 @@ class Hyperparameters:
         One per group of columns, in units of the inputs.
     noise
         Variance of the noise that the standard errors do not explain, in units of the outcome's variance.
-    amplitude
-        Prior variance of the function, in the same units.
+    amplitudes
+        Prior variance of each component of the function, in the same units.
     mean
         The constant prior mean, in standard deviations of the outcome.
     log_posterior
         Log evidence plus log priors (without the constants of the latter) at these values.
+    weight
+        The weight of a user's model.
     """
 
     lengthscales: Array
     noise: float
-    amplitude: float
+    amplitudes: tuple[float, ...]
     mean: float
     log_posterior: float
+    weight: float = 0.0
+
+    @property
+    def amplitude(self) -> float:
+        """Prior variance of the function, all components together."""
+        return sum(self.amplitudes)
 
     @property
     def theta(self) -> Array:
-        """The logarithms of lengthscales, amplitude and noise, shape (n_groups + 2,)."""
-        theta: Array = np.log(np.append(self.lengthscales, [self.amplitude, self.noise]))
+        """The logarithms of lengthscales, amplitudes and noise, shape (n_groups + n_components + 1,)."""
+        theta: Array = np.log(np.concatenate([self.lengthscales, self.amplitudes, [self.noise]]))
         return theta
 
 
@@ -95,12 +106,20 @@ class TrainingSet:
         what generalised least squares make of it, which counts a cluster of good trials as one: far from the data a
         function is expected to be as it was in the first, scattered trials. Among candidates that makes a planner
         stay with the first good level of a choice and never try the others.
-    has_origins
-        Whether the last group tells prior data from the campaign's own: its lengthscale says how much the outcome of
-        the one resembles that of the other (Swersky, Snoek and Adams, "Multi-task Bayesian optimization", NIPS 2013,
-        with a kernel between the tasks that one number describes).
+    links
+        The groups that tell two kinds of data apart, prior data from the campaign's own, or an approximation from what
+        it approximates: their lengthscale says how much the outcome of the one resembles that of the other (Swersky,
+        Snoek and Adams, "Multi-task Bayesian optimization", NIPS 2013, with one number for each pair of tasks).
     noise_prior
         Mean and deviation of the logarithm of the noise variance before the fit: repeats say more than a habit.
+    components
+        The groups that act together, where the function is a sum of parts; empty where all act together.
+    centres
+        Prior means of the logarithms of those lengthscales that differ from the others, by group.
+    basis
+        Shape (n,): what a user's model expects, standardised, see :data:`BASIS_PRIOR`; None where there is no model.
+    noise_shape
+        Shape (n,): by what factor the noise of each observation differs from the usual; None where it does not.
     """
 
     inputs: Array
@@ -108,8 +127,30 @@ class TrainingSet:
     known_noise: Array
     groups: npt.NDArray[np.intp]
     is_finite: bool = False
-    has_origins: bool = False
+    links: tuple[int, ...] = ()
     noise_prior: tuple[float, float] = NOISE_PRIOR
+    components: tuple[tuple[int, ...], ...] = ()
+    centres: Mapping[int, float] = field(default_factory=dict[int, float])
+    basis: Array | None = None
+    noise_shape: Array | None = None
+
+    def only(self, chosen: npt.NDArray[np.intp]) -> TrainingSet:
+        """Return some of the data; what is known of the noise and the priors stays."""
+        if len(chosen) == len(self.targets):
+            return self
+        basis, shape = (None if part is None else part[chosen] for part in (self.basis, self.noise_shape))
+        inputs, targets, known_noise = self.inputs[chosen], self.targets[chosen], self.known_noise[chosen]
+        return replace(self, inputs=inputs, targets=targets, known_noise=known_noise, basis=basis, noise_shape=shape)
+
+    def noise_of(self, noise: float) -> Array:
+        """Return the variance of the noise of each observation, where that of the usual one is *noise*."""
+        return self.known_noise + (noise if self.noise_shape is None else noise * self.noise_shape)
+
+    @property
+    def parts(self) -> tuple[npt.NDArray[np.intp], ...]:
+        """The groups of every component, as arrays."""
+        together = self.components or (tuple(range(self.n_groups)),)
+        return tuple(np.array(groups, dtype=np.intp) for groups in together)
 
     @property
     def n_groups(self) -> int:
@@ -127,58 +168,98 @@ class TrainingSet:
 
 
 class LogPosterior:
-    """Log evidence plus log priors, as a function of the logarithms of lengthscales, amplitude and noise."""
+    """Log evidence plus log priors, as a function of the logarithms of lengthscales, amplitudes and noise."""
 
     def __init__(self, data: TrainingSet) -> None:
         self._data = data
-        self._distances = data.squared_distances()
-        self._n = len(data.targets)
+        distances = data.squared_distances()
+        self._groups = data.parts
+        is_whole = len(self._groups) == 1 and len(self._groups[0]) == data.n_groups
+        self._parts = [distances] if is_whole else [distances[groups] for groups in self._groups]
+        self._n, self.n_groups = len(data.targets), data.n_groups
+        self._prior_locations, self._prior_scales = _priors(data)
+        self._targets = data.targets if data.basis is None else data.targets - BASIS_PRIOR[0] * data.basis
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        """Return value and gradient. *theta*: shape (n_groups + 2,), as above."""
-        scales, (amplitude, noise) = np.exp(-2.0 * theta[:-2]), np.exp(theta[-2:])
-        kernel, slope = matern(self._distances.T @ scales)
-        value, outer = self._evidence(amplitude * kernel.reshape(self._n, self._n), noise)
-        weighted = amplitude * (outer.ravel() * slope)
-        slopes = [amplitude * (outer.ravel() @ kernel), noise * np.trace(outer)]
-        gradient = 0.5 * np.concatenate([(self._distances @ weighted) * scales, slopes])
+        """Return value and gradient. *theta*: shape (n_groups + n_components + 1,), as above."""
+        scales, amplitudes, noise = self._split(theta)
+        kernels = [matern(part.T @ scales[groups]) for part, groups in zip(self._parts, self._groups, strict=True)]
+        value, outer = self._evidence(self._summed(kernels, amplitudes), noise)
+        flat, gradient = outer.ravel(), np.zeros_like(theta)
+        n, parts = self._data.n_groups, zip(self._parts, self._groups, kernels, amplitudes, strict=True)
+        for number, (part, groups, (kernel, slope), amplitude) in enumerate(parts):
+            gradient[groups] += 0.5 * (part @ (amplitude * (flat * slope))) * scales[groups]
+            gradient[n + number] = 0.5 * amplitude * (flat @ kernel)
+        shape = self._data.noise_shape
+        gradient[-1] = 0.5 * noise * float(np.trace(outer) if shape is None else np.diag(outer) @ shape)
         prior, prior_gradient = self._prior(theta)
         return value + prior, gradient + prior_gradient
 
     def mean(self, theta: Array) -> float:
         """Return the constant prior mean."""
-        kernel, _ = matern(self._distances.T @ np.exp(-2.0 * theta[:-2]))
-        amplitude, noise = np.exp(theta[-2:])
-        inverse, _ = invert(self._noisy(amplitude * kernel.reshape(self._n, self._n), noise))
-        return self._constant(inverse)
+        return self._constant(self._inverse(theta))
+
+    def weight(self, theta: Array) -> float:
+        """Return the most probable weight of the user's model, 0 where there is none."""
+        if self._data.basis is None:
+            return 0.0
+        inverse, (centre, deviation) = self._inverse(theta), BASIS_PRIOR
+        residuals = self._targets - self._constant(inverse)
+        return centre + deviation**2 * float(self._data.basis @ (inverse @ residuals))
+
+    def _inverse(self, theta: Array) -> Array:
+        scales, amplitudes, noise = self._split(theta)
+        kernels = [matern(part.T @ scales[groups]) for part, groups in zip(self._parts, self._groups, strict=True)]
+        return invert(self._noisy(self._summed(kernels, amplitudes), noise))[0]
+
+    def _split(self, theta: Array) -> tuple[Array, Array, float]:
+        n = self._data.n_groups
+        return np.exp(-2.0 * theta[:n]), np.exp(theta[n:-1]), float(np.exp(theta[-1]))
+
+    def _summed(self, kernels: Sequence[tuple[Array, Array]], amplitudes: Array) -> Array:
+        total = amplitudes[0] * kernels[0][0]
+        for (kernel, _), amplitude in zip(kernels[1:], amplitudes[1:], strict=True):
+            total += amplitude * kernel
+        return np.asarray(total.reshape(self._n, self._n))
 
     def _noisy(self, kernel: Array, noise: float) -> Array:
-        covariance = kernel.copy()
-        covariance[np.diag_indices(self._n)] += noise + self._data.known_noise
-        return covariance
+        kernel[np.diag_indices(self._n)] += self._data.noise_of(noise)
+        if self._data.basis is not None:
+            kernel += BASIS_PRIOR[1] ** 2 * np.outer(self._data.basis, self._data.basis)
+        return kernel
 
     def _constant(self, inverse: Array) -> float:
         if self._data.is_finite:
-            return float(self._data.targets.mean())
-        return float(inverse.sum(axis=0) @ self._data.targets / inverse.sum())
+            return float(self._targets.mean())
+        return float(inverse.sum(axis=0) @ self._targets / inverse.sum())
 
     def _evidence(self, kernel: Array, noise: float) -> tuple[float, Array]:
         """Return the log evidence, and twice its derivative with respect to the covariance matrix."""
         inverse, log_determinant = invert(self._noisy(kernel, noise))
-        residuals = self._data.targets - self._constant(inverse)
+        residuals = self._targets - self._constant(inverse)
         alpha = inverse @ residuals
         value = -0.5 * (float(residuals @ alpha) + log_determinant + self._n * log(2.0 * pi))
         return value, np.outer(alpha, alpha) - inverse
 
     def _prior(self, theta: Array) -> tuple[float, Array]:
-        n = self._data.n_groups
-        location, scale = LENGTHSCALE_PRIOR
-        noise, n_parameters = self._data.noise_prior, n - self._data.has_origins
-        lengthscales = [location + 0.5 * log(max(n_parameters, 1))] * n_parameters
-        locations = [*lengthscales, *[ORIGIN_PRIOR] * self._data.has_origins, AMPLITUDE_PRIOR[0], noise[0]]
-        scales = np.array([*[scale] * n, AMPLITUDE_PRIOR[1], noise[1]])
-        deviations = (theta - np.array(locations)) / scales
-        return float(-0.5 * deviations @ deviations), -deviations / scales
+        deviations = (theta - self._prior_locations) / self._prior_scales
+        return float(-0.5 * deviations @ deviations), -deviations / self._prior_scales
+
+
+def _priors(data: TrainingSet) -> tuple[Array, Array]:
+    """Return means and deviations of all of theta before the fit."""
+    location, scale = LENGTHSCALE_PRIOR
+    n, n_parts, special = data.n_groups, len(data.parts), {*data.links, *data.centres}
+    locations = np.full(n, location)
+    for groups in data.parts:
+        usual = [group for group in groups if group not in special]
+        locations[usual] = location + 0.5 * log(max(len(usual), 1))
+    locations[list(data.links)] = ORIGIN_PRIOR
+    for group, centre in data.centres.items():
+        locations[group] = centre
+    amplitudes = [AMPLITUDE_PRIOR[0] - log(n_parts)] * n_parts
+    deviations = [*[scale] * n, *[AMPLITUDE_PRIOR[1]] * n_parts, data.noise_prior[1]]
+    return np.array([*locations, *amplitudes, data.noise_prior[0]]), np.array(deviations)
 
 
 def matern(squared: Array) -> tuple[Array, Array]:
@@ -213,28 +294,31 @@ def fit(data: TrainingSet, starts: Sequence[Array], *, max_iterations: int = 100
     best_value, best = max((_climb(posterior, start, max_iterations) for start in starts), key=lambda found: found[0])
     if not np.isfinite(best_value):
         raise np.linalg.LinAlgError("no starting point gave a finite evidence")
-    amplitude, noise = (float(value) for value in np.exp(best[-2:]))
-    return Hyperparameters(np.exp(best[:-2]), noise, amplitude, posterior.mean(best), best_value)
+    n, weight = data.n_groups, posterior.weight(best)
+    lengthscales, amplitudes, noise = np.exp(best[:n]), np.exp(best[n:-1]), float(np.exp(best[-1]))
+    return Hyperparameters(lengthscales, noise, tuple(amplitudes.tolist()), posterior.mean(best), best_value, weight)
 
 
 def default_hyperparameters(data: TrainingSet) -> Hyperparameters:
     """Return what can be assumed where the evidence cannot be computed: medium lengthscales, some noise."""
-    n = data.n_groups
-    return Hyperparameters(np.full(n, 0.5 * sqrt(max(n, 1))), 0.05, 1.0, float(data.targets.mean()), float("-inf"))
+    n, n_parts = data.n_groups, len(data.parts)
+    lengthscales, amplitudes = np.full(n, 0.5 * sqrt(max(n, 1))), (1.0 / n_parts,) * n_parts
+    return Hyperparameters(lengthscales, 0.05, amplitudes, float(data.targets.mean()), float("-inf"))
 
 
-def starting_points(n_groups: int) -> list[Array]:
+def starting_points(n_groups: int, n_components: int = 1) -> list[Array]:
     """Return starting points: medium lengthscales and little noise; short ones; long ones and much noise."""
     root = sqrt(max(n_groups, 1))
     return [
-        np.append(np.full(n_groups, log(length * root)), [0.0, log(noise)])
+        np.array([*[log(length * root)] * n_groups, *[-log(n_components)] * n_components, log(noise)])
         for length, noise in ((0.4, 1e-3), (0.15, 1e-2), (1.5, 1e-1))
     ]
 
 
 def _climb(posterior: LogPosterior, start: Array, max_iterations: int) -> tuple[float, Array]:
-    bounds = [(log(LENGTHSCALE_FLOOR), log(1e3))] * (len(start) - 2)
-    bounds += [(log(0.01), log(100.0)), (log(NOISE_FLOOR), log(NOISE_CEILING))]
+    n = posterior.n_groups
+    bounds = [(log(LENGTHSCALE_FLOOR), log(1e3))] * n + [(log(0.01), log(100.0))] * (len(start) - n - 1)
+    bounds.append((log(NOISE_FLOOR), log(NOISE_CEILING)))
 
     def negative(theta: Array) -> tuple[float, Array]:
         value, gradient = posterior(theta)

@@ -10,14 +10,16 @@ import numpy as np
 from sdl.journal.beliefs import Influence, Lengthscale, ModelSummary, Sensitivity
 from sdl.journal.records import Decision, Prediction, RunnerUp
 from sdl.planners.domain import Domain
-from sdl.planners.encoding import Array, ChoiceCode, Code, Encoding
+from sdl.planners.encoding import ApproximationCode, Array, ChoiceCode, Code, Encoding
 from sdl.planners.evidence import matern
+from sdl.planners.field import Field
 from sdl.planners.maximise import Ranked, Ranking
 from sdl.planners.numerics import sobol_indices
 from sdl.planners.outcome import OutcomeFit
 from sdl.planners.surrogate import Surrogate
 from sdl.planners.warp import Scale
 from sdl.problem import Categorical, Objective, Problem
+from sdl.problem.value import listing
 from sdl.problem.writing import in_unit, with_error
 
 N_INFLUENCES = 3
@@ -35,7 +37,7 @@ def explained(
     """Fill in why the best of *ranking* was chosen."""
     rows = np.array([ranked.row for ranked in ranking.best])
     predicted = surrogate.predict(rows)
-    gain, certain = _gains(surrogate, problem, feasible_rows, rows[:1])
+    gain, certain = _gains(surrogate, problem, feasible_rows, to_target(Encoding(problem.space), rows[:1]))
     exploration = _exploration(gain, certain) if len(problem.objectives) == 1 else None
     models = summaries(surrogate, problem)
     sentence = _sentence(surrogate, problem, predicted[0], exploration)
@@ -102,12 +104,25 @@ def summaries(surrogate: Surrogate, problem: Problem, domain: Domain | None = No
             n=len(errors),
             noise=_noise(fit),
             lengthscales={code.name: _lengthscale(code, fit, problem) for code in encoding.codes},
-            resemblance=_resemblance(fit.lengthscales[-1]) if fit.data.has_origins else None,
+            resemblance=min((_of_links(fit, encoding)[name] for name in fit.sets), default=None),
+            resemblances=_of_links(fit, encoding),
+            prior_weight=fit.prior_weight,
+            drift=_drift(fit, surrogate.field(name)) if fit.drifts else None,
+            discounted=fit.discounted,
             coverage=float((np.abs(errors) <= IN_95_PERCENT * deviations).mean()) if is_enough else None,
             skill=_skill(fit, errors) if is_enough else None,
             sensitivity={} if domain is None else sensitivities(surrogate, name, domain),
         )
     return found
+
+
+def _drift(fit: OutcomeFit, field: Field) -> float:
+    """Return by how much the outcome has changed from the first trial to now, in its unit, at the median outcome."""
+    place = fit.data.inputs[int(np.argsort(fit.data.targets)[len(fit.data.targets) // 2])]
+    then, now = place.copy(), place.copy()
+    then[-1], now[-1] = fit.data.inputs[:, -1].min(), 0.0
+    before, after = fit.warp.backward(field.at(np.stack([then, now])).mean[:, 0])
+    return float(after - before)
 
 
 def _noise(fit: OutcomeFit) -> float:
@@ -126,12 +141,28 @@ def _skill(fit: OutcomeFit, errors: Array) -> float | None:
 
 
 def _lengthscale(code: Code, fit: OutcomeFit, problem: Problem) -> Lengthscale:
-    length = float(fit.lengthscales[code.start])
+    lengths = fit.lengthscales[code.start : code.start + code.width]
     if isinstance(code, ChoiceCode):
+        return Lengthscale(kind="resemblance", value=_between_levels(code.levels() / lengths))
+    length = float(lengths.min())
+    if isinstance(code, ApproximationCode):
         return Lengthscale(kind="resemblance", value=_resemblance(length))
     if code.is_log:
         return Lengthscale(kind="factor", value=float((code.high / code.low) ** min(length, 100.0)))
     return Lengthscale(kind="length", value=length * (code.high - code.low), unit=_unit(problem, code.name))
+
+
+def _between_levels(levels: Array) -> float:
+    """Return the mean correlation between two different levels, in lengthscales, shape (levels, columns)."""
+    squared = ((levels[:, None, :] - levels[None, :, :]) ** 2).sum(axis=2)
+    return float(matern(squared)[0][~np.eye(len(levels), dtype=bool)].mean())
+
+
+def _of_links(fit: OutcomeFit, encoding: Encoding) -> dict[str, float]:
+    """Return how much the data of approximations, and of sets of prior data, resemble those that count."""
+    names = [name for code in encoding.codes if isinstance(code, ApproximationCode) for name in code.others]
+    links = zip((*names, *fit.sets), fit.data.links, strict=True)
+    return {name: _resemblance(float(fit.hyperparameters.lengthscales[group])) for name, group in links}
 
 
 def _resemblance(length: float) -> float:
@@ -184,4 +215,13 @@ def _expected(name: str, unit: str | None, prediction: Prediction) -> str:
 
 def warnings_of(models: Mapping[str, ModelSummary]) -> Sequence[str]:
     """Return what is wrong with the models, in sentences."""
-    return [f"The model of {name}: {model.warning}." for name, model in models.items() if model.warning]
+    found = [f"The model of {name}: {model.warning}." for name, model in models.items() if model.warning]
+    for name, model in models.items():
+        if model.drift is not None:
+            found.append(f"{name} drifts: by {model.drift:.3g} since the first trial, all else equal.")
+        if model.discounted:
+            numbers = listing(model.discounted)
+            found.append(f"{name} of trial {numbers} does not fit the others, and counts less.")
+        if model.prior_weight == 0.0:
+            found.append(f"The prior mean of {name} misleads, and is not used.")
+    return found

@@ -7,23 +7,44 @@ the numbers. Tests hold the two together.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sdl.planners.encoding import Array
 from sdl.planners.evidence import JITTERS
+from sdl.planners.kernel import Spots, padded
 from sdl.planners.numerics import cholesky, lower_inverse
-from sdl.planners.outcome import OutcomeFit
+
+if TYPE_CHECKING:
+    from sdl.planners.outcome import OutcomeFit
 
 SMALLEST = 1e-9
 """Deviations are raised to this, in standard deviations of the outcome."""
 
-ROOT_5 = sqrt(5.0)
+
+@dataclass(frozen=True)
+class Differences:
+    """What is known of the differences between the outcomes at pairs of rows, as if they had been measured.
+
+    Parameters
+    ----------
+    low, high
+        The rows, shape (m, columns).
+    values, noise
+        What the outcome at *high* exceeds that at *low* by, and the variance of that, standardised, shape (m,).
+    """
+
+    low: Array
+    high: Array
+    values: Array
+    noise: Array
 
 
 class Field:
     """The posterior of one standardised outcome, or of several that share places and kernel.
+
+    What the fit knows of differences between places is known here too.
 
     Parameters
     ----------
@@ -43,17 +64,16 @@ class Field:
     """
 
     def __init__(self, fit: OutcomeFit, rows: Array, values: Array, noise: Array | None = None) -> None:
-        self._scale = 1.0 / fit.lengthscales
-        self._amplitude = fit.hyperparameters.amplitude
-        self._mean = fit.hyperparameters.mean
-        self._places = self._scaled(rows)
-        self._sizes = (self._places**2).sum(axis=1)
-        covariance = self._kernel(self._distances(self._places, self._sizes))
-        if noise is not None:
-            covariance[np.diag_indices_from(covariance)] += noise
-        self._whitening = lower_inverse(_factor(covariance, self._amplitude, is_exact=noise is None))
-        residuals = values.reshape(len(rows), -1) - self._mean
-        self._weights = self._whitening.T @ (self._whitening @ residuals)
+        self.fit = fit
+        self.kernel = fit.kernel
+        self.n_rows = len(rows)
+        self.known = self.kernel.spots(self._with_pairs(rows))
+        covariance = self.observed(self.observed(self.kernel.between(self.known, self.known)).T)
+        noises = np.concatenate([np.zeros(len(rows)) if noise is None else noise, *self._of_pairs("noise")])
+        covariance[np.diag_indices_from(covariance)] += noises
+        self.whitening = lower_inverse(_factor(covariance, self.kernel.amplitude, is_exact=noise is None))
+        residuals = values.reshape(len(rows), -1) - self._prior_mean(rows)[:, None]
+        self.weights = self.whitening.T @ (self.whitening @ self._with_differences(residuals))
 
     @classmethod
     def of(cls, fit: OutcomeFit) -> Field:
@@ -62,31 +82,28 @@ class Field:
 
     def at(self, rows: Array) -> Glance:
         """Return what is expected at *rows*, shape (n, columns), without noise."""
-        scaled = self._scaled(rows)
-        distances = self._distances(scaled, (scaled**2).sum(axis=1))
-        kernel = self._kernel(distances)
-        whitened = kernel @ self._whitening.T
-        variance = self._amplitude - np.einsum("ij,ij->i", whitened, whitened)
+        spots = self.kernel.spots(rows)
+        distances = self.kernel.distances(spots, self.known)
+        kernel = self.observed(self.kernel.values(distances))
+        whitened = kernel @ self.whitening.T
+        variance = self.kernel.amplitude - np.einsum("ij,ij->i", whitened, whitened)
         deviation = np.sqrt(np.maximum(variance, SMALLEST**2))
-        return Glance(self, rows.shape[1], scaled, distances, whitened, self._mean + kernel @ self._weights, deviation)
+        mean = self._prior_mean(rows)[:, None] + kernel @ self.weights
+        return Glance(self, rows, spots, distances, whitened, mean, deviation)
 
     def draw(self, rows: Array, normals: Array) -> Array:
         """Return joint samples at *rows*, shape (n, k), from standard *normals* of the same shape; one known column."""
         glance = self.at(rows)
-        scaled = self._scaled(rows)
-        prior = self._kernel(np.sqrt(_squared(scaled, scaled)))
-        covariance = prior - glance.whitened @ glance.whitened.T
-        factor = np.tril(_factor(covariance, self._amplitude, is_exact=True))
+        factor = np.tril(_factor(self.covariance(glance, glance), self.kernel.amplitude, is_exact=True))
         return np.asarray(glance.mean[:, :1] + factor @ normals)
 
     def covariance(self, first: Glance, second: Glance) -> Array:
         """Return the posterior covariance, without noise, between the rows of two glances, shape (n, m)."""
-        prior = self._kernel(np.sqrt(_squared(first.scaled, second.scaled)))
-        return np.asarray(prior - first.whitened @ second.whitened.T)
+        return np.asarray(self.kernel.between(first.spots, second.spots) - first.whitened @ second.whitened.T)
 
     def shares(self, rows: Array) -> Array:
         """Return each known value's part of the weights that interpolate the mean at *rows*, shape (n, m)."""
-        weights = np.abs(self.at(rows).whitened @ self._whitening)
+        weights = np.abs(self.at(rows).whitened @ self.whitening)[:, : self.n_rows]
         totals = weights.sum(axis=1, keepdims=True)
         return np.asarray(weights / np.where(totals > 0.0, totals, 1.0))
 
@@ -95,8 +112,8 @@ class Field:
 
         Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006), equations 5.10 to 5.12.
         """
-        variances = 1.0 / np.einsum("ij,ij->j", self._whitening, self._whitening)
-        return np.asarray(self._weights[:, 0] * variances), np.sqrt(variances)
+        variances = 1.0 / np.einsum("ij,ij->j", self.whitening, self.whitening)[: self.n_rows]
+        return np.asarray(self.weights[: self.n_rows, 0] * variances), np.sqrt(variances)
 
     def back(self, glance: Glance, by_mean: Array, by_deviation: Array) -> Array:
         """Return the gradient with respect to the rows of a function of mean and deviation, shape (n, columns).
@@ -111,24 +128,51 @@ class Field:
             With respect to the deviations, shape (n,).
         """
         by_variance = by_deviation / (2.0 * glance.deviation)
-        by_kernel = by_mean @ self._weights.T - 2.0 * by_variance[:, None] * (glance.whitened @ self._whitening)
-        stretched = ROOT_5 * glance.distances
-        slopes = -(5.0 / 3.0) * self._amplitude * by_kernel * (1.0 + stretched) * np.exp(-stretched)
-        inner = slopes.sum(axis=1, keepdims=True) * glance.scaled - slopes @ self._places
-        return np.asarray(inner * self._scale)[:, : glance.n_columns]
+        by_kernel = by_mean @ self.weights.T - 2.0 * by_variance[:, None] * (glance.whitened @ self.whitening)
+        gradient = self.kernel.back(glance.spots, self.known, glance.distances, self._unobserved(by_kernel))
+        gradient = gradient[:, : glance.rows.shape[1]]
+        if self.fit.offset is not None:
+            gradient = gradient + by_mean.sum(axis=1, keepdims=True) * self.fit.offset.slopes(glance.rows)
+        return gradient
 
-    def _scaled(self, rows: Array) -> Array:
-        """Measure *rows* in lengthscales. Where they do not say whose they are, they are the campaign's own: a 0."""
-        return with_origin(rows, len(self._scale)) * self._scale
+    def observed(self, covariance: Array) -> Array:
+        """Return covariances with what is known, shape (n, known), from those with the places, shape (n, places)."""
+        if self.fit.differences is None:
+            return covariance
+        plain, low, high = np.split(covariance, self._cuts, axis=1)
+        return np.hstack([plain, high - low])
 
-    def _distances(self, scaled: Array, sizes: Array) -> Array:
-        squared = sizes[:, None] + self._sizes[None, :] - 2.0 * (scaled @ self._places.T)
-        distances: Array = np.sqrt(np.maximum(squared, 0.0))
-        return distances
+    def _unobserved(self, by_known: Array) -> Array:
+        """Return derivatives with respect to covariances with the places from those with what is known."""
+        if self.fit.differences is None:
+            return by_known
+        plain, pairs = by_known[:, : self.n_rows], by_known[:, self.n_rows :]
+        return np.hstack([plain, -pairs, pairs])
 
-    def _kernel(self, distances: Array) -> Array:
-        stretched = ROOT_5 * distances
-        return np.asarray(self._amplitude * (1.0 + stretched + stretched**2 / 3.0) * np.exp(-stretched))
+    @property
+    def _cuts(self) -> list[int]:
+        n_pairs = 0 if self.fit.differences is None else len(self.fit.differences.values)
+        return [self.n_rows, self.n_rows + n_pairs]
+
+    def _with_pairs(self, rows: Array) -> Array:
+        pairs, n_columns = self.fit.differences, self.kernel.n_columns
+        if pairs is None:
+            return rows
+        return np.vstack([padded(part, n_columns) for part in (rows, pairs.low, pairs.high)])
+
+    def _of_pairs(self, name: str) -> list[Array]:
+        return [] if self.fit.differences is None else [getattr(self.fit.differences, name)]
+
+    def _with_differences(self, residuals: Array) -> Array:
+        pairs = self.fit.differences
+        if pairs is None:
+            return residuals
+        known = pairs.values - (self._prior_mean(pairs.high) - self._prior_mean(pairs.low))
+        return np.vstack([residuals, np.repeat(known[:, None], residuals.shape[1], axis=1)])
+
+    def _prior_mean(self, rows: Array) -> Array:
+        mean = np.full(len(rows), self.fit.hyperparameters.mean)
+        return mean if self.fit.offset is None else mean + self.fit.offset.values(rows)
 
 
 @dataclass(frozen=True)
@@ -141,14 +185,14 @@ class Glance:
         Shape (n, k).
     deviation
         Shape (n,).
-    n_columns, scaled, distances, whitened
+    rows, spots, distances, whitened
         What the gradient is made of.
     """
 
     field: Field
-    n_columns: int
-    scaled: Array
-    distances: Array
+    rows: Array
+    spots: Spots
+    distances: tuple[Array, ...]
     whitened: Array
     mean: Array
     deviation: Array
@@ -156,17 +200,6 @@ class Glance:
     def back(self, by_mean: Array, by_deviation: Array) -> Array:
         """See :meth:`Field.back`."""
         return self.field.back(self, by_mean, by_deviation)
-
-
-def with_origin(rows: Array, n_columns: int) -> Array:
-    """Return *rows* with columns of zeros up to *n_columns*."""
-    return np.pad(rows, ((0, 0), (0, n_columns - rows.shape[1])))
-
-
-def _squared(first: Array, second: Array) -> Array:
-    sizes = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None, :]
-    squared: Array = np.maximum(sizes - 2.0 * (first @ second.T), 0.0)
-    return squared
 
 
 def _factor(covariance: Array, amplitude: float, *, is_exact: bool) -> Array:

@@ -8,19 +8,24 @@ takes ten times longer than the numbers. Here the factorised data stay with the 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.gp_regression import SingleTaskGP
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.posteriors.transformed import TransformedPosterior
 from gpytorch.distributions import MultivariateNormal
-from gpytorch.kernels import MaternKernel, ScaleKernel
+from gpytorch.kernels import AdditiveKernel, Kernel, MaternKernel, ScaleKernel
 from linear_operator import to_linear_operator
-from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
 from sdl.planners.encoding import Array
+from sdl.planners.field import Field
 from sdl.planners.outcome import OutcomeFit
+
+if TYPE_CHECKING:
+    from sdl.planners.assumed import Offset
 
 CLOSE = 1e-20
 """Squared distances are raised to this, where the root has no slope; the kernel's own slope is 0 there."""
@@ -33,25 +38,18 @@ class CachedGaussianProcess(SingleTaskGP):
     ----------
     fit
         Data and hyper-parameters.
+    field
+        The same in NumPy, already factorised; made of *fit* where it is not given.
     """
 
-    def __init__(self, fit: OutcomeFit) -> None:
-        inputs, targets = to_tensor(fit.data.inputs), to_tensor(fit.data.targets)
-        kernel = ScaleKernel(MaternKernel(nu=2.5, ard_num_dims=inputs.shape[1]))
-        kernel.base_kernel.lengthscale = to_tensor(fit.lengthscales)
-        kernel.outputscale = fit.hyperparameters.amplitude
-        noise = to_tensor(fit.noise)
-        super().__init__(inputs, targets[:, None], noise[:, None], covar_module=kernel, outcome_transform=None)
+    def __init__(self, fit: OutcomeFit, field: Field | None = None) -> None:
+        inputs, targets, noise = to_tensor(fit.data.inputs), to_tensor(fit.data.targets), to_tensor(fit.noise)
+        super().__init__(inputs, targets[:, None], noise[:, None], covar_module=_kernel(fit), outcome_transform=None)
         self.mean_module.constant = torch.tensor(fit.hyperparameters.mean, dtype=torch.double)
         self.eval()
-        self._lengthscales = to_tensor(fit.lengthscales)
-        self._amplitude = fit.hyperparameters.amplitude
-        self._mean = fit.hyperparameters.mean
-        self._places = inputs / self._lengthscales
-        factor = psd_safe_cholesky(self._covariance(self._places, self._places) + torch.diag(noise))
-        identity = torch.eye(len(inputs), dtype=torch.double)
-        self._whitening = torch.linalg.solve_triangular(factor, identity, upper=False)
-        self._weights = self._whitening.T @ (self._whitening @ (targets - self._mean))
+        self._field = Field.of(fit) if field is None else field
+        self._places = [to_tensor(scaled) for scaled in self._field.known.scaled]
+        self._whitening, self._weights = to_tensor(self._field.whitening), to_tensor(self._field.weights[:, 0])
 
     def posterior(  # type: ignore[override] # the base classes contradict one another in BoTorch
         self,
@@ -62,25 +60,74 @@ class CachedGaussianProcess(SingleTaskGP):
     ) -> GPyTorchPosterior | TransformedPosterior:
         """Return the joint posterior at *X*, shape (..., q, columns), without observation noise.
 
-        Where *X* does not say whose trials they would be, they are the campaign's own: a 0 in the last column.
+        Where *X* does not say whose trials they would be, and when, they are the campaign's own, and now: zeros.
         """
-        padded = torch.nn.functional.pad(X, (0, len(self._lengthscales) - X.shape[-1]))
+        padded = torch.nn.functional.pad(X, (0, self._field.kernel.n_columns - X.shape[-1]))
         if observation_noise is not False or output_indices not in (None, [0]):
             return super().posterior(padded, output_indices, observation_noise, posterior_transform)
-        places = padded / self._lengthscales
-        cross = self._covariance(places, self._places)
+        places = self._scaled(padded)
+        cross = self._observed(self._covariance(places, self._places))
         whitened = cross @ self._whitening.T
-        mean = self._mean + cross @ self._weights
+        mean = self._field.fit.hyperparameters.mean + cross @ self._weights
+        if self._field.fit.offset is not None:
+            mean = mean + _Offset.apply(X, self._field.fit.offset)  # type: ignore[no-untyped-call] # torch's
         covariance = self._covariance(places, places) - whitened @ whitened.mT
         # As an operator the covariance is only factorised where samples are drawn, and with jitter then.
         posterior = GPyTorchPosterior(MultivariateNormal(mean, to_linear_operator(covariance)))
         return posterior if posterior_transform is None else posterior_transform(posterior, X)
 
-    def _covariance(self, first: Tensor, second: Tensor) -> Tensor:
+    def _scaled(self, rows: Tensor) -> list[Tensor]:
+        terms = self._field.kernel.terms
+        return [(rows if t.columns is None else rows[..., t.columns.tolist()]) * to_tensor(t.scale) for t in terms]
+
+    def _covariance(self, first: list[Tensor], second: list[Tensor]) -> Tensor:
         """Return the prior covariance of scaled places, shape (..., n, m)."""
-        squared = (first.unsqueeze(-2) - second.unsqueeze(-3)).square().sum(dim=-1)
-        distance = (5.0 * squared.clamp_min(CLOSE)).sqrt()
-        return self._amplitude * (1.0 + distance + distance.square() / 3.0) * torch.exp(-distance)
+        total = torch.zeros(())
+        for term, a, b in zip(self._field.kernel.terms, first, second, strict=True):
+            squared = (a.unsqueeze(-2) - b.unsqueeze(-3)).square().sum(dim=-1)
+            distance = (5.0 * squared.clamp_min(CLOSE)).sqrt()
+            total = total + term.amplitude * (1.0 + distance + distance.square() / 3.0) * torch.exp(-distance)
+        return total
+
+    def _observed(self, covariance: Tensor) -> Tensor:
+        """See :meth:`sdl.planners.field.Field.observed`."""
+        pairs = self._field.fit.differences
+        if pairs is None:
+            return covariance
+        n, m = self._field.n_rows, len(pairs.values)
+        plain, low, high = torch.split(covariance, [n, m, m], dim=-1)
+        return torch.cat([plain, high - low], dim=-1)
+
+
+class _Offset(torch.autograd.Function):
+    """What a user's model expects, as a function that PyTorch can differentiate; its code is not PyTorch's."""
+
+    @staticmethod
+    def forward(ctx: Any, X: Tensor, offset: Offset) -> Tensor:  # noqa: N803 # BoTorch's name
+        """Return the offset at *X*, shape (..., columns), shape (...)."""
+        rows = X.detach().reshape(-1, X.shape[-1]).numpy()
+        ctx.save_for_backward(X)
+        ctx.offset = offset
+        return to_tensor(offset.values(rows)).reshape(X.shape[:-1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """Return the gradient with respect to *X*."""
+        (X,) = ctx.saved_tensors  # noqa: N806 # BoTorch's name
+        slopes = to_tensor(ctx.offset.slopes(X.detach().reshape(-1, X.shape[-1]).numpy())).reshape(X.shape)
+        return gradients[0].unsqueeze(-1) * slopes, None
+
+
+def _kernel(fit: OutcomeFit) -> Kernel:
+    """Return GPyTorch's form of the kernel."""
+    parts: list[Kernel] = []
+    for term in fit.kernel.terms:
+        columns = None if term.columns is None else tuple(term.columns.tolist())
+        kernel = ScaleKernel(MaternKernel(nu=2.5, ard_num_dims=len(term.scale), active_dims=columns))
+        kernel.base_kernel.lengthscale = to_tensor(1.0 / term.scale)
+        kernel.outputscale = term.amplitude
+        parts.append(kernel)
+    return parts[0] if len(parts) == 1 else AdditiveKernel(*parts)
 
 
 def to_tensor(array: Array) -> Tensor:

@@ -1,34 +1,21 @@
-"""What the history says about one outcome, and the Gaussian process that explains it best."""
+"""What the history says about one outcome, and the Gaussian process that was fitted to it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from sdl.campaign.planner import HistoryEntry
+from sdl.planners.assumed import NOTHING, Assumed, Offset
 from sdl.planners.encoding import Array, Encoding
-from sdl.planners.evidence import (
-    NOISE_CEILING,
-    Hyperparameters,
-    TrainingSet,
-    default_hyperparameters,
-    fit,
-    starting_points,
-)
-from sdl.planners.repeats import noise_by_repeats
-from sdl.planners.warp import Scale, Wanted, Warp, possible_scales
-
-BENT_MARGIN = 2.0
-"""A scale that is not linear must beat the linear one by so much log evidence: odds of 7 to 1."""
-
-MANY = 200
-"""Beyond so many observations scale and hyper-parameters are fitted to a part of them first."""
-
-MAX_ITERATIONS = 100
-FEW_ITERATIONS = 6
-"""Iterations of a fit, and of one that begins with what was fitted to a part."""
+from sdl.planners.evidence import Hyperparameters, TrainingSet
+from sdl.planners.field import Differences
+from sdl.planners.kernel import Kernel, Term
+from sdl.planners.noise import NoiseModel
+from sdl.planners.warp import Wanted, Warp
 
 
 @dataclass(frozen=True)
@@ -47,6 +34,11 @@ class OutcomeData:
         The trial that each belongs to, negative for prior data; empty where it does not matter.
     wanted
         Which end of the outcome is sought.
+    sets
+        The names of the sets of prior data that they come from, empty for the campaign's own; none at all where it does
+        not matter.
+    assumed
+        What is known of the outcome beside them.
     """
 
     rows: Array
@@ -54,33 +46,49 @@ class OutcomeData:
     errors: Array
     trials: tuple[int, ...] = ()
     wanted: Wanted = None
+    sets: tuple[str, ...] = ()
+    assumed: Assumed = NOTHING
 
     @classmethod
     def of(
-        cls, encoding: Encoding, entries: Sequence[HistoryEntry], outcome: str, wanted: Wanted = None
+        cls,
+        encoding: Encoding,
+        entries: Sequence[HistoryEntry],
+        outcome: str,
+        wanted: Wanted = None,
+        assumed: Assumed = NOTHING,
     ) -> OutcomeData:
         """Gather the measurements of *outcome* from *entries*, leaving out entries that lack it."""
-        triples = [
-            (e.trial, e.values, e.observation.outcomes[outcome])
-            for e in entries
-            if e.observation and outcome in e.observation.outcomes
+        known = [
+            (entry, entry.observation.outcomes[outcome])
+            for entry in entries
+            if entry.observation and outcome in entry.observation.outcomes
         ]
-        values = np.array([measured.value for *_, measured in triples], dtype=np.float64)
-        errors = np.array([measured.standard_error or 0.0 for *_, measured in triples], dtype=np.float64)
-        rows = encoding.encode([point for _, point, _ in triples])
-        return cls(rows, values, errors, tuple(trial for trial, *_ in triples), wanted)
+        values = np.array([measured.value for _, measured in known], dtype=np.float64)
+        errors = np.array([measured.standard_error or 0.0 for _, measured in known], dtype=np.float64)
+        rows = encoding.encode([entry.values for entry, _ in known])
+        sets = tuple((entry.origin or "prior") if entry.trial < 0 else "" for entry, _ in known)
+        return cls(rows, values, errors, tuple(entry.trial for entry, _ in known), wanted, sets, assumed)
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        """The sets of prior data, in order of appearance; none where all data are of one kind."""
+        kinds = tuple(dict.fromkeys(self.sets))
+        return tuple(kind for kind in kinds if kind) if len(kinds) > 1 else ()
 
     @property
     def origins(self) -> Array:
-        """1 for prior data and 0 for the campaign's own, shape (n, 1); no columns where all are of one kind."""
-        is_prior = np.array([trial < 0 for trial in self.trials], dtype=np.float64)
-        return is_prior[:, None] if 0.0 < is_prior.sum() < len(is_prior) else np.zeros((len(self.values), 0))
+        """A column for each set of prior data: 1 for those that belong to it. Shape (n, sets)."""
+        kinds = np.array(self.sets, dtype=np.str_)
+        columns = [(kinds == name).astype(np.float64) for name in self.set_names]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(self.values), 0))
 
-    def part(self, n: int) -> OutcomeData:
-        """Return *n* of the measurements, evenly over time."""
-        chosen = np.unique(np.linspace(0, len(self.values) - 1, n).astype(np.intp))
-        trials = tuple(self.trials[int(number)] for number in chosen if self.trials)
-        return OutcomeData(self.rows[chosen], self.values[chosen], self.errors[chosen], trials, self.wanted)
+    @property
+    def times(self) -> Array:
+        """When each was measured, by order: from -1, the first and prior data, to 0, the last. Shape (n, 1)."""
+        is_own = np.array([not name for name in self.sets] or [True] * len(self.values))
+        order = np.cumsum(is_own) - is_own.sum()
+        return np.where(is_own, order / max(int(is_own.sum()), 1), -1.0)[:, None]
 
 
 @dataclass(frozen=True)
@@ -91,82 +99,40 @@ class OutcomeFit:
     data: TrainingSet
     hyperparameters: Hyperparameters
     trials: tuple[int, ...] = ()
+    sets: tuple[str, ...] = ()
+    offset: Offset | None = None
+    differences: Differences | None = None
+    drifts: bool = False
+    noise_model: NoiseModel | None = None
+    discounted: tuple[int, ...] = ()
+    prior_weight: float | None = None
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The covariance of the function without noise."""
+        data, lengthscales = self.data, self.lengthscales
+        columns = [np.flatnonzero(np.isin(data.groups, groups)) for groups in data.parts]
+        pairs = zip(columns, self.hyperparameters.amplitudes, strict=True)
+        is_whole = len(columns) == 1 and len(columns[0]) == len(data.groups)
+        terms = [Term(None if is_whole else part, 1.0 / lengthscales[part], amplitude) for part, amplitude in pairs]
+        return Kernel(terms, len(data.groups))
 
     @property
     def noise(self) -> Array:
         """Variance of the noise of each observation, standardised, shape (n,)."""
-        return self.data.known_noise + self.hyperparameters.noise
+        return self.data.noise_of(self.hyperparameters.noise)
 
     @property
     def next_noise(self) -> float:
-        """Variance of the noise to expect of the next observation, standardised."""
+        """Variance of the noise to expect of the next observation wherever it is, standardised."""
         return float(np.median(self.data.known_noise)) + self.hyperparameters.noise
+
+    def noise_at(self, rows: Array) -> Array:
+        """Return the variance of the noise to expect of an observation at each of *rows*, standardised, shape (n,)."""
+        factors = np.ones(len(rows)) if self.noise_model is None else self.noise_model.factors(rows)
+        return np.asarray(float(np.median(self.data.known_noise)) + self.hyperparameters.noise * factors)
 
     @property
     def lengthscales(self) -> Array:
         """The lengthscale of every column, shape (columns,)."""
         return self.hyperparameters.lengthscales[self.data.groups]
-
-
-def fit_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
-    """Fit the scale and the hyper-parameters of an outcome with at least one measurement.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        Where no hyper-parameters give a finite evidence.
-    """
-    few = measured.part(MANY)
-    first, *others = starting_points(encoding.n_parameters + few.origins.shape[1])
-    fits = [_fitted(scale, few, encoding, [first]) for scale in possible_scales(few.values, few.wanted)]
-    best = max(fits, key=lambda fit: _evidence(fit, few))
-    if not _evidence(best, few) > _evidence(fits[0], few) + BENT_MARGIN:
-        best = fits[0]
-    again = _fitted(best.warp.scale, few, encoding, others)
-    best = max(best, again, key=lambda fit: fit.hyperparameters.log_posterior)
-    if len(measured.values) <= MANY:
-        return best
-    start = best.hyperparameters.theta
-    return _fitted(best.warp.scale, measured, encoding, [start], max_iterations=FEW_ITERATIONS)
-
-
-def _fitted(
-    scale: Scale,
-    measured: OutcomeData,
-    encoding: Encoding,
-    starts: Sequence[Array],
-    *,
-    max_iterations: int = MAX_ITERATIONS,
-) -> OutcomeFit:
-    """Fit on one scale, from every one of *starts*."""
-    warp = Warp.of(scale, measured.values)
-    data = _standardised(measured, warp, encoding)
-    return OutcomeFit(warp, data, fit(data, starts, max_iterations=max_iterations), measured.trials)
-
-
-def plain_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
-    """Return a Gaussian process that asks nothing of the numbers: linear scale, assumed hyper-parameters."""
-    warp = Warp.of(Scale.LINEAR, measured.values)
-    data = _standardised(measured, warp, encoding)
-    return OutcomeFit(warp, data, default_hyperparameters(data), measured.trials)
-
-
-def _evidence(fit: OutcomeFit, measured: OutcomeData) -> float:
-    """Return the log density of the outcomes themselves: that of the standardised values, times the Jacobian."""
-    return fit.hyperparameters.log_posterior + float(np.log(fit.warp.slope(measured.values)).sum())
-
-
-def _standardised(measured: OutcomeData, warp: Warp, encoding: Encoding) -> TrainingSet:
-    """Return the data on the warp's scale; standard errors are carried over by its slope."""
-    noise = np.minimum((measured.errors * warp.slope(measured.values)) ** 2, NOISE_CEILING)
-    has_origins = measured.origins.shape[1] > 0
-    rows, targets = np.hstack([measured.rows, measured.origins]), warp.forward(measured.values)
-    return TrainingSet(
-        rows,
-        targets,
-        noise,
-        np.append(encoding.groups, [encoding.n_parameters] * has_origins).astype(np.intp),
-        encoding.is_finite,
-        has_origins,
-        noise_by_repeats(rows, targets, noise),
-    )

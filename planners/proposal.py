@@ -8,7 +8,7 @@ fails too, the suggestion fills the space, and its note says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,12 +17,14 @@ from sdl.errors import PlannerError
 from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.planners.acquisition import Evidence, acquisition_for
+from sdl.planners.assumed import NOTHING, Assumed
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Array, Encoding
 from sdl.planners.explaining import explained, summaries
+from sdl.planners.fitting import fit_outcome, plain_outcome
 from sdl.planners.goals import pareto_mask
 from sdl.planners.maximise import maximise
-from sdl.planners.outcome import OutcomeData, OutcomeFit, fit_outcome, plain_outcome
+from sdl.planners.outcome import OutcomeData, OutcomeFit
 from sdl.planners.space_filling import placed, spread_points, tried_rows
 from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, calm
 from sdl.planners.warp import Wanted
@@ -54,6 +56,8 @@ class Request:
         Rows that may not be proposed again.
     seed
         The source of chance.
+    assumed
+        What is assumed of outcomes, by name.
     """
 
     problem: Problem
@@ -62,9 +66,17 @@ class Request:
     known: Evidence
     avoid: Array
     seed: int
+    assumed: Mapping[str, Assumed] = field(default_factory=dict[str, Assumed])
 
     @classmethod
-    def of(cls, problem: Problem, history: History, domain: Domain, seed: int) -> Request:
+    def of(
+        cls,
+        problem: Problem,
+        history: History,
+        domain: Domain,
+        seed: int,
+        assumed: Mapping[str, Assumed] | None = None,
+    ) -> Request:
         """Gather what *history* says."""
         rows = domain.encoding.encode
         complete = [
@@ -78,7 +90,7 @@ class Request:
             pending=rows([entry.values for entry in placed(domain, history.pending)]),
             failed=rows([entry.values for entry in placed(domain, history.failed)]),
         )
-        return cls(problem, history, domain, known, tried_rows(domain, history), seed)
+        return cls(problem, history, domain, known, tried_rows(domain, history), seed, assumed or {})
 
     def with_pending(self, row: Array) -> Request:
         """Return the request for the next point of a batch, after *row* was chosen."""
@@ -92,14 +104,23 @@ class Request:
 
     def fit(self, fit_one: FitOutcome) -> Surrogate:
         """Fit a Gaussian process to every outcome."""
-        return fit_surrogate(self.problem, self.history, self.domain.encoding, fit_one)
+        return fit_surrogate(self.problem, self.history, self.domain.encoding, fit_one, self.assumed)
 
 
-def fit_surrogate(problem: Problem, history: History, encoding: Encoding, fit_one: FitOutcome) -> Surrogate:
+def fit_surrogate(
+    problem: Problem,
+    history: History,
+    encoding: Encoding,
+    fit_one: FitOutcome,
+    assumed: Mapping[str, Assumed],
+) -> Surrogate:
     """Fit a Gaussian process to every outcome that *problem* names."""
     entries = [entry for entry in history.completed if encoding.can_encode(entry.values)]
     ends: dict[str, Wanted] = {objective.outcome: _wanted(objective) for objective in problem.objectives}
-    measured = {name: OutcomeData.of(encoding, entries, name, ends.get(name)) for name in problem.outcomes}
+    measured = {
+        name: OutcomeData.of(encoding, entries, name, ends.get(name), assumed.get(name, NOTHING))
+        for name in problem.outcomes
+    }
     return Surrogate({name: fit_one(each, encoding) for name, each in measured.items()})
 
 
@@ -127,7 +148,7 @@ def propose(request: Request, n: int, decision: Decision) -> list[Suggestion]:
     return [Suggestion(values=point, decision=_noted(decision, note)) for point in points]
 
 
-def model_of(problem: Problem, history: History) -> Surrogate:
+def model_of(problem: Problem, history: History, assumed: Mapping[str, Assumed] | None = None) -> Surrogate:
     """Return the model of everything that *history* says. To be called, and asked, under :func:`calm`.
 
     Raises
@@ -138,7 +159,7 @@ def model_of(problem: Problem, history: History) -> Surrogate:
     encoding, reason = Encoding(problem.space), ""
     for fit_one, _ in LADDER:
         try:
-            surrogate = fit_surrogate(problem, history, encoding, fit_one)
+            surrogate = fit_surrogate(problem, history, encoding, fit_one, assumed or {})
             surrogate.predict(encoding.encode([entry.values for entry in history.completed[:1]]))
         except NUMERICAL_ERRORS as error:
             reason = f"{type(error).__name__}: {error}"
@@ -148,17 +169,22 @@ def model_of(problem: Problem, history: History) -> Surrogate:
 
 
 def predict(
-    problem: Problem, history: History, points: Sequence[Mapping[str, ParameterValue]]
+    problem: Problem,
+    history: History,
+    points: Sequence[Mapping[str, ParameterValue]],
+    assumed: Mapping[str, Assumed] | None = None,
 ) -> list[dict[str, Prediction]]:
     """Return a prediction of every outcome at each of *points*. Raises what :func:`model_of` raises."""
     with calm(0):
-        return model_of(problem, history).predict(Encoding(problem.space).encode(points))
+        return model_of(problem, history, assumed).predict(Encoding(problem.space).encode(points))
 
 
-def explain(problem: Problem, history: History, domain: Domain) -> dict[str, ModelSummary]:
+def explain(
+    problem: Problem, history: History, domain: Domain, assumed: Mapping[str, Assumed] | None = None
+) -> dict[str, ModelSummary]:
     """Return what the models of everything that *history* says are like, Sobol's indices included."""
     with calm(0):
-        return summaries(model_of(problem, history), problem, domain)
+        return summaries(model_of(problem, history, assumed), problem, domain)
 
 
 def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Decision) -> list[Suggestion]:

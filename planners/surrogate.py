@@ -92,7 +92,7 @@ class Surrogate:
     @cached_property
     def model(self) -> CachedGaussianProcess | ModelListGP:
         """The BoTorch model, which predicts standardised outcomes."""
-        models = [CachedGaussianProcess(fit) for fit in self.fits.values()]
+        models = [CachedGaussianProcess(fit, self.field(name)) for name, fit in self.fits.items()]
         if len(models) == 1:
             return models[0]
         together = ModelListGP(*models)
@@ -122,7 +122,7 @@ class Surrogate:
         means, deviations = self.latent(rows)
         found: list[dict[str, Prediction]] = [{} for _ in rows]
         for number, (name, fit) in enumerate(self.fits.items()):
-            noisy = np.sqrt(deviations[:, number] ** 2 + fit.next_noise)
+            noisy = np.sqrt(deviations[:, number] ** 2 + fit.noise_at(rows))
             for prediction, mean, deviation in zip(found, *fit.warp.moments(means[:, number], noisy), strict=True):
                 prediction[name] = Prediction(mean=float(mean), standard_deviation=float(deviation))
         return found

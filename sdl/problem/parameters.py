@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from sdl.errors import PointError, ProblemError
 from sdl.problem import units
-from sdl.problem.value import Tuple, Value, as_tuple, listing
+from sdl.problem.value import FrozenMap, Tuple, Value, as_tuple, listing
 
 ParameterValue = float | str
 """What a canonical point holds for a parameter: a float in the declared unit, or the name of a choice."""
@@ -69,6 +69,35 @@ def _snapped(value: float, marks: Sequence[float]) -> float:
     nearest = min(marks, key=lambda mark: abs(mark - value))
     scale = abs(nearest) or max(map(abs, marks))
     return nearest if abs(value - nearest) <= SNAP * scale else value
+
+
+def is_empty(value: object) -> bool:
+    """Tell whether a field holds nothing, and is left out of JSON."""
+    return not value
+
+
+def described_in_order(name: str, values: object, choices: Sequence[str]) -> object:
+    """Return the numbers of one descriptor in the order of *choices*, where they were given by choice."""
+    if not isinstance(values, Mapping):
+        tolist = getattr(values, "tolist", None)
+        return as_tuple(values if tolist is None else tolist())
+    numbers = cast("Mapping[str, object]", values)
+    if missing := [choice for choice in choices if choice not in numbers]:
+        raise ProblemError(f"the descriptor {name!r} lacks {missing[0]!r}", hint="give a number for each choice")
+    if unknown := [choice for choice in numbers if choice not in choices]:
+        raise ProblemError(f"the descriptor {name!r} describes {unknown[0]!r}, which is no choice")
+    return tuple(numbers[choice] for choice in choices)
+
+
+def check_descriptors(descriptors: Mapping[str, Sequence[float]], n: int, what: str) -> None:
+    """Refuse descriptors that do not give one number for each of *n* choices or rows, or all the same."""
+    for name, values in descriptors.items():
+        if len(values) != n:
+            raise ProblemError(f"the descriptor {name!r} has {len(values)} numbers for {n} {what}")
+        if min(values) == max(values):
+            raise ProblemError(
+                f"the descriptor {name!r} is {values[0]} for all {n} {what}: it tells nothing", hint="leave it out"
+            )
 
 
 class Continuous(Value):
@@ -218,22 +247,45 @@ class Categorical(Value):
         At least two different, non-empty texts.
     context
         Whether the laboratory gives the value instead of the planner.
+    target
+        The choice that counts, where the others only approximate what it gives: the slow measurement beside a quick one
+        and a simulation. The planner chooses among them by their prices; only trials at the target can be the best.
+    descriptors
+        Name to numbers that say what a choice is like (the polarity of a solvent): one for each choice, in order, or by
+        choice. Planners with a model learn from choices what similar ones would give.
     """
 
     choices: Tuple[str]
     context: bool = False
+    target: str | None = None
+    descriptors: Annotated[FrozenMap[Tuple[Number]], Field(exclude_if=is_empty)] = Field(default_factory=dict)
     kind: Literal["categorical"] = "categorical"
     positional: ClassVar[tuple[str, ...]] = ("choices",)
     unit: ClassVar[None] = None
 
     if TYPE_CHECKING:
 
-        def __init__(self, choices: Iterable[str], *, context: bool = False) -> None: ...
+        def __init__(
+            self,
+            choices: Iterable[str],
+            *,
+            context: bool = False,
+            target: str | None = None,
+            descriptors: Mapping[str, Sequence[float] | Mapping[str, float]] | None = None,
+        ) -> None: ...
 
     @field_validator("choices", mode="before")
     @classmethod
     def _iterable(cls, choices: object) -> object:
         return as_tuple(choices)
+
+    @field_validator("descriptors", mode="before")
+    @classmethod
+    def _in_order(cls, descriptors: Any, info: ValidationInfo) -> object:
+        if not isinstance(descriptors, Mapping) or "choices" not in info.data:
+            return {} if descriptors is None else cast("object", descriptors)
+        given = cast("Mapping[str, object]", descriptors)
+        return {name: described_in_order(name, values, info.data["choices"]) for name, values in given.items()}
 
     @model_validator(mode="after")
     def _distinct(self) -> Categorical:
@@ -244,6 +296,24 @@ class Categorical(Value):
         repeated = [choice for index, choice in enumerate(self.choices) if choice in self.choices[:index]]
         if repeated or "" in self.choices:
             raise ProblemError(f"choices must differ and not be empty, got {(repeated or [''])[0]!r}")
+        return self
+
+    def __hash__(self) -> int:
+        return hash((self.choices, self.context, self.target, tuple(self.descriptors.items())))
+
+    @model_validator(mode="after")
+    def _described(self) -> Categorical:
+        check_descriptors(self.descriptors, len(self.choices), "choices")
+        if self.descriptors and self.target is not None:
+            raise ProblemError("approximations of a target are told apart by what they give", hint="drop descriptors")
+        return self
+
+    @model_validator(mode="after")
+    def _has_target(self) -> Categorical:
+        if self.target is None:
+            return self
+        if self.target not in self.choices:
+            raise ProblemError(f"target {self.target!r} is none of the choices", hint=f"name {listing(self.choices)}")
         return self
 
     def contains(self, value: object) -> bool:

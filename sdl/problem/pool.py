@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from sdl.errors import PointError, ProblemError
-from sdl.problem.parameters import ParameterValue
+from sdl.problem.parameters import ParameterValue, check_descriptors, is_empty
 from sdl.problem.value import FrozenMap, Value, as_tuple, listing
 
 
@@ -23,20 +23,26 @@ class CandidatePool(Value):
     columns
         Parameter name to its value in every row: all numbers (in the parameter's unit), or all texts. Lists, tuples and
         arrays of one length. No row occurs twice.
+    descriptors
+        Name to a number for every row that says what the candidate is like, as a descriptor or an embedding that
+        another model gives. Planners with a model see them beside the columns; they are no parameters.
     """
 
     columns: FrozenMap[tuple[float, ...] | tuple[str, ...]]
+    descriptors: Annotated[FrozenMap[tuple[float, ...]], Field(exclude_if=is_empty)] = Field(default_factory=dict)
     positional: ClassVar[tuple[str, ...]] = ("columns",)
 
     if TYPE_CHECKING:
 
-        def __init__(self, columns: Mapping[str, Iterable[object]]) -> None: ...
+        def __init__(
+            self, columns: Mapping[str, Iterable[object]], *, descriptors: Mapping[str, Iterable[float]] | None = None
+        ) -> None: ...
 
-    @field_validator("columns", mode="before")
+    @field_validator("columns", "descriptors", mode="before")
     @classmethod
     def _tuples(cls, columns: object) -> object:
         if not isinstance(columns, Mapping):
-            return columns
+            return {} if columns is None else columns
         return {name: _column(values) for name, values in cast("Mapping[str, object]", columns).items()}
 
     def model_post_init(self, _context: object, /) -> None:
@@ -46,6 +52,7 @@ class CandidatePool(Value):
             raise ProblemError(f"the columns of a CandidatePool need one length, got {lengths or 'no columns'}")
         if not len(self):
             raise ProblemError("a CandidatePool needs at least one row")
+        check_descriptors(self.descriptors, len(self), "rows")
         self._refuse_twins()
 
     def _refuse_twins(self) -> None:

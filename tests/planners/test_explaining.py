@@ -12,7 +12,8 @@ from sdl.campaign.planner import History
 from sdl.planners import BayesianPlanner
 from sdl.planners.encoding import Encoding
 from sdl.planners.field import Field
-from sdl.planners.outcome import OutcomeData, fit_outcome
+from sdl.planners.fitting import fit_outcome
+from sdl.planners.outcome import OutcomeData
 from sdl.planners.surrogate import Surrogate
 from sdl.problem import Categorical, Continuous, Maximize, Minimize, Problem, SearchSpace
 

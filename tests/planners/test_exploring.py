@@ -23,7 +23,8 @@ from sdl.planners import (
 )
 from sdl.planners.criteria import Belief, Border, Criterion, doubt_reduction, variance_reduction
 from sdl.planners.encoding import Encoding
-from sdl.planners.outcome import OutcomeData, plain_outcome
+from sdl.planners.fitting import plain_outcome
+from sdl.planners.outcome import OutcomeData
 from sdl.problem import Continuous, Maximize, Minimize, OutcomeConstraint, Problem, SearchSpace, Target
 
 SQUARE = SearchSpace(x=Continuous(0.0, 1.0), y=Continuous(0.0, 1.0))

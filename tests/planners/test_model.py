@@ -25,8 +25,9 @@ from sdl.planners.evidence import (
     fit,
     starting_points,
 )
+from sdl.planners.fitting import fit_outcome
 from sdl.planners.gaussian_process import CachedGaussianProcess
-from sdl.planners.outcome import OutcomeData, fit_outcome
+from sdl.planners.outcome import OutcomeData
 from sdl.planners.surrogate import Surrogate, calm
 from sdl.planners.warp import Scale, Warp
 from sdl.problem import Categorical, Continuous, Maximize, Measurement, OutcomeConstraint, SearchSpace, Target
