@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sdl.errors import EmptySpaceError, PointError
 from sdl.journal.records import ParameterValue
 from sdl.planners.encoding import Array, Code, Encoding, NumberCode, Point
-from sdl.problem import AtMost, Continuous, LinearConstraint, Mixture, SearchSpace
+from sdl.problem import AtMost, CandidatePool, Continuous, Fixed, LinearConstraint, Mixture, SearchSpace
 
 Mask = npt.NDArray[np.bool_]
 
@@ -63,16 +63,31 @@ class Candidates:
 class Domain:
     """The choices that a space leaves in a given context.
 
+    Parameters
+    ----------
+    space
+        The space.
+    context
+        The values that the laboratory gives.
+    held
+        Values of free parameters that are decided already, as if they were given too.
+
     Raises
     ------
     PointError
         The context lacks a contextual parameter, or gives it a value outside its bounds.
     """
 
-    def __init__(self, space: SearchSpace, context: Mapping[str, ParameterValue]) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        context: Mapping[str, ParameterValue],
+        held: Mapping[str, ParameterValue] | None = None,
+    ) -> None:
         self.space = space
         self.encoding = Encoding(space)
-        self.context: Point = {name: _given(space, context, name) for name in space.contextual}
+        self.held: Point = {name: _given(space, held or {}, name) for name in held or {} if name in space.free}
+        self.context: Point = {name: _given(space, context, name) for name in space.contextual} | self.held
         self.free_codes = [code for code in self.encoding.codes if code.name not in self.context]
         self._sums = [c for c in space.constraints if isinstance(c, (LinearConstraint, Mixture))]
         self._sparse = [c for c in space.constraints if isinstance(c, AtMost)]
@@ -118,7 +133,8 @@ class Domain:
         """Return the rows of *n* points drawn uniformly from the feasible set, shape (n, columns)."""
         if self.is_box:
             return self.place(rng.random((n, self.n_free)))
-        return self.encoding.encode(self.space.sample(n, rng, context=self.context))
+        space = _given_from_outside(self.space, self.held) if self.held else self.space
+        return self.encoding.encode(space.sample(n, rng, context=self.context))
 
     def place(self, fractions: Array) -> Array:
         """Return rows for *fractions*, shape (n, n_free), each in [0, 1): how far through the parameter's range."""
@@ -171,16 +187,17 @@ class Domain:
     def _pool(self, tried: Array, limit: int, rng: np.random.Generator) -> Candidates:
         pool = self.space.pool
         assert pool is not None
-        numbers, enough = np.arange(len(pool)), limit + len(tried)
-        if len(pool) > enough:
-            numbers = np.sort(rng.choice(len(pool), enough, replace=False))
+        numbers, enough = _rows_with(pool, self.held), limit + len(tried)
+        n_rows = len(numbers)
+        if n_rows > enough:
+            numbers = np.sort(rng.choice(numbers, enough, replace=False))
         rows = np.repeat(self._context_row(), len(numbers), axis=0)
         for code in self.free_codes:
             column = pool.columns[code.name]
             rows[:, code.start : code.start + code.width] = code.encode([column[number] for number in numbers])
         if self.encoding.embedding.shape[1]:
             rows[:, -self.encoding.embedding.shape[1] :] = self.encoding.embedding[numbers]
-        return Candidates(rows, numbers, is_complete=len(pool) <= enough)
+        return Candidates(rows, numbers, is_complete=n_rows <= enough)
 
     # --- rows from rows -----------------------------------------------------------------------------------------------
 
@@ -322,6 +339,23 @@ def _given(space: SearchSpace, context: Mapping[str, ParameterValue], name: str)
         )
     space.parameters[name].check(name, context[name])
     return context[name]
+
+
+def _given_from_outside(space: SearchSpace, held: Mapping[str, ParameterValue]) -> SearchSpace:
+    """Return *space*, which has no pool, with the parameters *held* as contextual ones."""
+    parameters = {
+        name: p.replace(context=True) if name in held and not isinstance(p, Fixed) else p
+        for name, p in space.parameters.items()
+    }
+    return SearchSpace(parameters, constraints=space.constraints)
+
+
+def _rows_with(pool: CandidatePool, held: Mapping[str, ParameterValue]) -> npt.NDArray[np.intp]:
+    """Return the numbers of the rows of *pool* that have the values *held*."""
+    kept = np.ones(len(pool), dtype=bool)
+    for name, value in held.items():
+        kept &= np.array([each == value for each in pool.columns[name]], dtype=bool)
+    return np.flatnonzero(kept)
 
 
 def _count(code: Code) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from sdl.journal.beliefs import Influence, Lengthscale, ModelSummary, Sensitivity
 from sdl.journal.records import Decision, Prediction, RunnerUp
 from sdl.planners.domain import Domain
-from sdl.planners.encoding import ApproximationCode, Array, ChoiceCode, Code, Encoding
+from sdl.planners.encoding import ApproximationCode, Array, ChoiceCode, Code, Encoding, to_target
 from sdl.planners.evidence import matern
 from sdl.planners.field import Field
 from sdl.planners.maximise import Ranked, Ranking

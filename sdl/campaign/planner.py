@@ -11,7 +11,7 @@ from pydantic import Field
 from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, Observation, ParameterValue, Prediction
 from sdl.journal.trust import Role, Verdict
-from sdl.problem import Problem
+from sdl.problem import Price, Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
 
 NOT_JUDGED = Verdict()
@@ -62,6 +62,10 @@ class HistoryEntry(Value):
     failure: str | None = None
     role: Role = Role.SEARCH
     verdict: Verdict = NOT_JUDGED
+    origin: str = ""
+    """The name of the set of prior data that it belongs to; empty for the campaign's own trials."""
+    cost: float = 0.0
+    """What it cost, in the campaign's unit of cost."""
 
 
 class History(Value):
@@ -101,11 +105,18 @@ class Situation(Value):
         How many suggestions could start at once.
     n_trials_left
         How many more trials the budget allows; None without a budget of trials.
+    price
+        What a trial costs, where the experiment says it as a :class:`~sdl.Price`.
+    cost_left, cost_budget
+        How much of the budget of cost is left, trials under way taken off, and how much it was; None without one.
     """
 
     context: FrozenMap[ParameterValue] = Field(default_factory=dict[str, ParameterValue])
     n_free_slots: Annotated[int, Field(ge=0)] = 1
     n_trials_left: Annotated[int, Field(ge=0)] | None = None
+    price: Price | None = None
+    cost_left: Annotated[float, Field(ge=0)] | None = None
+    cost_budget: Annotated[float, Field(ge=0)] | None = None
 
 
 class Suggestion(Value):

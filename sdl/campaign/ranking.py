@@ -30,7 +30,9 @@ class Ranking:
         self.completed_since_best = 0
 
     def take(self, record: TrialRecord, outcomes: Mapping[str, Measurement]) -> None:
-        """Take in a completed trial."""
+        """Take in a completed trial; one at an approximation of what counts is passed over."""
+        if not self._problem.space.counts(record.proposal.values):
+            return
         self.completed_since_best += record.role is Role.SEARCH
         if not self._problem.is_feasible(outcomes):
             return

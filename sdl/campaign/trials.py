@@ -197,15 +197,17 @@ class TrialRecord:
                 failure=None if failure is None else f"{failure.category}: {failure.reason}",
                 role=self.role,
                 verdict=self.verdict,
+                cost=self.cost,
             )
         return self.entry
 
 
-def seed_entry(number: int, row: SeedRow) -> HistoryEntry:
+def seed_entry(number: int, row: SeedRow, origin: str = "") -> HistoryEntry:
     """Return prior data as history; their numbers count down from -1."""
     return HistoryEntry(
         trial=-number,
         values=row.values,
         state=TrialState.COMPLETED,
         observation=Observation(outcomes=row.outcomes),
+        origin=origin,
     )

@@ -319,7 +319,8 @@ class CampaignView:
         assert isinstance(event.body, SeedAdded)
         self.seed_names.add(event.body.name)
         first = len(self._seeds) + 1
-        self._seeds.extend(seed_entry(number, row) for number, row in enumerate(event.body.rows, first))
+        name = event.body.name
+        self._seeds.extend(seed_entry(number, row, name) for number, row in enumerate(event.body.rows, first))
 
     def _on_session_started(self, event: Event) -> None:
         assert isinstance(event.body, SessionStarted)

@@ -93,6 +93,9 @@ def standing(name: str, model: ModelSummary) -> str:
     sentence = f"The model of {name} ({model.scale}, {model.n} measurements) has the lengthscales {reaches}"
     if model.resemblance is not None:
         sentence += f"; prior data resemble the campaign's own by {model.resemblance:.0%}"
+    if len(model.resemblances) > (model.resemblance is not None):
+        each = ", ".join(f"{name} {share:.0%}" for name, share in model.resemblances.items())
+        sentence += f"; resemblance to what counts: {each}"
     if model.coverage is None:
         return f"{sentence}."
     skill = "" if model.skill is None else f" and its skill is {number(model.skill, 2)}"

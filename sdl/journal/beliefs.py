@@ -71,7 +71,17 @@ class ModelSummary(Value):
         Of every parameter that can vary.
     resemblance
         The correlation that the model sees between prior data and the campaign's own at the same point, from 0 to 1;
-        None where it has data of one kind only.
+        of several sets of prior data the least; None where it has data of one kind only.
+    resemblances
+        The same for each set of prior data, by its name, and between a target and each of its approximations, by the
+        name of the choice.
+    prior_weight
+        The weight of the model that was given as prior mean: 1 where it is taken as it is, 0 where it was dropped; None
+        where none was given.
+    drift
+        By how much the outcome has changed by itself since the first trial, in its unit; None where it does not.
+    discounted
+        Trials whose measurement gets less weight, because it does not fit all others.
     coverage
         How many of the measurements lie in the 95 % interval that a model of the others gives (leave-one-out with the
         same hyper-parameters); None for fewer than three.
@@ -87,6 +97,10 @@ class ModelSummary(Value):
     noise: Annotated[float, Field(ge=0)]
     lengthscales: FrozenMap[Lengthscale] = Field(default_factory=dict[str, Lengthscale])
     resemblance: Fraction | None = None
+    resemblances: FrozenMap[Fraction] = Field(default_factory=dict[str, float])
+    prior_weight: float | None = None
+    drift: float | None = None
+    discounted: Tuple[int] = ()
     coverage: Fraction | None = None
     skill: float | None = None
     sensitivity: FrozenMap[Sensitivity] = Field(default_factory=dict[str, Sensitivity])

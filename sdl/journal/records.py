@@ -64,6 +64,8 @@ class Decision(Value):
         The best points that were not chosen, best first.
     fallback_from
         The error of the planner that should have answered, where a fall-back planner answered in its place.
+    price
+        What the trial is expected to cost, in the campaign's unit of cost; None where the planner does not know.
     note
         One plain sentence.
     """
@@ -82,6 +84,7 @@ class Decision(Value):
     models: Models = Field(default_factory=dict[str, ModelSummary])
     runners_up: Tuple[RunnerUp] = ()
     fallback_from: str | None = None
+    price: Annotated[float, Field(ge=0)] | None = None
     note: str = ""
 
 

@@ -13,6 +13,7 @@ from sdl.journal.trust import Quality
 from sdl.lab.batch import Batch, Changeover, Duration, seconds_of, window_of
 from sdl.lab.materials import Use
 from sdl.lab.settings import NoSuchParameter, Plan, Settings
+from sdl.problem.price import Price
 from sdl.problem.value import listing
 
 __all__ = ["Condition", "Experiment", "NoSuchParameter", "OnLate", "Plan", "Settings", "Step", "if_suspect", "merge"]
@@ -198,7 +199,7 @@ class Experiment:
         measurements, quantities, or numbers where the outcome has no unit. Left out, the mappings that the steps
         returned are merged.
     cost
-        What a trial costs: a number, or a function of the settings.
+        What a trial costs: a number, a :class:`~sdl.Price`, which planners know of, or a function of the settings.
     """
 
     def __init__(
@@ -242,6 +243,11 @@ class Experiment:
                 f"the evaluation returned {outcomes!r}", hint="it returns a mapping of outcome names to values"
             )
         return outcomes
+
+    @property
+    def price(self) -> Price | None:
+        """What a trial costs, as far as it is written down as data."""
+        return self._cost if isinstance(self._cost, Price) else None
 
     def cost_of(self, settings: Settings) -> float:
         """Return what a trial with these *settings* costs."""

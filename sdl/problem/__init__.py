@@ -7,6 +7,7 @@ from sdl.problem.measurement import Measurement
 from sdl.problem.objectives import Maximize, Minimize, Objective, OutcomeConstraint, Target
 from sdl.problem.parameters import Categorical, Continuous, Discrete, Fixed, Parameter, ParameterValue
 from sdl.problem.pool import CandidatePool
+from sdl.problem.price import Price
 from sdl.problem.problem import Problem
 from sdl.problem.space import Point, SearchSpace
 
@@ -29,6 +30,7 @@ __all__ = [
     "Parameter",
     "ParameterValue",
     "Point",
+    "Price",
     "Problem",
     "SearchSpace",
     "Target",

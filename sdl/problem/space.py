@@ -124,6 +124,15 @@ class SearchSpace(Value):
         return tuple(n for n, p in self.parameters.items() if isinstance(p, Fixed))
 
     @cached_property
+    def targets(self) -> dict[str, str]:
+        """The choice that counts of every parameter that offers approximations of it."""
+        return {n: p.target for n, p in self.parameters.items() if isinstance(p, Categorical) and p.target is not None}
+
+    def counts(self, values: Mapping[str, ParameterValue]) -> bool:
+        """Tell whether a trial with these *values* is measured as what counts, and not by an approximation of it."""
+        return all(values.get(name) == target for name, target in self.targets.items())
+
+    @cached_property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Smallest and largest value of every numeric parameter, in its declared unit."""
         found: dict[str, tuple[float, float]] = {}

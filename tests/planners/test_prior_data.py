@@ -31,10 +31,11 @@ def misleading(v: Values) -> dict[str, float]:
     return {"loss": 1.0 - bowl(v)["loss"]}
 
 
-def prior(function: Function, n: int = 25) -> list[HistoryEntry]:
+def prior(function: Function, n: int = 25, *, origin: str = "", first: int = 1) -> list[HistoryEntry]:
     rows = np.random.default_rng(5).random((n, 3))
     points: list[Values] = [dict(zip("xyz", map(float, row), strict=True)) for row in rows]
-    return [completed(-number, point, **function(point)) for number, point in enumerate(points, 1)]
+    entries = [completed(-number, point, **function(point)) for number, point in enumerate(points, first)]
+    return [entry.replace(origin=origin) for entry in entries]
 
 
 def best_of(function: Function | None, n: int) -> float:
@@ -84,3 +85,15 @@ def test_other_goals_take_prior_data_too(problem: Problem) -> None:
     (suggestion,) = ask(BayesianPlanner(), problem, history, situation=NOWHERE)
     assert suggestion.decision.models["loss"].resemblance is not None
     assert SPACE.contains(suggestion.values)
+
+
+def test_each_set_of_prior_data_gets_a_resemblance_of_its_own() -> None:
+    """One set that tells the same stays trusted beside one that misleads."""
+    rows = np.random.default_rng(6).random((12, 3))
+    points: list[Values] = [dict(zip("xyz", map(float, row), strict=True)) for row in rows]
+    own = [completed(number, point, **bowl(point)) for number, point in enumerate(points, 1)]
+    both = [*prior(likewise, origin="last year"), *prior(misleading, origin="elsewhere", first=26)]
+    found = BayesianPlanner().explain(PROBLEM, History([*both, *own]))["loss"]
+    assert found.resemblances["last year"] > 0.8
+    assert found.resemblances["elsewhere"] < 0.6
+    assert found.resemblance == found.resemblances["elsewhere"]
