@@ -1,10 +1,37 @@
-"""The dispatching rule: what begins now."""
+"""The dispatching rule: what begins now, and why the rest waits.
+
+Works are looked at in order: those that have to start by some time, the earliest first; then by priority; those that
+need no set-up before those that do; then the campaign that has had least of its share; then the oldest trial. Each
+begins if all it needs is free, unless
+
+* its batch should wait for others (:class:`~sdl.lab.schedule.BatchRule`);
+* a later step of its own that has to start in time after it could not (look-ahead);
+* a step of another trial, that has to start in time, could not any more;
+* an earlier one in the order, that needs several stations together, would have to wait longer for them (the
+  reservation of EASY backfilling: Lifka, "The ANL/IBM SP scheduling system", 1995);
+* trials could come to keep stations that the others need (:mod:`sdl.lab.schedule.safety`).
+
+Where nothing runs and nothing would ever change, all of these but the last are dropped: work goes on whatever they say.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
 
-from sdl.lab.schedule.values import Decision, Key, Start, StationState, Wait, Work
+from sdl.lab.schedule.outlook import EVER, Chain, Late, Outlook, chain_of
+from sdl.lab.schedule.safety import stuck
+from sdl.lab.schedule.values import SLACK, Because, Decision, Holder, Key, Start, StationState, Wait, Work
+
+SETUP_PATIENCE = 10.0
+"""A work is passed over for the sake of a set-up for at most so many times what the set-up takes."""
+
+COMBINATIONS = 16
+"""Choices of stations that are looked at for one work."""
+
+STEP = 2 * SLACK
+"""Seconds after which to ask again, where that is as soon as time has passed at all."""
 
 
 def dispatch(
@@ -15,6 +42,7 @@ def dispatch(
     usage: Mapping[str, float] | None = None,
     shares: Mapping[str, float] | None = None,
     expecting: Collection[str] = (),
+    timezone: str = "UTC",
 ) -> Decision:
     """Decide what begins now.
 
@@ -33,36 +61,421 @@ def dispatch(
     expecting
         Campaigns of which more trials may come at any time, because their planner thinks. A batch of theirs waits for
         its patience; one of another campaign does not, when nobody is left who could join it.
+    timezone
+        The zone in which reasons give times.
     """
-    free = {station.name: station for station in stations if station.busy_until is None and not station.is_down}
-    _ = usage, shares, expecting
-    starts: list[Start] = []
-    waits: dict[Key, Wait] = {}
-    wake: list[float] = []
-    for work in works:
-        start = None if work.after or work.release > now else _start(now, work, free)
-        if start is None:
-            waits[work.key] = Wait("busy", work.stations[0]) if not work.after else Wait("order", about=(work.key,))
-            if work.release > now:
-                wake.append(work.release)
-            continue
-        starts.append(start)
+    given = _Given(now, works, stations, usage or {}, shares or {}, frozenset(expecting), timezone)
+    decision = _Round(given).decide()
+    if decision.starts or decision.wake_at is not None or any(state.busy_until is not None for state in stations):
+        return decision
+    return _Round(given, is_strict=False).decide()
+
+
+@dataclass
+class _Given:
+    """What was asked, and what follows from it whatever is decided."""
+
+    now: float
+    works: Sequence[Work]
+    stations: Sequence[StationState]
+    usage: Mapping[str, float]
+    shares: Mapping[str, float]
+    expecting: frozenset[str]
+    timezone: str
+
+    def __post_init__(self) -> None:
+        self.states = {state.name: state for state in self.stations}
+        self.trials: dict[Holder, list[Work]] = {}
+        for work in self.works:
+            self.trials.setdefault(work.holder, []).append(work)
+        self.kept: dict[Holder, set[str]] = {}
+        for state in self.stations:
+            for holder in state.held_by:
+                self.kept.setdefault(holder, set()).add(state.name)
+        self.has_windows = any(work.has_window for work in self.works)
+
+    def later(self, work: Work) -> Sequence[Work]:
+        """Return the works of the same trial that come after *work*."""
+        trial = self.trials[work.holder]
+        return trial[trial.index(work) + 1 :]
+
+    def chains(self) -> dict[Holder, Chain]:
+        """Return the chains of the trials in which a window is open, or that keep a station: what has been begun."""
+        found: dict[Holder, Chain] = {}
+        for holder, works in self.trials.items() if self.has_windows else ():
+            kept = self.kept.get(holder, ())
+            chain = Chain(chain_of(works, kept), max(self.now, works[0].release))
+            if chain.works and (kept or chain.urgency < EVER):
+                found[holder] = chain
+        return found
+
+
+class _Round:
+    """One decision in the making."""
+
+    def __init__(self, given: _Given, *, is_strict: bool = True) -> None:
+        self.given = given
+        self.now = given.now
+        self.is_strict = is_strict
+        self.free = {n: s for n, s in given.states.items() if s.busy_until is None and not s.is_down}
+        self.starts: list[Start] = []
+        self.taken: dict[str, Start] = {}
+        self.started: set[Key] = set()
+        self.waits: dict[Key, Wait] = {}
+        self.wake: list[float] = []
+        self.usage = dict(given.usage)
+        self.held: dict[str, set[Holder]] = {
+            name: set(state.held_by) for name, state in given.states.items() if state.held_by
+        }
+        self.chains = given.chains() if is_strict else {}
+        self.urgency = {holder: chain.urgency for holder, chain in self.chains.items()}
+        self._outlook: Outlook | None = None
+        self.refused: dict[tuple[object, ...], Wait] = {}
+        self.ready: list[Work] = []
+        self.batches: dict[tuple[str, ...], list[Work]] = {}
+
+    def decide(self) -> Decision:
+        self._sort_out()
+        queue = sorted(self.ready, key=self._rank, reverse=True)
+        ranks_change = len(self.given.trials) > 0 and (
+            len({work.campaign for work in queue}) > 1 or any(work.setup_key for work in queue)
+        )
+        while queue:
+            work = queue.pop()
+            if work.key in self.started:
+                continue
+            found = self._try(work)
+            if isinstance(found, Wait):
+                self.waits[work.key] = found
+                continue
+            self._accept(work, *found)
+            if ranks_change:
+                queue.sort(key=self._rank, reverse=True)
+        later = [at for at in self.wake if at > self.now]
+        return Decision(tuple(self.starts), min(later, default=None), self.waits, self._late())
+
+    def _sort_out(self) -> None:
+        """Separate what is ready from what is to come."""
+        for work in self.given.works:
+            if work.after:
+                self.waits[work.key] = self._wait("order", about=((work.campaign, work.trial, work.after[0]),))
+            elif work.release > self.now + SLACK:
+                self.waits[work.key] = self._wait("release", until=work.release)
+                self.wake.append(work.release)
+            else:
+                self.ready.append(work)
+                if work.batch is not None:
+                    self.batches.setdefault(work.batch_id, []).append(work)
+                if work.due is not None and work.due > self.now - SLACK:
+                    self.wake.append(work.due + STEP)  # to tell that it is late
+
+    def _late(self) -> tuple[Key, ...]:
+        if not self.given.has_windows:
+            return ()
+        now = self.now - SLACK
+        return tuple(w.key for w in self.ready if w.due is not None and w.due < now and w.key not in self.started)
+
+    # --- the order ----------------------------------------------------------------------------------------------------
+
+    def _rank(self, work: Work) -> tuple[float, ...]:
+        return (
+            self.urgency.get(work.holder, EVER),
+            -work.priority,
+            self._wants_setup(work),
+            self.usage.get(work.campaign, 0.0) / self.given.shares.get(work.campaign, 1.0),
+            work.trial,
+            work.release,
+        )
+
+    def _wants_setup(self, work: Work) -> bool:
+        """Tell whether it would need a set-up now, and has not waited long enough for that not to matter."""
+        if not work.setup_key or self.now - work.release >= SETUP_PATIENCE * work.setup:
+            return False
+        return all(self.free[name].setup_of(work) > 0 for name in work.stations if name in self.free)
+
+    # --- one work -----------------------------------------------------------------------------------------------------
+
+    def _try(self, work: Work) -> tuple[Start, Sequence[Work]] | Wait:
+        """Return the run that *work* begins with now, and what it treats, or why there is none."""
+        blocked = self._blocked(work)
+        if blocked is not None:
+            self._reserve(work)
+            return blocked
+        mates = self._mates(work)
+        patience = self._patience(work, mates) if work.batch is not None and self.is_strict else None
+        if patience is not None:
+            return patience
+        reason: Wait | None = None
+        for taken in islice(self._choices(work), COMBINATIONS):
+            found = self._check(taken, mates)
+            if not isinstance(found, Wait):
+                return found
+            reason = reason or found
+        return reason or self._wait("busy", work.stations[0])
+
+    def _check(self, taken: tuple[str, ...], mates: Sequence[Work]) -> tuple[Start, Sequence[Work]] | Wait:
+        """Return the run on the stations *taken*, with as many mates as go, or what speaks against it."""
+        reason: Wait | None = None
+        for n in range(len(mates), 0, -1):
+            start = self._start(taken, mates[:n])
+            found = self._hours(start) or self._safety(start, mates[:n]) or self._windows(start, mates[:n])
+            if found is None:
+                return start, mates[:n]
+            reason = reason or found
+            if found.because != "window" or self._could_be_kept(mates[:n]):
+                break  # with fewer it would go no better, or it is worth waiting for
+        assert reason is not None  # a batch has a member
+        return reason
+
+    def _start(self, taken: tuple[str, ...], mates: Sequence[Work]) -> Start:
+        setup = self.free[taken[0]].setup_of(mates[0])
+        keeps = tuple(name for name in taken if name in mates[0].keeps)
+        ends = self.now + setup + max(work.duration for work in mates)
+        keys = tuple(work.key for work in sorted(mates, key=lambda each: each.trial))
+        return Start(taken[0], keys, taken[1:], keeps, setup, ends)
+
+    def _accept(self, work: Work, start: Start, mates: Sequence[Work]) -> None:
+        self.starts.append(start)
+        self.refused.clear()
+        for each in mates:
+            self.started.add(each.key)
+            self.waits.pop(each.key, None)
+            self.chains.pop(each.holder, None)
+            chain = self._chain_after(each, start.ends, start.keeps)
+            if chain is not None:
+                self.chains[each.holder] = chain
         for name in start.taken:
-            del free[name]
-    return Decision(tuple(starts), min(wake, default=None), waits)
+            del self.free[name]
+            self.taken[name] = start
+        for name in start.keeps:
+            self.held.setdefault(name, set()).update(each.holder for each in mates)
+        if self._outlook is not None:
+            self._outlook.begin(start, [each.holder for each in mates])
+        seconds = (start.ends - self.now) * len(start.taken)
+        self.usage[work.campaign] = self.usage.get(work.campaign, 0.0) + seconds
 
+    # --- stations -----------------------------------------------------------------------------------------------------
 
-def _start(now: float, work: Work, free: Mapping[str, StationState]) -> Start | None:
-    taken: list[str] = []
-    for group in work.groups:
-        usable = [name for name in group if name in free and name not in taken and _may(work, free[name])]
-        if not usable:
+    def _usable(self, name: str, holder: Holder) -> bool:
+        if name not in self.free:
+            return False
+        holders = self.held.get(name)
+        return not holders or holder in holders
+
+    def _alternatives(self, group: tuple[str, ...], holder: Holder) -> Sequence[str]:
+        """Return the stations of *group* that would do: one that the trial keeps is the only one."""
+        kept = self.given.kept.get(holder)
+        own = [name for name in group if name in kept] if kept else []
+        return own or group
+
+    def _blocked(self, work: Work) -> Wait | None:
+        """Return why no choice of stations is free; None: there is one."""
+        for group in work.groups:
+            names = self._alternatives(group, work.holder)
+            if not any(self._usable(name, work.holder) for name in names):
+                return self._unusable(names)
+        return None
+
+    def _unusable(self, names: Sequence[str]) -> Wait:
+        """Say why none of the stations *names* can be had: of the one that is expected first."""
+        reasons = [self._unusable_station(name) for name in names if name in self.given.states]
+        if not reasons:
+            return self._wait("never", names[0])
+        order = {"turn": 0, "busy": 1, "held": 2, "down": 3}
+        return min(reasons, key=lambda wait: (order[wait.because], wait.until or EVER))
+
+    def _unusable_station(self, name: str) -> Wait:
+        state = self.given.states[name]
+        if name in self.taken:
+            return self._wait("turn", name, self.taken[name].ends, self.taken[name].works)
+        if state.is_down:
+            return self._wait("down", name)
+        if state.busy_until is not None:
+            return self._wait("busy", name, max(self.now, state.busy_until), tuple(state.busy_with))
+        return self._wait("held", name, about=tuple((*holder, "") for holder in sorted(self.held.get(name, ()))))
+
+    def _choices(self, work: Work) -> Iterator[tuple[str, ...]]:
+        """Yield the choices of free stations, those without a set-up first, then in the order they were named."""
+        usable = [
+            [name for name in self._alternatives(group, work.holder) if self._usable(name, work.holder)]
+            for group in work.groups
+        ]
+        if work.setup_key:
+            usable[0].sort(key=lambda name: self.free[name].setup_of(work))
+        for taken in product(*usable):
+            if len(set(taken)) == len(taken):
+                yield taken
+
+    def _hours(self, start: Start) -> Wait | None:
+        """Return which station is not open for as long as the run takes."""
+        seconds = start.ends - self.now
+        for name in start.taken:
+            calendar = self.given.states[name].calendar
+            if calendar is None or calendar.fits(self.now, seconds):
+                continue
+            opens = calendar.next_fit(self.now, seconds)
+            if opens is None:
+                return self._wait("never", name)
+            self.wake.append(opens)
+            return self._wait("hours", name, opens)
+        return None
+
+    # --- batches ------------------------------------------------------------------------------------------------------
+
+    def _mates(self, work: Work) -> Sequence[Work]:
+        """Return what would share the run: *work* first, then others that are ready, in their order."""
+        if work.batch is None:
+            return (work,)
+        kept = self.given.kept
+        names = {name for group in work.groups for name in group}
+        own = kept.get(work.holder, set()) & names
+        ready = [
+            each
+            for each in self.batches[work.batch_id]
+            if each is not work and each.key not in self.started and kept.get(each.holder, set()) & names == own
+        ]
+        return (work, *sorted(ready, key=self._rank)[: work.batch.size - 1])
+
+    def _patience(self, work: Work, mates: Sequence[Work]) -> Wait | None:
+        """Return that the run should wait for others; None: it goes."""
+        rule = work.batch
+        if rule is None or len(mates) >= rule.size:
             return None
-        taken.append(usable[0])
-    setup = free[taken[0]].setup_of(work)
-    keeps = tuple(name for name in taken if name in work.keeps)
-    return Start(taken[0], (work.key,), tuple(taken[1:]), keeps, setup, now + setup + work.duration)
+        due = min(self.urgency.get(each.holder, EVER) for each in mates)
+        patience = min(each.release for each in mates) + rule.patience
+        until = min(patience, due - work.setup)
+        if until <= self.now + SLACK and (len(mates) >= rule.least or due - work.setup <= self.now + SLACK):
+            return None
+        arrivals = self._arrivals(work, mates)
+        if len(mates) >= rule.least:
+            arrivals = [at for at in arrivals if at <= until]
+        if not arrivals and (work.campaign not in self.given.expecting or until <= self.now + SLACK):
+            return None
+        if until > self.now:
+            self.wake.append(until)
+        by = until if until > self.now else None
+        return self._wait("batch", work.stations[0], by, missing=rule.size - len(mates))
 
+    def _arrivals(self, work: Work, mates: Sequence[Work]) -> list[float]:
+        """Return when others that could share the run are expected, if nothing that the mates keep is in their way."""
+        kept = {name for mate in mates for name in self.given.kept.get(mate.holder, ())}
+        found: list[float] = []
+        for works in self.given.trials.values():
+            at = max(self.now, works[0].release)
+            for each in works:
+                if each.shares_run(work):
+                    if each.after or each.release > self.now + SLACK:
+                        found.append(at)
+                    break
+                if kept and any(kept.issuperset(group) for group in each.groups):
+                    break
+                at += each.duration
+        return found
 
-def _may(work: Work, station: StationState) -> bool:
-    return not station.held_by or work.holder in station.held_by
+    # --- what may be kept, and in time --------------------------------------------------------------------------------
+
+    def _safety(self, start: Start, mates: Sequence[Work]) -> Wait | None:
+        """Return which trials could not go on any more if what *start* keeps were kept."""
+        if not start.keeps:
+            return None
+        held = {name: set(holders) for name, holders in self.held.items()}
+        for name in start.keeps:
+            held.setdefault(name, set()).update(mate.holder for mate in mates)
+        works: dict[Holder, Sequence[Work]] = dict(self.given.trials)
+        for mate in mates:
+            works[mate.holder] = self.given.later(mate)
+        for key in self.started:
+            works[key[:2]] = [each for each in self.given.trials[key[:2]] if each.key != key]
+        locked = stuck(held, works)
+        if not locked:
+            return None
+        return self._wait("safety", start.station, about=tuple((*holder, "") for holder in sorted(locked)))
+
+    def _windows(self, start: Start, mates: Sequence[Work]) -> Wait | None:
+        """Return what could not start in time any more: a later step of the same trials, or one of others."""
+        if not self.is_strict or not (self.given.has_windows or self.chains):
+            return None
+        own = [chain for mate in mates if (chain := self._chain_after(mate, start.ends, start.keeps))]
+        holders = {mate.holder for mate in mates}
+        others = [chain for holder, chain in self.chains.items() if holder not in holders]
+        if not own and not any(chain.wanted & set(start.taken) for chain in others):
+            return None
+        like = (start.taken, start.ends, *(chain.likeness for chain in own))
+        known = self.refused.get(like)
+        if known is None:
+            known = self._late_after(start, mates, own, others)
+            if known is not None and not any(work.due is not None for chain in own for work in chain.works):
+                self.refused[like] = known
+        return known
+
+    def _late_after(
+        self, start: Start, mates: Sequence[Work], own: Sequence[Chain], others: Sequence[Chain]
+    ) -> Wait | None:
+        after = self._lateness([*own, *others], start)
+        late = next((after[chain.holder] for chain in own if chain.holder in after), None)
+        is_keepable = late is not None and self._could_be_kept(mates)
+        if late is not None and not is_keepable and len(mates) > 1:
+            return self._wait("window", start.station, about=(late.key,))  # fewer at a time may do
+        if late is not None and is_keepable:
+            retry = None if late.seconds == EVER else self.now + max(late.seconds, STEP)
+            if retry is not None:
+                self.wake.append(retry)
+            return self._wait("window", start.station, retry, (late.key,))
+        lost = [holder for holder in after if all(chain.holder != holder for chain in own)]
+        own_now = [self.chains[mate.holder] for mate in mates if mate.holder in self.chains]
+        before = self._lateness([*own_now, *others], None) if lost else {}
+        new = [after[holder].key for holder in lost if holder not in before]
+        return self._wait("reserved", start.station, about=tuple(new[:1])) if new else None
+
+    def _lateness(self, chains: Iterable[Chain], start: Start | None) -> dict[Holder, Late]:
+        """Place *chains* after *start*, and return what is late."""
+        outlook = self._base().copy()
+        if start is not None:
+            outlook.begin(start, [key[:2] for key in start.works])
+        return outlook.place(chains)
+
+    def _base(self) -> Outlook:
+        if self._outlook is None:
+            self._outlook = Outlook(self.now, self.given.states)
+            for start in self.starts:
+                self._outlook.begin(start, [key[:2] for key in start.works])
+        return self._outlook
+
+    def _chain_after(self, work: Work, end: float, keeps: Collection[str] = ()) -> Chain | None:
+        """Return what has to be in time after *work*, which ends at *end*, and what lets go of what the trial keeps."""
+        if not self.given.has_windows:
+            return None
+        named = {name for group in work.groups for name in group}
+        kept = {*keeps, *(self.given.kept.get(work.holder, set()) - named)}
+        works = chain_of(self.given.later(work), kept)
+        return Chain(works, end, {work.step: end}) if works else None
+
+    def _could_be_kept(self, mates: Sequence[Work]) -> bool:
+        """Tell whether the windows after *mates* could be kept in a laboratory in which nothing else goes on."""
+        states = self.given.states.items()
+        empty = {name: state.replace(busy_until=None, held_by=(), calendar=None) for name, state in states}
+        chains = [self._chain_after(mate, self.now + mate.duration) for mate in mates]
+        late = Outlook(self.now, empty).place([chain for chain in chains if chain is not None])
+        return all(each.seconds == EVER for each in late.values())
+
+    def _reserve(self, work: Work) -> None:
+        """Keep the first work that waits for several stations together from being put off by those behind it."""
+        if not self.is_strict or len(work.groups) < 2 or any(chain.due < EVER for chain in self.chains.values()):
+            return
+        if work.holder in self.chains:
+            return
+        outlook = self._base().copy()
+        outlook.place(self.chains.values())
+        spot = outlook.earliest(work, self.now)
+        if spot is not None:
+            self.chains[work.holder] = Chain((work,), self.now, due=spot.begin)
+
+    def _wait(
+        self,
+        because: Because,
+        station: str = "",
+        until: float | None = None,
+        about: tuple[Key, ...] = (),
+        missing: int = 0,
+    ) -> Wait:
+        return Wait(because, station, until, about, missing, self.given.timezone)

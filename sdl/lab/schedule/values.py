@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal, NamedTuple, Self, cast
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -129,6 +129,20 @@ class Work(Value):
         """What it takes, its own station first: of each group one."""
         return (self.stations, *self.needs)
 
+    @cached_property
+    def has_window(self) -> bool:
+        """Whether it has to start by some time."""
+        return self.due is not None or bool(self.within)
+
+    @cached_property
+    def batch_id(self) -> tuple[str, str, str, str]:
+        """What works have in common that may share a run."""
+        return self.campaign, self.step, self.batch_key, self.setup_key
+
+    def shares_run(self, other: Work) -> bool:
+        """Tell whether one run may treat both."""
+        return self.batch is not None and other.batch is not None and self.batch_id == other.batch_id
+
 
 class StationState(Value):
     """How one station stands.
@@ -214,8 +228,7 @@ Because = Literal[
 ]
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """Why a work does not start now. ``str(wait)`` says it in a sentence.
 
     Parameters
