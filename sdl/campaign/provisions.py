@@ -311,12 +311,24 @@ class Provisions:
 
     # --- after a step -------------------------------------------------------------------------------------------------
 
-    def ended(self, number: int, attempt: int, step: Step, error: BaseException | None) -> tuple[Body, ...]:
-        """Return the entries for a step that has ended, to be recorded with its end."""
+    def ended(
+        self, number: int, attempt: int, step: Step, error: BaseException | None, *, is_begun: bool = True
+    ) -> tuple[Body, ...]:
+        """Return the entries for a step that has ended, to be recorded with its end.
+
+        A step that was refused before it began (*is_begun* is False) has used nothing, and its sample is as it was.
+        """
         if not self._has_needs:
             return ()
         self.ledger.catch_up(self._journal)
         fail_point("provisions.ended")
+        if not is_begun:
+            return tuple(
+                _released(key, lot, "the step was refused before it began")
+                for key, lots in self._reservations(number).items()
+                if key.step == step.name
+                for lot in lots
+            )
         how: How = "done" if error is None else "aborted" if isinstance(error, StepAborted) else "failed"
         used = [
             _consumed(key, lot, how)

@@ -198,6 +198,12 @@ class Actions:
         self._known[id(device), verb] = (device, found)  # the device is kept, so that no other one gets its identity
         return found
 
+    def unrepeatable(self, device: object, verb: str) -> ActionClass | None:
+        """Return the class of *verb* where it may not be repeated, None where it may; raises as :meth:`of` does."""
+        known = self._known.get((id(device), verb))
+        action = self.of(device, verb) if known is None else known[1]
+        return None if action is _READ or action is _SET else action
+
     def find(self, device: object, verb: str) -> ActionClass | None:
         """Return the class of *verb*, or None where nobody has declared it.
 

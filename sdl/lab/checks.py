@@ -60,6 +60,14 @@ class _Command(NamedTuple):
     status: object
 
 
+def _at_once() -> Steps[None]:
+    yield from ()
+
+
+def _nothing() -> None:
+    pass
+
+
 class Supervisor:
     """Supervises one plan. :meth:`supervise` is a plan itself."""
 
@@ -106,46 +114,76 @@ class Supervisor:
             return self._fault[1]
         return None
 
-    def supervise(self, plan: Steps[Any]) -> Steps[Any]:
-        """Run *plan* under supervision and return what it returns."""
+    def supervise(
+        self,
+        make: Callable[[], Steps[Any]],
+        *,
+        begin: Callable[[], Steps[None]] = _at_once,
+        end: Callable[[], None] = _nothing,
+    ) -> Steps[Any]:
+        """Run the plan that *make* makes under supervision, and return what it returns.
+
+        *begin* goes before it, *end* is called after it. This one generator stands between the RunEngine and the plan:
+        for every stub that a plan uses, bluesky looks through the whole stack of frames.
+        """
         try:
-            value = yield from self._pass_on(plan)
-            if self._guard.open:
-                yield from self._guard.settle(self._longest(act.device for act in self._guard.open))
-        except Exception:
-            yield from self._guard.stop()
-            if self._n_runs == 0:  # a failed step is a run too: the RunEngine closes it with the reason
-                yield from self._open_run(message("open_run"))
-            raise
+            yield from begin()
+            plan = make()
+            handlers = self._handlers
+            answer: Any = None
+            error: Exception | None = None
+            try:
+                while True:
+                    try:
+                        given: Message = plan.send(answer) if error is None else plan.throw(error)
+                    except StopIteration as over:
+                        value = over.value
+                        break
+                    except (SystemExit, KeyboardInterrupt) as leaving:  # it would take the loop with it
+                        raise LabError(
+                            f"the plan raised {leaving!r}", hint="raise an Exception to end a step"
+                        ) from leaving
+                    answer = error = None
+                    handler = handlers.get(given.command)
+                    try:
+                        if handler is None:
+                            answer = yield given
+                        elif given.command in _ACTING and (action := self._class_of(given)) is not None:
+                            answer = yield from self._act(given, action, handler)
+                        else:
+                            answer = yield from handler(given)
+                    except GeneratorExit:
+                        plan.close()
+                        raise
+                    except Exception as raised:  # noqa: BLE001 # it is the plan's to handle
+                        error = raised
+                        self._note_fault(given, raised)
+                yield from self._settle()
+            except Exception:
+                yield from self._failed()
+                raise
+            yield from self._conclude()
+            return value
+        finally:
+            end()
+
+    def _settle(self) -> Steps[None]:
+        """The plan has ended: its acts have to end as well."""
+        if self._guard.open:
+            yield from self._guard.settle(self._longest(act.device for act in self._guard.open))
+        yield from self._guard.recorded()
+
+    def _failed(self) -> Steps[None]:
+        """A failed step is a run too: the RunEngine closes it with the reason."""
+        yield from self._guard.stop()
+        if self._n_runs == 0:
+            yield from self._open_run(message("open_run"))
+
+    def _conclude(self) -> Steps[None]:
         if self._n_runs == 0:
             yield from self._open_ours()
         if self._is_run_ours:
             yield from self._close_ours()
-        return value
-
-    def _pass_on(self, plan: Steps[Any]) -> Steps[Any]:
-        answer: Any = None
-        error: Exception | None = None
-        while True:
-            try:
-                given: Message = plan.send(answer) if error is None else plan.throw(error)
-            except StopIteration as end:
-                return end.value
-            except (SystemExit, KeyboardInterrupt) as leaving:  # it would take the loop with it
-                raise LabError(f"the plan raised {leaving!r}", hint="raise an Exception to end a step") from leaving
-            answer = error = None
-            handler = self._handlers.get(given.command)
-            try:
-                if given.command in _ACTING and (action := self._class_of(given)) is not None:
-                    answer = yield from self._guard.once(given, action, handler or self._send)
-                else:
-                    answer = (yield given) if handler is None else (yield from handler(given))
-            except GeneratorExit:
-                plan.close()
-                raise
-            except Exception as raised:  # noqa: BLE001 # it is the plan's to handle
-                error = raised
-                self._note_fault(given, raised)
 
     def _note_fault(self, given: Message, error: Exception) -> None:
         if isinstance(error, WaitForTimeoutError) and given.command == "wait":
@@ -162,8 +200,13 @@ class Supervisor:
 
     def _class_of(self, given: Message) -> ActionClass | None:
         """Return the class of an act that may not be repeated, None for others."""
-        action = self._rules.actions.of(given.obj, given.command)
-        return None if action.is_repeatable else action
+        return self._rules.actions.unrepeatable(given.obj, given.command)
+
+    def _act(self, given: Message, action: ActionClass, handler: Callable[[Message], Steps[Any]]) -> Steps[Any]:
+        """Do what may not be repeated. What is outside limits is not even intended."""
+        if given.command == "set":
+            yield from check_set(given, self._rules.envelope)
+        return (yield from self._guard.once(given, action, handler))
 
     def _send(self, given: Message) -> Steps[Any]:
         """Let the device act: everything has been checked but the interlocks, which have the last word."""
@@ -199,6 +242,7 @@ class Supervisor:
             is_done = yield with_timeout(given, self._timeout(group))
         finally:
             self._guard.conclude_done()
+        yield from self._guard.recorded()
         if is_done is not False:
             self._commands.pop(group, None)
             for move in self._moves.pop(group, ()):

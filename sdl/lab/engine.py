@@ -12,8 +12,7 @@ import functools
 import logging
 import queue
 import threading
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -30,9 +29,10 @@ from sdl.lab.documents import plain
 from sdl.lab.faults import translate
 from sdl.lab.guard import Guard
 from sdl.lab.job import Job, JobResult
-from sdl.lab.messages import Steps, message
+from sdl.lab.messages import Steps, awaited
 from sdl.lab.quiet import muted
 from sdl.lab.safety import StationSafety
+from sdl.lab.scribe import Scribe
 from sdl.lab.stopping import stop_touched
 from sdl.lab.walk import walk_steps
 
@@ -97,9 +97,10 @@ class _Runner(RunEngine):
     owner: Engine
 
     async def emit(self, name: Any, doc: Any) -> None:
-        """Hand a document on, and wait until it is taken."""
+        """Hand a document on, and wait where too many are under way."""
         runner: Any = super()
-        await self.owner.emit(functools.partial(runner.emit_sync, name, doc))
+        runner.emit_sync(name, doc)
+        await self.owner.keep_up()
 
     async def _stop_movable_objects(self, *, success: bool = True) -> None:
         """Stop what the plan has moved; after an abort side by side, and none for longer than it may take."""
@@ -123,8 +124,13 @@ class _Task:
     ended: float | None = None
     runs: list[str] = field(default_factory=list[str])
     document_error: Exception | None = None
+    is_document_error_told: bool = False
     abort_reason: str | None = None
     abort_cause: InterlockError | None = None
+    is_begun: bool = False
+    began: float = 0.0
+    duration: float | None = None
+    watchdog: asyncio.TimerHandle | None = None
     is_late: bool = False
     is_aborted: bool = False
     aborter: threading.Thread | None = None
@@ -143,7 +149,7 @@ class Engine:
         self._rules = Rules(
             station.envelope, station.wait_timeout, station.tolerance, station.actions, self.safety.before_act
         )
-        self._scribe = ThreadPoolExecutor(1, thread_name_prefix=f"sdl-{station.name}-record")
+        self._scribe = None if clock.is_virtual else Scribe(f"sdl-{station.name}-record")
         self._jobs: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._task: _Task | None = None
         self._admission = threading.Lock()
@@ -163,7 +169,7 @@ class Engine:
 
     def submit(self, job: Job) -> None:
         """Run *job* on the worker thread."""
-        self._submit(job, Guard(job, self._name, self._rules.envelope, self._clock))
+        self._submit(job, Guard(job, self._name, self._rules.envelope, self._clock, self._scribe))
 
     def connect(self) -> None:
         """Connect the devices, and wait until they are. Raises what :func:`connect_all` raises."""
@@ -200,9 +206,10 @@ class Engine:
         box.get()  # lets virtual time go on, which a clean-up may need
         waiter.join()
         self.safety.end()
-        self._scribe.shutdown(wait=False)
         self._drop_engine()
         self._worker.join(2 * _Watch.PERIOD)
+        if self._scribe is not None:
+            self._scribe.end(_Watch.PERIOD)
 
     def _wait_for_worker(self, box: Mailbox[bool]) -> None:
         self._worker.join(CLOSE_TIMEOUT)
@@ -238,13 +245,17 @@ class Engine:
                 _LOG.exception("what station %s was told to call when a job is done raised", self._name)
 
     def _execute(self, task: _Task) -> JobResult:
+        value: Any = None
+        error: BaseException | None = None
         try:
-            return self._result(task, self._call(task), None)
-        except BaseException as error:  # noqa: BLE001 # the border: whatever ended the plan is the job's result
-            return self._result(task, None, error)
-        finally:
-            if task.guard is not None:
-                task.guard.abandon("its plan is gone")
+            value = self._call(task)
+        except BaseException as raised:  # noqa: BLE001 # the border: whatever ended the plan is the job's result
+            error = raised
+        if task.guard is not None:
+            task.guard.abandon("its plan is gone")
+        if self._scribe is not None:
+            self._scribe.drain()
+        return self._result(task, value, error)
 
     def _call(self, task: _Task) -> Any:
         engine = self._ready()
@@ -268,6 +279,8 @@ class Engine:
             started=ended if task.started is None else task.started,
             ended=ended,
             is_aborted=isinstance(error, StepAborted),
+            is_begun=task.is_begun,
+            duration=task.duration,
         )
 
     def _explain(self, task: _Task, error: BaseException) -> BaseException:
@@ -334,39 +347,52 @@ class Engine:
 
     def _named(self, task: _Task) -> Steps[Any]:
         """Return the plan to execute, under the name that the start document gives it."""
-        plan = self._plan(task)
+        if task.supervisor is None:
+            plan = self._errand(task)
+        else:
+            plan = task.supervisor.supervise(
+                task.job.plan, begin=functools.partial(self._begin, task), end=functools.partial(self._end, task)
+            )
         cast("GeneratorType[Any, Any, Any]", plan).__name__ = _name_of(task.job.plan)
         return plan
 
-    def _plan(self, task: _Task) -> Steps[Any]:
+    def _errand(self, task: _Task) -> Steps[Any]:
+        """What the engine does for itself: connecting, disconnecting."""
+        yield from self._enter(task)
+        return (yield from task.job.plan())
+
+    def _enter(self, task: _Task) -> Steps[None]:
         if self._clock.is_virtual:
-            yield from _await(task.passage.begin)
-        task.started = self._clock.time()
+            yield from awaited(task.passage.begin)
+        task.started, task.began = self._clock.time(), self._clock.monotonic()
         if task.abort_reason is not None:
             raise StepAborted(f"the step was aborted before it began: {task.abort_reason}")
-        if task.supervisor is None:
-            return (yield from task.job.plan())
-        timer = self._watchdog(task)
-        try:
-            self.safety.check_start()
-            if not self._is_connected:
-                yield from self._connect()
-            if self._rules.envelope.is_checked or self._interlocks.rules:
-                report = yield from walk_steps(task.job.plan(), self._rules.envelope, self._interlocks)
-                report.check()
-            return (yield from task.supervisor.supervise(task.job.plan()))
-        finally:
-            if timer is not None:
-                timer.cancel()
-            self.safety.step_ended()
+
+    def _begin(self, task: _Task) -> Steps[None]:
+        """All that comes before the first message of a step's plan: the dry walk too."""
+        yield from self._enter(task)
+        task.watchdog = self._watchdog(task)
+        self.safety.check_start()
+        if not self._is_connected:
+            yield from self._connect()
+        if self._rules.envelope.is_checked or self._interlocks.rules:
+            report = yield from walk_steps(task.job.plan(), self._rules.envelope, self._interlocks)
+            report.check()
+        task.is_begun = True
+
+    def _end(self, task: _Task) -> None:
+        """What comes after the last one, in whatever way it ended."""
+        if task.watchdog is not None:
+            task.watchdog.cancel()
+        self.safety.step_ended()
 
     def _connect(self) -> Steps[Any]:
-        yield from _await(functools.partial(connect_all, self._devices))
-        yield from _await(self.safety.begin)
+        yield from awaited(functools.partial(connect_all, self._devices))
+        yield from awaited(self.safety.begin)
         self._is_connected = True
 
     def _disconnect(self) -> Steps[Any]:
-        yield from _await(functools.partial(disconnect_all, self._devices))
+        yield from awaited(functools.partial(disconnect_all, self._devices))
         self._is_connected = False
 
     def _watchdog(self, task: _Task) -> asyncio.TimerHandle | None:
@@ -389,6 +415,8 @@ class Engine:
         task = self._task
         if str(new) == "idle" and task is not None:
             task.ended = self._clock.time()
+            if task.started is not None and not self.is_virtual:  # there nobody sets the clock
+                task.duration = self._clock.monotonic() - task.began
             task.passage.finish()
 
     def _document(self, name: str, document: dict[str, Any]) -> None:
@@ -398,13 +426,19 @@ class Engine:
         clean: dict[str, Any] = plain(document)
         if name == "start":
             task.runs.append(clean["uid"])
-        if self._clock.is_virtual and name in _TIMED:
+        if self._scribe is not None:
+            self._scribe.note(functools.partial(_hand_on, task, name, clean))
+            return
+        if name in _TIMED:
             clean["time"] = self._clock.time()
-        try:
-            task.job.on_document(name, clean)
-        except Exception as error:
-            task.document_error = task.document_error or error
-            raise
+        _hand_on(task, name, clean)
+        self._check_documents(task)
+
+    def _check_documents(self, task: _Task) -> None:
+        """Raise, once, what went wrong in recording a document: the step fails by it."""
+        if task.document_error is not None and not task.is_document_error_told:
+            task.is_document_error_told = True
+            raise task.document_error
 
     # --- what the station's safety asks ---------------------------------------------------------------------------
 
@@ -436,13 +470,12 @@ class Engine:
             self._clock.hold()
             self._interrupt(task, reason)
 
-    async def emit(self, hand_on: Callable[[], None]) -> None:
-        """Hand a document on: on the wall from another thread, because a disk may hang, and an abort needs the loop."""
-        if self.is_virtual:
-            hand_on()
-            return
-        taken: Future[None] = self._scribe.submit(hand_on)
-        await asyncio.shield(asyncio.wrap_future(taken))
+    async def keep_up(self) -> None:
+        """Wait while too many documents are being recorded. A disk may hang, and an abort needs the loop."""
+        if self._scribe is not None:
+            await self._scribe.keep_up()
+        if self._task is not None:
+            self._check_documents(self._task)
 
     def _interrupt(self, task: _Task | None, reason: str) -> None:
         """Have the RunEngine abort *task*. The caller holds time, and gives the hold away.
@@ -470,21 +503,11 @@ class Engine:
             self._clock.release()
 
 
-def _await(coroutine: Callable[[], Awaitable[None]]) -> Steps[Any]:
-    running: list[asyncio.Task[Any] | None] = []
-
-    async def run() -> None:
-        running.append(asyncio.current_task())
-        await coroutine()
-
+def _hand_on(task: _Task, name: str, document: dict[str, Any]) -> None:
     try:
-        done = yield message("wait_for", None, [run])
-    except BaseException:  # an abort: the RunEngine leaves what it waited for as it is
-        for task in filter(None, running):
-            task.cancel()
-        raise
-    for future in done:
-        future.result()
+        task.job.on_document(name, document)
+    except Exception as error:  # noqa: BLE001 # the plan is told with its next document, or fails at its end
+        task.document_error = task.document_error or error
 
 
 def _name_of(plan: object) -> str:

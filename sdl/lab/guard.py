@@ -14,8 +14,10 @@ journal knows. A time-out is no end: an act that has not ended when its step is 
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -32,7 +34,8 @@ from sdl.lab.documents import plain
 from sdl.lab.envelope import Envelope
 from sdl.lab.faults import translate
 from sdl.lab.job import Job
-from sdl.lab.messages import Message, Steps, message
+from sdl.lab.messages import Message, Steps, awaited, message
+from sdl.lab.scribe import Scribe, ended
 
 SETTLE = 10.0
 """Clock seconds in which a device that was stopped may say how its act ended."""
@@ -60,13 +63,15 @@ class _Act:
 class Guard:
     """Follows the acts of one job."""
 
-    def __init__(self, job: Job, station: str, envelope: Envelope, clock: Clock) -> None:
+    def __init__(self, job: Job, station: str, envelope: Envelope, clock: Clock, scribe: Scribe | None = None) -> None:
         self._job = job
         self._station = station
         self._envelope = envelope
         self._clock = clock
+        self._scribe = scribe
         self._n = job.n_acts_before
-        self._acts: list[_Act] = []
+        self._open: list[_Act] = []
+        self._recording: list[Future[None]] = []
         self._current: _Act | None = None
         self._lock = threading.Lock()
         self._ended: asyncio.Event | None = None
@@ -76,7 +81,7 @@ class Guard:
 
     def once(self, given: Message, action: ActionClass, do: Callable[[Message], Steps[Any]]) -> Steps[Any]:
         """Have *do* let the device act on *given*, recorded before and after. *do* says :meth:`sending` as it does."""
-        act = self._intend(given, action)
+        act = yield from self._intend(given, action)
         try:
             answer = yield from do(given)
         except Exception as error:
@@ -86,7 +91,9 @@ class Guard:
         finally:
             self._current = None
         fail_point("guard.after_act")
-        self._follow(act, answer)
+        if not self._follow(act, answer):
+            self._end(act, "done")
+            yield from self.recorded()
         return answer
 
     def sending(self) -> None:
@@ -95,7 +102,7 @@ class Guard:
             self._current.is_sent = True
             fail_point("guard.before_act")
 
-    def _intend(self, given: Message, action: ActionClass) -> _Act:
+    def _intend(self, given: Message, action: ActionClass) -> Steps[_Act]:
         self._n += 1
         md = self._job.md
         trial, attempt, step = md.get("trial", 0), md.get("attempt", 0), str(md.get("step", ""))
@@ -112,21 +119,36 @@ class Guard:
             arguments=arguments_of(given),
         )
         fail_point("guard.before_intent")
-        self._job.on_act(intended)
+        yield from self._record_intent(act, intended)
         fail_point("guard.after_intent")
-        self._acts.append(act)
         self._current = act
         return act
 
-    def _follow(self, act: _Act, answer: Any) -> None:
+    def _record_intent(self, act: _Act, intended: ActIntended) -> Steps[None]:
+        """Record that *act* is going to be done; the plan waits for the disk, and the loop does not."""
+        self._open.append(act)
+        recording: Future[None] | None = None
+        try:
+            if self._scribe is None:
+                self._job.on_act(intended)
+            else:
+                recording = self._scribe.submit(lambda: self._job.on_act(intended))
+                yield from _until_done([recording])
+        except BaseException as error:
+            if recording is None or (recording.done() and recording.exception() is error):
+                self._open.remove(act)  # nothing is on record, and nothing will be done
+            else:  # an abort: the disk may still take it
+                self._end(act, "refused", f"it was aborted before it began: {error or type(error).__name__}")
+            raise
+
+    def _follow(self, act: _Act, answer: Any) -> bool:
+        """Have the end of *act* recorded when its status ends; False where it has none, and is over."""
         if not callable(getattr(answer, "add_callback", None)):
-            self._end(act, "done")
-            self.check()
-            return
+            return False
         act.status = answer
         loop = asyncio.get_running_loop()
 
-        def ended(_: object) -> None:
+        def conclude(_: object) -> None:
             if threading.get_ident() == thread:
                 self._conclude(act)
             else:  # ophyd's statuses call back from threads of their own
@@ -134,7 +156,8 @@ class Guard:
                     loop.call_soon_threadsafe(self._conclude, act)
 
         thread = threading.get_ident()
-        answer.add_callback(ended)
+        answer.add_callback(conclude)
+        return True
 
     def _conclude(self, act: _Act) -> None:
         """Record how an act ended whose status is done."""
@@ -148,36 +171,48 @@ class Guard:
             if act.is_ended:
                 return
             act.is_ended = True
+            self._open.remove(act)
         act.outcome = outcome
+        body = ActEnded(act=act.id, outcome=outcome, seconds=self._clock.monotonic() - act.began, reason=reason)
+        if self._scribe is None:
+            self._record_end(body)
+        else:
+            self._recording.append(self._scribe.submit(lambda: self._record_end(body)))
+        if self._ended is not None and not self._open:
+            self._ended.set()
+
+    def _record_end(self, body: ActEnded) -> None:
         fail_point("guard.before_end")
-        seconds = self._clock.monotonic() - act.began
         try:
-            self._job.on_act(ActEnded(act=act.id, outcome=outcome, seconds=seconds, reason=reason))
+            self._job.on_act(body)
         except Exception as error:  # noqa: BLE001 # a callback of a status has nobody to raise it to
             self._error = self._error or error
         fail_point("guard.after_end")
-        if self._ended is not None and not self.open:
-            self._ended.set()
 
     # --- the end of the step --------------------------------------------------------------------------------------
 
     @property
     def open(self) -> list[_Act]:
-        """The acts whose end is not recorded."""
-        return [act for act in self._acts if not act.is_ended]
+        """The acts whose end nobody knows yet."""
+        return list(self._open)
 
-    def check(self) -> None:
-        """Raise what went wrong in recording an end."""
+    def recorded(self) -> Steps[None]:
+        """Wait until the ends of acts are recorded that are known. Raises what went wrong in recording."""
+        recording, self._recording = self._recording, []
+        waiting = [each for each in recording if not each.done()]
+        if waiting:
+            yield from _until_done(waiting)
         if self._error is not None:
             error, self._error = self._error, None
             raise error
 
     def conclude_done(self) -> None:
-        """Record the end of every act whose status is done. Raises what went wrong in recording."""
+        """Have the end of every act recorded whose status is done."""
+        if not self._open:
+            return
         for act in self.open:
             if act.is_done:
                 self._conclude(act)
-        self.check()
 
     def settle(self, seconds: float) -> Steps[None]:
         """The plan is over, and did not wait for all its acts: wait for them, *seconds* at most.
@@ -188,7 +223,7 @@ class Guard:
         left = self.open
         yield from self._until_ended(seconds)
         self._give_up(f"it had not ended {seconds:g} s after the plan")
-        self.check()
+        yield from self.recorded()
         for act in left:
             if act.outcome == "unknown":
                 raise DeviceTimeout(f"{act.name} was begun, and has not said how it ended")
@@ -197,8 +232,7 @@ class Guard:
 
     def stop(self) -> Steps[None]:
         """The plan has failed, or is aborted: stop what still acts, and let it say how it ended."""
-        with suppress(Exception):
-            self.conclude_done()
+        self.conclude_done()
         for act in self.open:
             if callable(getattr(act.device, "stop", None)):
                 with suppress(Exception):  # it goes on, and is unknown
@@ -208,14 +242,13 @@ class Guard:
 
     def _until_ended(self, seconds: float) -> Steps[None]:
         deadline = self._clock.monotonic() + seconds
-        for _ in range(len(self.open) + 3):  # each of them may fail, which is thrown in here
+        for _ in range(len(self._open) + 3):  # each of them may fail, which is thrown in here
             left = deadline - self._clock.monotonic()
-            if not self.open or left <= 0:
+            if not self._open or left <= 0:
                 return
             with suppress(Exception):
                 yield message("wait_for", None, [lambda left=left: self._all_ended(left)])
-            with suppress(Exception):
-                self.conclude_done()
+            self.conclude_done()
 
     async def _all_ended(self, seconds: float) -> None:
         self._ended = asyncio.Event()
@@ -233,6 +266,14 @@ class Guard:
                 self._conclude(act)
             else:
                 self._end(act, "unknown" if act.is_sent else "refused", reason)
+
+
+def _until_done(futures: Sequence[Future[None]]) -> Steps[None]:
+    """Wait for what the scribe does, in this order. Raises what it raised."""
+    if not futures[-1].done():
+        yield from awaited(functools.partial(ended, futures[-1]))
+    for future in futures:
+        future.result()
 
 
 def failure_of(status: Any) -> BaseException | None:

@@ -76,6 +76,10 @@ class JobResult:
         UTC seconds by the laboratory's clock.
     is_aborted
         Whether it was ended by :meth:`Station.abort <sdl.lab.station.Station.abort>`.
+    is_begun
+        Whether the plan began: False where it was refused before any device was told anything.
+    duration
+        Seconds that it took, by a clock that nobody sets; None where only the times are known.
     """
 
     value: Any
@@ -84,3 +88,10 @@ class JobResult:
     started: float
     ended: float
     is_aborted: bool
+    is_begun: bool = True
+    duration: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; a clock that was set meanwhile does not change it, where that is known."""
+        return self.ended - self.started if self.duration is None else self.duration

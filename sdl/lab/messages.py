@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
 from bluesky.utils import Msg
@@ -57,3 +58,21 @@ def group_of(waiting: Message) -> Hashable:
     """Return the group that a ``wait`` message waits for."""
     group: Hashable = waiting.args[0] if waiting.args else waiting.kwargs.get("group")
     return group
+
+
+def awaited(coroutine: Callable[[], Awaitable[None]]) -> Steps[None]:
+    """Run *coroutine* on the loop, and wait for it."""
+    running: list[asyncio.Task[Any] | None] = []
+
+    async def run() -> None:
+        running.append(asyncio.current_task())
+        await coroutine()
+
+    try:
+        done = yield message("wait_for", None, [run])
+    except BaseException:  # an abort: the RunEngine leaves what it waited for as it is
+        for task in filter(None, running):
+            task.cancel()
+        raise
+    for future in done:
+        future.result()

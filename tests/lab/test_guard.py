@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ from pydantic import JsonValue
 
 from sdl.errors import DeviceError, DeviceTimeout, LimitError, StepAborted, TransportError
 from sdl.journal.acts import ActEnded, ActIntended
-from sdl.lab import Job, JobResult, Lab, VirtualClock
+from sdl.lab import Job, JobResult, Lab, VirtualClock, WallClock
 from sdl.lab.messages import message
 
 Heard = list[tuple[str, ...]]
@@ -150,13 +152,13 @@ def test_an_outcome_that_cannot_be_recorded_fails_the_step(bench: Bench) -> None
     assert bench.heard == [("intended", "doser"), ("told", "2.0")]
 
 
-def test_what_is_outside_limits_is_refused_and_the_device_not_told(bench: Bench) -> None:
+def test_what_is_outside_limits_is_not_even_intended(bench: Bench) -> None:
     def plan() -> Steps:
         value = yield from bps.rd(bench.lab.knob)  # where the dry walk ends
         yield from bps.mv(bench.lab.doser, 9.0 + float(value))
 
     assert isinstance(bench.run(plan).error, LimitError)
-    assert bench.heard == [("intended", "doser"), ("ended", "refused")]
+    assert bench.heard == []
 
 
 @pytest.mark.parametrize(
@@ -270,3 +272,89 @@ def test_a_stage_that_answers_at_once(bench: Bench) -> None:
 
     assert bench.run(plan).error is None
     assert bench.heard == [("intended", "doser"), ("told", "stage"), ("ended", "done")]
+
+
+# --- a disk that hangs ------------------------------------------------------------------------------------------------
+
+
+class HangingDisk:
+    """Takes nothing from the moment on when it is told what it hangs at, until it is let go."""
+
+    def __init__(self, at: type[ActIntended | ActEnded]) -> None:
+        self.at = at
+        self.is_reached, self.is_free = threading.Event(), threading.Event()
+        self.bodies: list[ActIntended | ActEnded] = []
+
+    def record(self, body: ActIntended | ActEnded) -> None:
+        if isinstance(body, self.at):
+            self.is_reached.set()
+            assert self.is_free.wait(30.0)
+        self.bodies.append(body)
+
+
+@pytest.mark.parametrize(("at", "told", "outcome"), [(ActIntended, [], "refused"), (ActEnded, [2.0], "done")])
+def test_a_disk_that_hangs_in_an_act_keeps_no_abort_waiting(at: Any, told: list[float], outcome: str) -> None:
+    """A stop that is a coroutine needs the loop, which must not wait for the disk; on the wall clock."""
+
+    class Valve(Knob):
+        action_classes = {"set": "irreversible"}  # noqa: RUF012 # a mapping of the class
+
+        async def stop(self, success: bool = True) -> None:
+            stopped.append(time.monotonic())
+            disk.is_free.set()  # nobody else lets it go
+
+    delays: list[float] = []
+    for _ in range(3):
+        stopped: list[float] = []
+        disk = HangingDisk(at)
+        lab = Lab("bench", clock=WallClock(), valve=Valve("valve"), vent=Knob("vent"))
+        results: queue.SimpleQueue[JobResult] = queue.SimpleQueue()
+        lab.stations["bench"].submit(
+            Job(lambda lab=lab: bps.mv(lab.valve, 2.0), on_act=disk.record, on_done=results.put)
+        )
+        assert disk.is_reached.wait(30.0)
+        began = time.monotonic()
+        lab.stations["bench"].abort("now")
+        result = results.get(timeout=30.0)
+        lab.close()
+        delays.append(stopped[0] - began)
+        assert isinstance(result.error, StepAborted)
+        assert lab.valve.sent == told
+        assert [type(body) for body in disk.bodies] == [ActIntended, ActEnded]
+        assert isinstance(disk.bodies[-1], ActEnded)
+        assert disk.bodies[-1].outcome == outcome
+    assert min(delays) < 0.2  # what is promised; the others have other tests beside them
+
+
+def test_a_disk_that_refuses_an_intent_on_the_wall_clock_lets_nothing_happen() -> None:
+    heard: Heard = []
+    lab = Lab("bench", clock=WallClock(), doser=Doser(heard))
+
+    def refuse(body: ActIntended | ActEnded) -> None:
+        raise OSError("the disk is gone")
+
+    result = lab.stations["bench"].run(Job(lambda: bps.mv(lab.doser, 2.0), on_act=refuse))
+    lab.close()
+    assert "the disk is gone" in str(result.error)
+    assert heard == []
+
+
+def test_on_the_wall_clock_too_an_end_is_recorded_before_the_plan_goes_on() -> None:
+    heard: Heard = []
+    lab = Lab("bench", clock=WallClock(), doser=Doser(heard))
+    lab.doser.seconds = 0.0
+
+    def slowly(body: ActIntended | ActEnded) -> None:
+        time.sleep(0.02)
+        heard.append(("recorded", type(body).__name__))
+
+    def plan() -> Steps:
+        yield from bps.mv(lab.doser, 2.0)
+        heard.append(("on", ""))
+        yield message("stage", lab.doser)
+        heard.append(("on", ""))
+
+    assert lab.stations["bench"].run(Job(plan, on_act=slowly)).error is None
+    lab.close()
+    before, after = ("recorded", "ActIntended"), ("recorded", "ActEnded")
+    assert heard == [before, ("told", "2.0"), after, ("on", ""), before, ("told", "stage"), after, ("on", "")]

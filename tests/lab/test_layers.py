@@ -238,7 +238,7 @@ def supervised(values: list[Any], oven: Oven, envelope: Envelope) -> int:
     clock = WallClock()
     job = Job(plan)
     guard = Guard(job, "lab", envelope, clock)
-    steps = Supervisor(Rules(envelope, 1.0, 0.01), clock, guard).supervise(plan())
+    steps = Supervisor(Rules(envelope, 1.0, 0.01), clock, guard).supervise(plan)
     answer: Any = None
     error: Exception | None = None
     while True:

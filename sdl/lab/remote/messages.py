@@ -115,6 +115,8 @@ class Finished(Value):
     started: float
     ended: float
     is_aborted: bool
+    is_begun: bool = True
+    duration: float | None = None
 
 
 class Ack(Value):

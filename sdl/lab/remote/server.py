@@ -374,6 +374,8 @@ class StationServer:
             started=result.started,
             ended=result.ended,
             is_aborted=result.is_aborted,
+            is_begun=result.is_begun,
+            duration=result.duration,
         )
         work.is_over = True
         work.stream.post(lambda number: cast("Event", made(number=number)), window=None)

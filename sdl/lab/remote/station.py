@@ -427,7 +427,16 @@ class _Errand:
     def _result(self, event: Finished) -> JobResult:
         error = self._error or error_from_data(event.error)
         value = from_data(event.value) if error is None else None
-        return JobResult(value, error, tuple(event.runs), event.started, event.ended, event.is_aborted)
+        return JobResult(
+            value=value,
+            error=error,
+            runs=tuple(event.runs),
+            started=event.started,
+            ended=event.ended,
+            is_aborted=event.is_aborted,
+            is_begun=event.is_begun,
+            duration=event.duration,
+        )
 
     def end(self, act: str, outcome: ActOutcome, reason: str) -> None:
         """Record how an act ended, as the station's book has it."""
