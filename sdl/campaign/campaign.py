@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import JsonValue
 
+from sdl.campaign.active import Status
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
-from sdl.campaign.execution import Rules, Status
+from sdl.campaign.concluding import Rules
 from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.campaign.inspection import Check
-from sdl.campaign.loop import Loop, check_stations
+from sdl.campaign.loop import Loop, check_parameters, check_stations
 from sdl.campaign.planner import Planner
-from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for
+from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for, memory_bytes
 from sdl.campaign.progress import terminal_observer, terminal_questions
 from sdl.campaign.quality import QualityControl
 from sdl.campaign.recorder import Observer
@@ -90,6 +91,9 @@ class Campaign:
         Wall seconds in which the planner must answer.
     planner_place
         Where the planner runs: ``"process"``, ``"thread"``, or ``"auto"``.
+    planner_memory
+        How much memory the planner may take, such as ``"4 GiB"``; it runs in a process of its own then. One that wants
+        more has failed, like one that raises.
     fallback
         Who proposes when the planner fails twice. None: the campaign pauses instead.
     journal
@@ -119,6 +123,7 @@ class Campaign:
         checks: Sequence[Check] = (),
         planner_deadline: float = 300.0,
         planner_place: PlannerPlace = "auto",
+        planner_memory: str | float | None = None,
         fallback: Planner | None = SpaceFillingFallback(),  # noqa: B008 # a frozen value
         journal: Journal | Path | str | None = None,
         progress: bool | Observer = True,
@@ -143,11 +148,13 @@ class Campaign:
         self.fallback = fallback
         self._deadline = planner_deadline
         self._place: PlannerPlace = planner_place
+        self._memory = memory_bytes(planner_memory)
         self._progress = progress
         self._journal = Path(f"{name}.sdl") if journal is None else journal
         self._view = CampaignView(name)
         self._loop: Loop | None = None
         check_stations(lab, self.experiment)
+        check_parameters(self.experiment, space)
         self.refresh()
 
     # --- driving --------------------------------------------------------------------------------------------------
@@ -377,7 +384,8 @@ class Campaign:
 
     @contextlib.contextmanager
     def _looping(self, journal: Journal, budget: Budget) -> Generator[Loop]:
-        host = host_for(self.planner, self._place, is_virtual=self.lab.clock.is_virtual, deadline=self._deadline)
+        is_virtual, deadline = self.lab.clock.is_virtual, self._deadline
+        host = host_for(self.planner, self._place, is_virtual=is_virtual, deadline=deadline, memory=self._memory)
         rules = Rules(
             budget=budget,
             stopping=self.stopping,

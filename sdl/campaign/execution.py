@@ -1,101 +1,42 @@
-"""Executing: from a trial that waits to its end on record."""
+"""Executing: from a trial that waits to a station that works on it."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
-from sdl.campaign.inspection import Check, Inspection
+from pydantic import JsonValue
+
+from sdl.campaign.active import ActiveTrial, Run, StepDone
+from sdl.campaign.concluding import Concluding, Rules
+from sdl.campaign.floor import Floor
 from sdl.campaign.open_runs import stops_of_open_runs
-from sdl.campaign.planner import Suggestion, TrialState
-from sdl.campaign.provisions import Grant, Provisions, Refusal
-from sdl.campaign.quality import QualityControl
-from sdl.campaign.recorder import Observer, Recorder
-from sdl.campaign.recovery import Continuation, Questions, Recovery
-from sdl.campaign.results import failure_of, keep_raw, observe
-from sdl.campaign.returned import written
+from sdl.campaign.planner import TrialState
+from sdl.campaign.provisions import Grant, Refusal
+from sdl.campaign.queueing import Queue
+from sdl.campaign.recorder import Observer
+from sdl.campaign.recovery import Continuation
 from sdl.campaign.view import CampaignView
 from sdl.failpoints import fail_point
 from sdl.journal.protocol import Journal
-from sdl.journal.records import (
-    AttemptFailed,
-    Body,
-    Failure,
-    FailureCategory,
-    StepEnded,
-    StepStarted,
-    TrialCompleted,
-    TrialFailed,
-    TrialStarted,
-)
-from sdl.lab import Experiment, Job, JobResult, Lab, Settings, Station, Step
-from sdl.lab.clock import Mailbox
+from sdl.journal.records import Body, Failure, FailureCategory, StepQueued, StepStarted, TrialFailed, TrialStarted
+from sdl.journal.trust import Quality
+from sdl.lab import Experiment, Job, JobResult, Lab, Settings, Step
+from sdl.lab.clock import Clock
+from sdl.lab.schedule import Decision, Start, Wait, Work
+from sdl.lab.schedule.values import SLACK, moment
 
-SETTLE_SECONDS = 60.0
-"""Clock seconds that aborted steps get to end before an erroneous session closes its journal."""
+__all__ = ["Execution", "Rules"]
 
-Status = Literal["finished", "stopped", "aborted", "paused"]
+AnyPlan = Callable[[Any, Any], Generator[Any, Any, Any]]
+
+NO_NEWS = frozenset(("order", "release"))
+"""Reasons to wait that are plain: the step before has not ended."""
 
 
-@dataclass
-class Rules:
-    """What a session goes by."""
-
-    budget: Budget
-    stopping: Sequence[StoppingRule]
-    on_failure: FailurePolicy
-    on_unknown: UnknownPolicy
-    in_flight: int
-    seed: int
-    questions: Questions
-    quality: QualityControl | None = None
-    checks: Sequence[Check] = ()
-
-
-@dataclass(frozen=True)
-class StepDone:
-    """A station has ended a step."""
-
-    trial: int
-    step: Step
-    station: str
-    result: JobResult
-
-
-@dataclass(frozen=True)
-class Planned:
-    """The planner has answered, or failed for good."""
-
-    suggestions: list[Suggestion]
-    error: BaseException | None = None
-
-
-@dataclass(frozen=True)
-class Wake:
-    """Somebody changed the loop's mind: look again."""
-
-
-@dataclass
-class ActiveTrial:
-    """A trial that is being executed: where it stands in its experiment."""
-
-    settings: Settings
-    attempt: int
-    results: dict[str, Any] = field(default_factory=dict[str, Any])
-    runs: list[str] = field(default_factory=list[str])
-    positions: dict[str, str] = field(default_factory=dict[str, str])
-    next_step: int = 0
-    is_begun: bool = False
-    resumes: bool = False
-    is_on_station: bool = False
-
-
-class Execution:
-    """Executes trials on stations, and records what comes of them. The loop is one."""
+class Execution(Concluding):
+    """Executes trials on stations. The loop is one."""
 
     def __init__(
         self,
@@ -106,33 +47,27 @@ class Execution:
         experiment: Experiment,
         rules: Rules,
         observers: Sequence[Observer],
+        floor: Floor,
     ) -> None:
-        self.view = view
-        self._journal = journal
-        self._lab = lab
-        self._experiment = experiment
-        self._rules = rules
-        self._recorder = Recorder(view, journal, observers)
-        self._record = self._recorder.record
-        self._provisions = Provisions(view=view, journal=journal, lab=lab, experiment=experiment, record=self._record)
-        self._recovery = Recovery(
+        super().__init__(
             view=view,
             journal=journal,
             lab=lab,
             experiment=experiment,
-            policy=rules.on_unknown,
-            questions=rules.questions,
-            record=self._record,
+            rules=rules,
+            observers=observers,
+            floor=floor,
         )
-        self._inspection = Inspection(view, rules.quality, rules.checks)
-        self._mailbox: Mailbox[StepDone | Planned | Wake] = lab.clock.mailbox()
-        self._waiting: deque[int] = deque()
-        self._active: dict[int, ActiveTrial] = {}
-        self._busy: set[str] = set()
+        self._continue = self._go_on_with
+        self._queue = Queue(view.name, experiment, floor, priority=rules.priority)
+        self._queued: dict[int, tuple[str, str, str]] = {}
         self._is_planning = False
         self._is_paused = False
-        self._ending: tuple[Status, str] | None = None
         self._abort_reason: str | None = None
+
+    def _post(self, message: object) -> None:
+        """Have the campaign's thread look at *message*. From any thread."""
+        self._floor.mailbox.put((self, message))
 
     # --- recovery -----------------------------------------------------------------------------------------------------
 
@@ -149,17 +84,23 @@ class Execution:
         for trial in self.view.in_state(TrialState.PROPOSED):
             self._waiting.append(trial.number)
 
-    def _continue(self, found: Continuation | None) -> None:
+    def _go_on_with(self, found: Continuation | None) -> None:
         """Enter a trial that goes on where it was cut off."""
-        if found is not None:
-            self._provisions.vouch(found.trial)
-            active = self._enter(found.trial, found.attempt)
-            active.results.update(found.results)
-            active.runs.extend(found.runs)
-            active.next_step, active.is_begun, active.resumes = found.next_step, True, found.resumes
-            self._lab.prepare(found.trial, found.attempt)
+        if found is None:
+            return
+        self._provisions.vouch(found.trial)
+        active = self._enter(found.trial, found.attempt)
+        active.results.update(found.results)
+        active.runs.extend(found.runs)
+        active.ended_at.update(found.ended_at)
+        active.next_step, active.is_begun, active.resumes = found.next_step, True, found.resumes
+        active.was_down = True
+        active.cut_off = (found.station, tuple(found.members))
+        active.kept = tuple(name for name in found.keeps if name in self._lab.stations)
+        self._keep(found.trial)
+        self._lab.prepare(found.trial, found.attempt)
 
-    # --- executing ----------------------------------------------------------------------------------------------------
+    # --- entering -----------------------------------------------------------------------------------------------------
 
     def _settings(
         self,
@@ -177,205 +118,280 @@ class Execution:
             results=results,
             positions=positions,
             role=record.role.value,
+            judge=partial(self._judge_step, number),
         )
 
+    def _judge_step(self, number: int, step: str) -> Quality:
+        active = self._active.get(number)
+        if active is None:
+            return Quality.VALID
+        return self._inspection.judge_step(active.results[step], active.settings)
+
     def _enter(self, number: int, attempt: int) -> ActiveTrial:
-        active = ActiveTrial(self._settings(number, attempt), attempt)
+        active = ActiveTrial(self._settings(number, attempt), attempt, since=self._lab.clock.time())
         active.settings = self._settings(number, attempt, active.results, active.positions)
         self._active[number] = active
         return active
 
-    def _start_steps(self) -> bool:
-        """Give every free station the oldest trial that waits for it; say whether fewer are active than before."""
-        n_before = len(self._active)
+    # --- what may begin -----------------------------------------------------------------------------------------------
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the oldest trial takes the first station that is free, and nothing else is to be minded."""
+        return self._experiment.is_plain and not self._lab.calendars and len(self._floor.shares) < 2
+
+    def prepare_steps(self) -> None:
+        """Let go of what is not to begin any more, skip and complete what is to be, fail what is too late."""
         if self._ending is not None:
             self._drop_waiting()
         for number in sorted(self._active):
             active = self._active[number]
+            if active.is_on_station:
+                continue
+            if not active.is_looked_at and (not self._experiment.is_plain or self._is_over(active)):
+                self._advance(number, ())
+            if number in self._active and not active.is_on_station:
+                self._fail_if_late(number, active)
+
+    def _is_over(self, active: ActiveTrial) -> bool:
+        return active.next_step == len(self._experiment.steps)
+
+    def _fail_if_late(self, number: int, active: ActiveTrial) -> None:
+        step = self._experiment.steps[active.next_step]
+        due = active.due(step.within)
+        now = self._lab.clock.time()
+        if due is None or step.on_late == "go on" or now <= due + SLACK or self._abort_reason is not None:
+            return
+        why = "the laboratory was down meanwhile" if active.was_down else self._why(number)
+        self._refuse(
+            number,
+            step.name,
+            FailureCategory.LATE,
+            f"step {step.name!r} was to begin by {moment(due)}, {_windows(step, active)}, and had not: {why}",
+        )
+
+    def _why(self, number: int) -> str:
+        for key, wait in self._floor.decision.waits.items():
+            if key[:2] == (self.view.name, number) and wait.because not in NO_NEWS:
+                return str(wait)
+        return "nothing was free"
+
+    def works(self) -> list[Work]:
+        """Return what could begin and what is to come, oldest trial first."""
+        return [
+            work
+            for number in sorted(self._active)
+            if (active := self._active[number]).is_begun or not self._is_paused
+            for work in self._queue.works_of(number, active)
+        ]
+
+    def start_plain(self) -> None:
+        """Give every free station the oldest trial that waits for it."""
+        for number in sorted(self._active):
+            active = self._active[number]
             may_start = active.is_begun or not self._is_paused
             if may_start and not active.is_on_station:
-                self._start_step(number, active)
-        if self._provisions.missing and not self._busy and not self._is_planning:
-            self._end("paused", self._provisions.reason())  # nothing runs that could set free what is lacking
-            self._drop_waiting()
-        return len(self._active) < n_before
+                step = self._experiment.steps[active.next_step]
+                station = self._free_station(step)
+                if station is not None:
+                    self._start(Run(step, station, (number,), resumes=active.resumes))
 
-    def _start_step(self, number: int, active: ActiveTrial) -> None:
-        step = self._experiment.steps[active.next_step]
-        station = self._free_station(step)
-        if station is None:
-            return
-        grant = self._provisions.grant(number, active.attempt, active.settings, active.next_step)
-        if isinstance(grant, Refusal):
-            self._refuse(number, active, step, grant.reason)
-        if not isinstance(grant, Grant):
-            return
-        active.positions.update(grant.positions)
-        active.is_on_station = True
-        self._busy.add(station.name)
-        begun: tuple[Body, ...] = ()
-        if not active.is_begun:
-            begun = (TrialStarted(attempt=active.attempt),)
-            self._lab.prepare(number, active.attempt)
-        active.is_begun = True
-        started = StepStarted(step=step.name, station=station.name, attempt=active.attempt)
-        self._record(*begun, *grant.bodies, started, trial=number)
+    def _free_station(self, step: Step) -> str | None:
+        for name in self._lab.stations_for(step):
+            if name not in self._floor.busy:
+                return name
+        return None
+
+    def start(self, start: Start) -> bool:
+        """Begin a run that was decided; say whether it has begun."""
+        members = tuple(number for _, number, _ in start.works)
+        lead = self._active[members[0]]
+        step = self._experiment.steps[lead.next_step]
+        key = "" if step.setup is None or lead.resumes else step.setup.key_of(lead.settings)
+        run = Run(step, start.station, members, start.needs, start.keeps, key, resumes=lead.resumes)
+        return self._start(run, start.ends)
+
+    # --- beginning ----------------------------------------------------------------------------------------------------
+
+    def _start(self, run: Run, ends: float = 0.0) -> bool:
+        station = self._lab.stations[run.station]
+        with self._journal.hold():  # no other campaign of this store may be granted the same
+            grants = self._grants(run)
+            if grants is None:
+                return False
+            is_ready = not run.setup_key or self._floor.ready_for.get(run.station) == run.setup_key
+            self._announce(run, grants, ends)
         fail_point("loop.step_announced")
-        station.submit(self._job(number, active, step, station))
+        station.submit(self._job(run, is_ready=is_ready))
         fail_point("loop.step_submitted")
         if self._abort_reason is not None:  # which came after the stations were told, and before this one had a job
             station.abort(self._abort_reason)
+        return True
 
-    def _free_station(self, step: Step) -> Station | None:
-        for name in self._lab.stations_for(step):
-            if name not in self._busy:
-                return self._lab.stations[name]
-        return None
+    def _grants(self, run: Run) -> list[Grant] | None:
+        """Return what each trial of *run* is granted; None where one of them may not begin now."""
+        grants: list[Grant] = []
+        for number in run.members:
+            active = self._active[number]
+            grant = self._provisions.grant(number, active.attempt, active.settings, active.next_step)
+            if isinstance(grant, Refusal):
+                self._refuse(number, run.step.name, FailureCategory.SAMPLE, grant.reason)
+            if not isinstance(grant, Grant):
+                return None
+            if run.companions and grant.bodies:  # the next of them must see what is left
+                self._record(*grant.bodies, trial=number)
+                active.positions.update(grant.positions)
+                grant = Grant(positions=grant.positions)
+            grants.append(grant)
+        return grants
 
-    def _job(self, number: int, active: ActiveTrial, step: Step, station: Station) -> Job:
+    def _announce(self, run: Run, grants: Sequence[Grant], ends: float) -> None:
+        """Record that the step starts for each of its trials, together with what is set aside for it."""
+        self._runs[run.station] = run
+        self._floor.begin(self.view.name, run, ends)
+        starting: list[tuple[int, Sequence[Body]]] = []
+        for number, grant in zip(run.members, grants, strict=True):
+            active = self._active[number]
+            active.positions.update(grant.positions)
+            active.run, active.expected_end, active.works = run, ends, None
+            active.settings.station = run.station
+            self._queued.pop(number, None)
+            begun: tuple[Body, ...] = ()
+            if not active.is_begun:
+                begun = (TrialStarted(attempt=active.attempt),)
+                self._lab.prepare(number, active.attempt)
+            active.is_begun = True
+            starting.append((number, (*begun, *grant.bodies, self._started(run, active))))
+        self._recorder.record_together(starting)
+
+    def _started(self, run: Run, active: ActiveTrial) -> StepStarted:
+        due = active.due(run.step.within)
+        late = 0.0 if due is None else self._lab.clock.time() - due
+        return StepStarted(
+            step=run.step.name,
+            station=run.station,
+            attempt=active.attempt,
+            members=run.companions,
+            needs=run.needs,
+            setup_key=run.setup_key,
+            late_seconds=late if late > SLACK else 0.0,
+        )
+
+    def _job(self, run: Run, *, is_ready: bool) -> Job:
         def done(result: JobResult) -> None:
-            self._mailbox.put(StepDone(number, step, station.name, result))
+            self._post(StepDone(run, result))
 
-        acts = self.view.trace(number).of_step(step.name)
-        plan = step.plan
-        if active.resumes and step.resume is not None:
-            plan = step.resume
-            active.settings.acts = tuple(act for act in acts if act.has_happened)
-        active.resumes = False
+        acts = self.view.trace(run.lead).of_step(run.step.name)
+        plan: AnyPlan = run.step.plan
+        members = [self._active[number] for number in run.members]
+        if run.resumes and run.step.resume is not None:
+            plan = run.step.resume
+            for active in members:
+                active.settings.acts = tuple(act for act in acts if act.has_happened)
+        elif run.step.setup is not None and not is_ready:
+            plan = after_changeover(run, plan, self._lab.clock)
+        for active in members:
+            active.resumes, active.was_down, active.cut_off = False, False, ("", ())
+        lead = members[0]
+        given: Any = tuple(active.settings for active in members) if run.is_batch else lead.settings
+        more: dict[str, JsonValue] = {"trials": list(run.members)} if run.companions else {}
         return Job(
-            plan=partial(plan, self._lab, active.settings),
-            md={"campaign": self.view.name, "trial": number, "attempt": active.attempt, "step": step.name},
-            on_document=partial(self._recorder.record_document, number),
-            on_act=partial(self._recorder.record_act, number),
+            plan=partial(plan, self._lab, given),
+            md={
+                "campaign": self.view.name,
+                "trial": run.lead,
+                "attempt": lead.attempt,
+                "step": run.step.name,
+                **more,
+            },
+            on_document=partial(self._recorder.record_document, run.lead),
+            on_act=partial(self._recorder.record_act, run.lead),
             on_done=done,
-            timeout=step.timeout,
+            timeout=run.step.timeout,
             n_acts_before=len(acts),
         )
 
-    def _drop_waiting(self) -> None:
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def note_waits(self, decision: Decision) -> None:
+        """Record why steps wait, where that was not known before."""
+        news: list[tuple[int, Sequence[Body]]] = []
+        for (campaign, number, step), wait in decision.waits.items():
+            if campaign != self.view.name or wait.because in NO_NEWS:
+                continue
+            known = (step, wait.because, wait.station)
+            if self._queued.get(number) != known and self._is_next(number, step):
+                self._queued[number] = known
+                news.append((number, (StepQueued(step=step, because=wait.because, reason=str(wait)),)))
+        if news:
+            self._recorder.record_together(news)
+
+    def _is_next(self, number: int, step: str) -> bool:
+        active = self._active.get(number)
+        return active is not None and not active.is_on_station and self._experiment.steps[active.next_step].name == step
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next window closes for a trial that waits, in UTC seconds; None: none does."""
+        dues = [
+            due
+            for active in self._active.values()
+            if not active.is_on_station and not self._is_over(active)
+            for step in (self._experiment.steps[active.next_step],)
+            if step.on_late == "fail" and (due := active.due(step.within)) is not None
+        ]
+        return min(dues, default=None)
+
+    def stick(self, waits: Mapping[tuple[str, int, str], Wait]) -> None:
+        """Nothing will ever let the waiting trials begin: pause, and say why."""
+        if not self._active or self._is_planning or self._is_paused:
+            return
+        reasons = [
+            f"step {step} of trial {number} {wait}"
+            for (campaign, number, step), wait in waits.items()
+            if campaign == self.view.name and wait.because not in NO_NEWS
+        ]
+        self._end("paused", "; ".join(reasons[:3]) or "nothing can begin")
+        self._drop_waiting(is_stuck=True)
+
+    def look_for_want(self) -> None:
+        """Pause where steps lack material, and nothing runs that could set free what is lacking."""
+        if self._provisions.missing and not self._floor.busy and not self._is_planning:
+            self._end("paused", self._provisions.reason())
+            self._drop_waiting()
+
+    def _drop_waiting(self, *, is_stuck: bool = False) -> None:
         """The session ends: trials that were not begun stay proposed; begun ones go on, unless they are aborted."""
         for number, active in list(self._active.items()):
             # The next session goes on with it.
-            is_stuck = number in self._provisions.missing or bool(self._journal.shortage)
-            if active.is_on_station or (active.is_begun and self._abort_reason is None and not is_stuck):
+            is_held_up = is_stuck or number in self._provisions.missing or bool(self._journal.shortage)
+            if active.is_on_station or (active.is_begun and self._abort_reason is None and not is_held_up):
                 continue
             if active.is_begun and self._abort_reason is not None:
                 failure = Failure(
                     category=FailureCategory.ABORTED, reason=str(self._abort_reason), runs=tuple(active.runs)
                 )
                 self._record(*self._provisions.over(number), TrialFailed(failure=failure), trial=number)
-            del self._active[number]
+            self._leave(number)
 
-    def _refuse(self, number: int, active: ActiveTrial, step: Step, reason: str) -> None:
-        """A step before this one left the sample in doubt: nothing more is done to it."""
-        failure = Failure(category=FailureCategory.SAMPLE, reason=reason, step=step.name, runs=tuple(active.runs))
-        cost = self._experiment.cost_of(active.settings)
-        self._record(*self._provisions.over(number), TrialFailed(failure=failure, cost=cost), trial=number)
-        del self._active[number]
 
-    def _settle(self) -> None:
-        """After an error of ours: abort what still runs and wait for it, so that no instrument is left to itself."""
-        for name in self._busy:
-            self._lab.stations[name].abort("the session ended with an error")
-        while self._busy:
-            message = self._mailbox.get(timeout=SETTLE_SECONDS)
-            if message is None:
-                return
-            if isinstance(message, StepDone):
-                self._busy.discard(message.station)
+def after_changeover(run: Run, plan: AnyPlan, clock: Clock) -> AnyPlan:
+    """Return a plan that does the changeover of *run*, notes how long it took, and goes on with *plan*."""
+    setup = run.step.setup
+    assert setup is not None
 
-    # --- recording results --------------------------------------------------------------------------------------------
+    def prepared(lab: Any, given: Any) -> Generator[Any, Any, Any]:
+        began = clock.time()
+        yield from setup.plan(lab, given)
+        run.setup_seconds = clock.time() - began
+        return (yield from plan(lab, given))
 
-    def _step_done(self, done: StepDone) -> None:
-        fail_point("loop.step_done")
-        self._busy.discard(done.station)
-        self._recorder.take_in(done.trial)
-        active = self._active[done.trial]
-        active.is_on_station = False
-        active.runs.extend(done.result.runs)
-        booked = self._provisions.ended(done.trial, active.attempt, done.step, done.result.error)
-        ended = (self._step_ended(done, active), *booked)
-        if done.result.error is not None:
-            self._fail(done, active, ended, done.result.error)
-            return
-        active.results[done.step.name] = done.result.value
-        active.next_step += 1
-        if active.next_step == len(self._experiment.steps):
-            self._complete(done, active, ended)
-        else:
-            self._record(*ended, trial=done.trial)
+    prepared.__name__ = str(getattr(plan, "__name__", prepared.__name__))
+    return prepared
 
-    def _step_ended(self, done: StepDone, active: ActiveTrial) -> StepEnded:
-        name = f"trial-{done.trial}-{done.step.name}.json"
-        returned, returned_as = written(done.result.value, self._journal, name=name)
-        return StepEnded(
-            step=done.step.name,
-            station=done.station,
-            attempt=active.attempt,
-            is_success=done.result.error is None,
-            seconds=done.result.ended - done.result.started,
-            runs=done.result.runs,
-            returned=returned,
-            returned_as=returned_as,
-        )
 
-    def _complete(self, done: StepDone, active: ActiveTrial, ended: Sequence[Body]) -> None:
-        try:
-            observation = observe(self.view.problem, self._experiment, active.settings, active.results, active.runs)
-        except Exception as error:  # noqa: BLE001 # the border: a result that is no observation is a failed trial
-            self._fail(done, active, ended, error, is_raw_kept=True)
-            return
-        cost = self._experiment.cost_of(active.settings)
-        judged = self._inspection.judge(done.trial, observation, active.settings)
-        completed = TrialCompleted(observation=observation, cost=cost)
-        self._record(*ended, *(() if judged is None else (judged,)), completed, trial=done.trial)
-        fail_point("loop.before_review")
-        self._review()
-        del self._active[done.trial]
-
-    def _review(self) -> None:
-        """Record what the latest results say of earlier ones; after a crash in between, the next session does."""
-        for number, judged in self._inspection.review():
-            self._record(judged, trial=number)
-
-    def _fail(
-        self,
-        done: StepDone,
-        active: ActiveTrial,
-        ended: Sequence[Body],
-        error: BaseException,
-        *,
-        is_raw_kept: bool = False,
-    ) -> None:
-        if self.view.trace(done.trial).unknown:
-            del self._active[done.trial]
-            self._continue(self._recovery.interrupted(done.trial, str(error) or type(error).__name__, *ended))
-            self._provisions.release(self._active)
-            if self.view.record(done.trial).state is TrialState.PROPOSED:  # it is done again
-                self._waiting.appendleft(done.trial)
-            return
-        failure = failure_of(
-            error,
-            problem=self.view.problem,
-            step=done.step.name,
-            results=active.results,
-            runs=active.runs,
-            raw=keep_raw(self._journal, done.trial, active.results) if is_raw_kept else None,
-        )
-        ended = (*ended, *self._provisions.over(done.trial, besides=done.step.name))
-        cost = self._experiment.cost_of(active.settings)
-        if self._may_retry(active, failure):
-            self._record(*ended, AttemptFailed(attempt=active.attempt, failure=failure, cost=cost), trial=done.trial)
-            del self._active[done.trial]
-            self._waiting.appendleft(done.trial)
-            return
-        self._record(*ended, TrialFailed(failure=failure, cost=cost), trial=done.trial)
-        del self._active[done.trial]
-
-    def _may_retry(self, active: ActiveTrial, failure: Failure) -> bool:
-        policy = self._rules.on_failure
-        return self._ending is None and active.attempt <= policy.retries and failure.category in policy.retry_on
-
-    def _end(self, status: Status, reason: str) -> None:
-        if self._ending is None:
-            self._ending = (status, reason)
+def _windows(step: Step, active: ActiveTrial) -> str:
+    named = [
+        f"{seconds:g} s after the end of {name}" for name, seconds in step.within.items() if name in active.ended_at
+    ]
+    return " and ".join(named)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from sdl.campaign.chart import FEWEST, LIMIT, ChartPoint, Reading, by_student, chart
 from sdl.campaign.planner import TrialState
@@ -205,6 +207,29 @@ class Inspection:
         findings = [finding for look in looks for finding in look[1]]
         checked = [name for look in looks for name in look[0]]
         return TrialJudged(verdict=_verdict(findings, checked))
+
+    def judge_step(self, returned: object, settings: Settings) -> Quality:
+        """Return what the campaign's checks say of what one step returned, before the trial has ended.
+
+        Outcomes that the step did not return are not there; a check that misses one says nothing.
+        """
+        outcomes: dict[str, Measurement] = {}
+        if not isinstance(returned, Mapping):
+            return Quality.VALID
+        for name, value in cast("Mapping[str, object]", returned).items():
+            with contextlib.suppress(Exception):  # what is no outcome says nothing of the outcomes
+                outcomes |= self._view.problem.observe({name: value}, partial=True)
+        worst = Quality.VALID
+        for check in self._checks:
+            try:
+                said = check(outcomes, settings)
+            except KeyError:
+                continue
+            except Exception:  # noqa: BLE001 # the border: a check that cannot cope has found something strange
+                said = "it raised"
+            found = said.quality if isinstance(said, Finding) else Quality.SUSPECT if said else Quality.VALID
+            worst = max(worst, found, key=lambda each: each.badness)
+        return worst
 
     def _by_checks(self, observation: Observation, settings: Settings) -> _Look:
         names = [f"check {getattr(check, '__name__', type(check).__name__)}" for check in self._checks]

@@ -6,11 +6,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from sdl.campaign.execution import Execution, Planned, Rules, Status, StepDone, Wake
+from sdl.campaign.active import Planned, Status, StepDone, Wake
+from sdl.campaign.execution import Execution, Rules
+from sdl.campaign.floor import Floor
 from sdl.campaign.planner import Situation, Suggestion, TrialState
 from sdl.campaign.planning import PlanningDesk, Request, checked_context, request_seed, wait_aside
 from sdl.campaign.recorder import Observer, session_started
 from sdl.campaign.safeguard import Safeguard
+from sdl.campaign.together import drive
 from sdl.campaign.view import CampaignView
 from sdl.errors import CampaignError, PlannerError, StepAborted
 from sdl.failpoints import fail_point
@@ -24,6 +27,8 @@ from sdl.journal.records import (
     TrialProposed,
 )
 from sdl.lab import Experiment, Lab
+from sdl.problem import SearchSpace
+from sdl.problem.value import listing
 
 
 class Loop(Execution):
@@ -39,31 +44,41 @@ class Loop(Execution):
         desk: Callable[[Callable[[int, PlannerError, Literal["retry", "fall back", "pause"]], None]], PlanningDesk],
         rules: Rules,
         observers: Sequence[Observer] = (),
+        floor: Floor | None = None,
     ) -> None:
-        super().__init__(view=view, journal=journal, lab=lab, experiment=experiment, rules=rules, observers=observers)
+        super().__init__(
+            view=view,
+            journal=journal,
+            lab=lab,
+            experiment=experiment,
+            rules=rules,
+            observers=observers,
+            floor=floor or Floor(lab),
+        )
+        self._floor.join(view.name, rules.share)
         self._planner_failures: list[PlannerFailed] = []
         self._desk = desk(self._note_failure)
         self._full_reason = ""
         self._dry_at = -1
         self._asked_for = 0
-        self._safeguard = Safeguard(lab, journal, self._recorder, lambda: self._mailbox.put(Wake()))
+        self._safeguard = Safeguard(lab, journal, self._recorder, lambda: self._post(Wake()))
 
     # --- from any thread ------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
         """Start nothing more until :meth:`resume`; what runs goes on to its end."""
         self._is_paused = True
-        self._mailbox.put(Wake())
+        self._post(Wake())
 
     def resume(self) -> None:
         """Go on after a pause."""
         self._is_paused = False
-        self._mailbox.put(Wake())
+        self._post(Wake())
 
     def stop(self, reason: str) -> None:
         """Finish the running steps, start nothing more, and end."""
         self._end("stopped", reason)
-        self._mailbox.put(Wake())
+        self._post(Wake())
 
     def abort(self, reason: str) -> None:
         """Stop every device at once, abort the running steps in order, start nothing more, and end."""
@@ -71,37 +86,48 @@ class Loop(Execution):
         self._abort_reason = reason
         for station in self._lab.stations.values():
             station.abort(reason)
-        self._mailbox.put(Wake())
+        self._post(Wake())
 
     # --- the session ----------------------------------------------------------------------------------------------
 
     def run(self) -> tuple[Status, str]:
         """Run until the budget is used, a rule says stop, or somebody does; return the status and the reason."""
+        return drive([self])[0]
+
+    def begin(self) -> None:
+        """Begin the session."""
         self._record(session_started(self.view.session + 1, is_virtual=self._lab.clock.is_virtual))
+
+    def open(self) -> bool:
+        """Decide what becomes of what the last session left; say whether there is anything to do."""
+        self._provisions.open()
+        latched = self._safeguard.open()
+        if latched is not None:
+            self._end("paused", latched)
+            return False
         try:
-            self._provisions.open()
-            latched = self._safeguard.open()
-            if latched is not None:
-                self._end("paused", latched)
-                self._close("paused", latched)
-                return "paused", latched
             self._connect()
-            self._recover()
-            self._review()
-            self._provisions.recover({number: active.resumes for number, active in self._active.items()})
-            self._turn()
-            self._wait_until_safe()
-        except BaseException as error:
-            if isinstance(error, StepAborted) and self._ending is not None:  # aborted while it was being connected
-                self._close(*self._ending)
-                return self._ending
-            self._settle()
-            self._close("error", f"{type(error).__name__}: {error}")
-            raise
+        except StepAborted:
+            if self._ending is None:
+                raise
+            return False
+        if not self.is_plain:
+            self._floor.read(self._journal)
+        self._recover()
+        self._review()
+        self._provisions.recover({number: active.resumes for number, active in self._active.items()})
+        return True
+
+    def close(self) -> tuple[Status, str]:
+        """Close the session; return the status and the reason."""
         allowed = f"{self.view.n_counted} trials, as many as the budget allows"
         status, reason = self._ending or ("finished", self._full_reason or allowed)
         self._close(status, reason)
         return status, reason
+
+    def fail(self, error: BaseException) -> None:
+        """Close the session with an error of ours."""
+        self._close("error", f"{type(error).__name__}: {error}")
 
     def _connect(self) -> None:
         """Connect the laboratory, as far as nobody aborts."""
@@ -117,11 +143,6 @@ class Loop(Execution):
         if reason is not None:
             self._end("paused", reason)
 
-    def _wait_until_safe(self) -> None:
-        """Stay until the devices that an interlock sends somewhere are there; an abort does not wait for it."""
-        while self._lab.is_making_safe and self._abort_reason is None:
-            self._mailbox.get()
-
     def _close(self, status: Status | Literal["error"], reason: str) -> None:
         try:
             self._safeguard.close()
@@ -129,22 +150,74 @@ class Loop(Execution):
         finally:
             self._recorder.close()
 
-    def _turn(self) -> None:
-        while True:
-            self._take_trips()
-            self._start_trials()
-            if self._start_steps():
-                continue  # a trial ended where it stood: another one may begin
-            is_thinking = self._is_planning and self._abort_reason is None
-            if not self._active and not is_thinking and not (self._is_paused and self._ending is None):
-                return
-            match self._mailbox.get():
-                case StepDone() as done:
-                    self._step_done(done)
-                case Planned() as answer:
-                    self._planned(answer)
-                case _:  # somebody changed the loop's mind: look again
-                    continue
+    # --- a turn -------------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The campaign's."""
+        return self.view.name
+
+    @property
+    def floor(self) -> Floor:
+        """Where it runs, with others perhaps."""
+        return self._floor
+
+    @property
+    def n_active(self) -> int:
+        """How many trials are under way."""
+        return len(self._active)
+
+    @property
+    def abort_reason(self) -> str | None:
+        """Why somebody has aborted it; None where nobody has."""
+        return self._abort_reason
+
+    def be_aborted(self, reason: str) -> None:
+        """Another campaign on the same laboratory was aborted: every device has been told to stop."""
+        if self._abort_reason is None:
+            self._ending = ("aborted", reason)
+            self._abort_reason = reason
+
+    @property
+    def is_expecting(self) -> bool:
+        """Whether more trials may come before one of those that wait moves on by itself."""
+        if self._is_planning:
+            return True
+        may_come = bool(self._waiting) or (self._may_ask and self._n_left != 0)
+        return may_come and any(active.is_on_station for active in self._active.values())
+
+    def propose(self) -> None:
+        """Take in what is known, and propose what there is room for."""
+        self._take_trips()
+        self._start_trials()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to do, and every device that an interlock sends somewhere is there."""
+        is_thinking = self._is_planning and self._abort_reason is None
+        if self._active or is_thinking or (self._is_paused and self._ending is None):
+            return False
+        return not self._lab.is_making_safe or self._abort_reason is not None
+
+    def handle(self, message: object) -> None:
+        """Take in what happened."""
+        match message:
+            case StepDone() as done:
+                self._step_done(done)
+            case Planned() as answer:
+                self._planned(answer)
+            case _:  # somebody changed the loop's mind: look again
+                pass
+
+    def forget(self, message: object) -> None:
+        """Take in, while an erroneous session is wound up, that a station is free."""
+        if isinstance(message, StepDone):
+            self._runs.pop(message.run.station, None)
+
+    @property
+    def stations_at_work(self) -> tuple[str, ...]:
+        """The stations that work for it."""
+        return tuple(self._runs)
 
     def _note_failure(self, attempt: int, error: PlannerError, action: Literal["retry", "fall back", "pause"]) -> None:
         """Called wherever the planner is asked; the campaign's thread records it with the answer."""
@@ -165,6 +238,16 @@ class Loop(Execution):
         if n > 0 and self._dry_at != self._n_ended:
             self._ask(n)
             self._admit()
+
+    @property
+    def _may_ask(self) -> bool:
+        """Whether the planner may be asked when there is room."""
+        is_held_up = self._is_paused or self._ending is not None or self._inspection.is_holding
+        return not is_held_up and not self._full_reason and self._dry_at != self._n_ended
+
+    @property
+    def _n_left(self) -> int | None:
+        return self._rules.budget.trials_left(self.view)
 
     @property
     def _n_ended(self) -> int:
@@ -239,9 +322,7 @@ class Loop(Execution):
                 self._planned(answer)
             return
         self._is_planning = True
-        threading.Thread(
-            target=lambda: self._mailbox.put(self._answer(request)), name="sdl-planning", daemon=True
-        ).start()
+        threading.Thread(target=lambda: self._post(self._answer(request)), name="sdl-planning", daemon=True).start()
 
     def _answer(self, request: Request) -> Planned:
         try:
@@ -282,9 +363,27 @@ class Loop(Execution):
 def check_stations(lab: Lab, experiment: Experiment) -> None:
     """Refuse an experiment whose steps name stations that the laboratory does not have."""
     for step in experiment.steps:
-        missing = [name for name in lab.stations_for(step) if name not in lab.stations]
+        missing = [name for name in (*lab.stations_for(step), *step.needs) if not _is_known(lab, name)]
         if missing or not lab.stations_for(step):
             raise CampaignError(
                 f"step {step.name!r} asks for station {', '.join(missing) or 'none'}, which {lab.name} does not have",
                 hint=f"it has {', '.join(lab.stations)}",
             )
+
+
+def check_parameters(experiment: Experiment, space: SearchSpace) -> None:
+    """Refuse an experiment whose batches or changeovers go by parameters that the space does not have."""
+    for step in experiment.steps:
+        shared = () if step.batch is None else step.batch.shared
+        key = () if step.setup is None else step.setup.key
+        for what, names in (("shares", shared), ("is made ready for", key)):
+            missing = [name for name in names if name not in space.parameters]
+            if missing:
+                raise CampaignError(
+                    f"step {step.name!r} {what} {listing(missing)}, which is no parameter",
+                    hint=f"the parameters are {listing(space.names)}",
+                )
+
+
+def _is_known(lab: Lab, name: str) -> bool:
+    return name in lab.stations or name in lab.kinds

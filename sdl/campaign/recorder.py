@@ -38,15 +38,19 @@ class Observer(Protocol):
 
 def session_started(session: int, *, is_virtual: bool) -> SessionStarted:
     """Return the event that opens a session: where it runs, and on which versions."""
-    packages = ("sdl", "bluesky", "ophyd", "botorch", "torch", "numpy", "pydantic")
-    versions = {name: metadata.version(name) for name in packages}
     return SessionStarted(
         session=session,
         is_virtual=is_virtual,
         host=socket.gethostname(),
         pid=os.getpid(),
-        versions=versions | {"python": platform.python_version()},
+        versions=installed(),
     )
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of what decides how a campaign runs."""
+    packages = ("sdl", "bluesky", "ophyd", "botorch", "torch", "numpy", "pydantic")
+    return {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
 
 
 class Recorder:
@@ -67,6 +71,15 @@ class Recorder:
             self.take_in(trial)
         held = [] if trial is None else self._held.pop(trial, [])
         self.append(*held, *entries)
+
+    def record_together(self, bodies: Sequence[tuple[int, Sequence[Body]]], *, actor: str = "engine") -> None:
+        """Record the bodies of several trials: all of them or none, each after what was held back for its trial."""
+        entries: list[Entry] = []
+        for trial, those in bodies:
+            self.take_in(trial)
+            entries += self._held.pop(trial, [])
+            entries += [Entry(body=body, campaign=self._view.name, trial=trial, actor=actor) for body in those]
+        self.append(*entries)
 
     @property
     def sequence(self) -> int:

@@ -101,6 +101,12 @@ class Continuation:
         Whether its plan for the rest runs, and not the plan itself.
     results, runs
         What the steps before it returned, and their bluesky runs.
+    ended_at
+        When each of them ended, in UTC seconds.
+    station, members
+        Where the step was cut off, and the trials that its run treated; empty where none was, or where it treated one.
+    keeps
+        The stations that stay with the trial.
     """
 
     trial: int
@@ -109,6 +115,10 @@ class Continuation:
     resumes: bool = False
     results: Mapping[str, Any] = field(default_factory=dict[str, Any])
     runs: Sequence[str] = ()
+    ended_at: Mapping[str, float] = field(default_factory=dict[str, float])
+    station: str = ""
+    members: Sequence[int] = ()
+    keeps: Sequence[str] = ()
 
 
 def verdict(steps: Sequence[Step], trace: Trace, *, keeps_state: bool, lost: str = "") -> Verdict:
@@ -126,14 +136,15 @@ def verdict(steps: Sequence[Step], trace: Trace, *, keeps_state: bool, lost: str
         Why a result of an earlier step cannot be restored; empty where all can.
     """
     begun_step = trace.step_begun
-    done = [ended.step for ended in trace.steps_done]
+    done = trace.names_done
     step = next((step for step in steps if step.name not in done), steps[-1])
     if not keeps_state:
         return _begins_anew(step.name, trace)
     if lost:
         return Verdict("policy", step.name, lost)
     if begun_step is None:
-        return Verdict("go_on", step.name, f"step {done[-1]} had ended" if done else "no step had begun")
+        ended = trace.steps_done
+        return Verdict("go_on", step.name, f"step {ended[-1].step} had ended" if ended else "no step had begun")
     if begun_step.step != step.name:
         return Verdict(
             "policy", step.name, f"step {begun_step.step} was cut off, and the experiment now has {step.name}"
@@ -333,13 +344,19 @@ class Recovery:
         if found.action == "restart":
             return None
         names = [step.name for step in self._experiment.steps]
+        is_over = set(names) <= set(trace.names_done)  # it was about to be evaluated
+        begun = trace.step_begun
         return Continuation(
             trial=number,
             attempt=trace.attempt,
-            next_step=names.index(found.step),
+            next_step=len(names) if is_over else names.index(found.step),
             resumes=found.action == "resume",
             results=results,
             runs=[run for ended in trace.steps_done for run in ended.runs],
+            ended_at={body.step: time for body, time in trace.ends},
+            station="" if begun is None else begun.station,
+            members=() if begun is None else begun.members,
+            keeps=trace.steps_done[-1].keeps if trace.steps_done else (),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import JsonValue
 
 from sdl.journal.acts import ActEnded, ActIntended, ActResolved
-from sdl.journal.records import Event, StepEnded, StepStarted
+from sdl.journal.records import Event, StepEnded, StepSkipped, StepStarted
 from sdl.lab.actions import ActionClass, ActRecord
 
 
@@ -24,6 +24,8 @@ class Trace:
         What was recorded as ``on_unknown`` when it began.
     finished
         The events of the steps that ended well, in order.
+    skipped
+        The steps that were skipped.
     step
         The event of the step that was begun and has not ended well; None between two steps.
     acts
@@ -35,6 +37,7 @@ class Trace:
     attempt: int = 1
     policy: JsonValue = None
     finished: list[Event] = field(default_factory=list[Event])
+    skipped: list[str] = field(default_factory=list[str])
     step: Event | None = None
     acts: dict[str, ActRecord] = field(default_factory=dict[str, ActRecord])
     unknown_cost: float = 0.0
@@ -43,6 +46,16 @@ class Trace:
     def steps_done(self) -> list[StepEnded]:
         """How the steps ended that ended well."""
         return [event.body for event in self.finished if isinstance(event.body, StepEnded)]
+
+    @property
+    def ends(self) -> list[tuple[StepEnded, float]]:
+        """How those steps ended, and when, in UTC seconds."""
+        return [(event.body, event.time.timestamp()) for event in self.finished if isinstance(event.body, StepEnded)]
+
+    @property
+    def names_done(self) -> list[str]:
+        """The names of the steps that ended well, or were skipped."""
+        return [*(ended.step for ended in self.steps_done), *self.skipped]
 
     @property
     def step_begun(self) -> StepStarted | None:
@@ -65,13 +78,16 @@ class Trace:
         return [act for act in self.acts.values() if act.step == step]
 
     def fold_step(self, event: Event) -> None:
-        """Take in that a step began, or how it ended."""
-        if isinstance(event.body, StepEnded):
-            if event.body.is_success:
-                self.finished.append(event)
-                self.step = None
-        else:
-            self.step = event
+        """Take in that a step began, how it ended, or that it was skipped."""
+        match event.body:
+            case StepEnded() as ended:
+                if ended.is_success:
+                    self.finished.append(event)
+                    self.step = None
+            case StepSkipped() as skipped:
+                self.skipped.append(skipped.step)
+            case _:
+                self.step = event
 
     def fold_act(self, event: Event) -> None:
         """Take in what happened to an act. Taking it in twice changes nothing."""

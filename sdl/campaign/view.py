@@ -27,6 +27,7 @@ from sdl.journal.records import (
     SeedAdded,
     SessionEnded,
     SessionStarted,
+    StepQueued,
     StepStarted,
     TrialAbandoned,
     TrialCompleted,
@@ -36,7 +37,7 @@ from sdl.journal.records import (
 )
 from sdl.journal.trust import TRUST_KINDS, TrialAssigned
 from sdl.problem import Problem
-from sdl.problem.value import FrozenMap
+from sdl.problem.value import FrozenMap, listing
 
 ACT_KINDS = ("act.intended", "act.ended", "act.resolved")
 
@@ -51,6 +52,8 @@ FOLDED = (
     "trial.started",
     "step.started",
     "step.ended",
+    "step.skipped",
+    "step.queued",
     "trial.attempt_failed",
     "trial.completed",
     "trial.failed",
@@ -89,6 +92,7 @@ class CampaignView:
         self.failures_in_a_row = 0
         self._last: Event | None = None
         self._running_steps: dict[int, Event] = {}
+        self._queued: dict[int, Event] = {}
         self._traces: dict[int, Trace] = {}
         self._records: dict[int, TrialRecord] = {}
         self._seeds: list[HistoryEntry] = []
@@ -110,6 +114,8 @@ class CampaignView:
             "trial.started": self._on_started,
             "step.started": self._on_step_started,
             "step.ended": self._on_step_ended,
+            "step.skipped": self._on_step_skipped,
+            "step.queued": self._on_step_queued,
             "trial.attempt_failed": self._on_attempt_failed,
             "trial.completed": self._on_completed,
             "trial.failed": self._on_failed,
@@ -213,12 +219,30 @@ class CampaignView:
     @property
     def stations(self) -> Mapping[str, str]:
         """What each working station does now: station to ``trial 3: deposit``; idle ones are left out."""
-        bodies = {number: event.body for number, event in self._running_steps.items()}
+        runs: dict[str, tuple[list[int], str]] = {}
+        for number, event in self._running_steps.items():
+            body = event.body
+            if isinstance(body, StepStarted):
+                for name in (body.station, *body.needs):
+                    runs.setdefault(name, ([], body.step))[0].append(number)
         return {
-            body.station: f"trial {number}: {body.step}"
-            for number, body in bodies.items()
-            if isinstance(body, StepStarted)
+            name: f"trial{'s' if len(numbers) > 1 else ''} {listing(sorted(numbers))}: {step}"
+            for name, (numbers, step) in runs.items()
         }
+
+    @property
+    def waiting(self) -> Mapping[int, str]:
+        """Why each trial waits that was begun or proposed and is on no station: trial to a sentence."""
+        found: dict[int, str] = {}
+        busy = "; ".join(f"{name} has {text}" for name, text in self.stations.items())
+        for number, trace in self._traces.items():
+            if number not in self._running_steps and self._records[number].state is TrialState.RUNNING:
+                step = next((name for name in _steps_of(self.settings) if name not in trace.names_done), "the next one")
+                found[number] = f"step {step} waits for a free station{f' ({busy})' if busy else ''}"
+        for number, event in self._queued.items():
+            if isinstance(event.body, StepQueued):
+                found[number] = f"step {event.body.step} {event.body.reason}"
+        return dict(sorted(found.items()))
 
     @property
     def n_proposed(self) -> int:
@@ -282,14 +306,26 @@ class CampaignView:
     # --- the fold -------------------------------------------------------------------------------------------------
 
     def take_act(self, event: Event) -> None:
-        """Take in what happened to an act; in its trial's order, whatever else has been applied meanwhile."""
-        trace = self._traces.get(_trial_of(event))
-        if trace is not None:
-            trace.fold_act(event)
+        """Take in what happened to an act; in its trial's order, whatever else has been applied meanwhile.
+
+        An act of a run that treats several trials is recorded under the first of them, and happened to all.
+        """
+        number = _trial_of(event)
+        if event.kind != "act.intended":  # the other trials have to hear of it after the first has been decided
+            for trace in self._traces.values():
+                trace.fold_act(event)
+            return
+        begun = self._running_steps.get(number)
+        members = begun.body.members if begun is not None and isinstance(begun.body, StepStarted) else ()
+        for each in members or (number,):
+            if each in self._traces:
+                self._traces[each].fold_act(event)
 
     def _move(self, record: TrialRecord, state: TrialState) -> None:
         if state not in {TrialState.RUNNING, TrialState.UNKNOWN}:
             self._traces.pop(record.number, None)
+        if state is not TrialState.RUNNING:
+            self._queued.pop(record.number, None)
         self.counts[record.state] -= 1
         self.counts[state] += 1
         record.state = state
@@ -334,6 +370,7 @@ class CampaignView:
         self._session_began = self._session_latest = event.monotonic
         self._session_boot = event.boot_id
         self._running_steps.clear()
+        self._queued.clear()
 
     def _on_session_ended(self, event: Event) -> None:
         assert isinstance(event.body, SessionEnded)
@@ -357,7 +394,14 @@ class CampaignView:
     def _on_step_started(self, event: Event) -> None:
         number = _trial_of(event)
         self._running_steps[number] = event
+        self._queued.pop(number, None)
         self._trace_step(number, event)
+
+    def _on_step_skipped(self, event: Event) -> None:
+        self._trace_step(_trial_of(event), event)
+
+    def _on_step_queued(self, event: Event) -> None:
+        self._queued[_trial_of(event)] = event
 
     def _on_step_ended(self, event: Event) -> None:
         number = _trial_of(event)
@@ -446,6 +490,11 @@ class CampaignView:
         record.ended = event
         self._move(record, state)
         return record
+
+
+def _steps_of(settings: Mapping[str, JsonValue]) -> list[str]:
+    steps = settings.get("steps")
+    return [str(step) for step in steps] if isinstance(steps, list) else []
 
 
 def _trial_of(event: Event) -> int:

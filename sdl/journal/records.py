@@ -116,6 +116,7 @@ class FailureCategory(StrEnum):
     PLAN = "plan"  # the user's plan or evaluation raised
     ABORTED = "aborted"  # aborted on request
     SAMPLE = "sample"  # a step before it left the sample in doubt
+    LATE = "late"  # a step could not begin within its window
     INTERRUPTED = "interrupted"  # cut off by a crash, and marked failed by policy
 
 
@@ -201,6 +202,41 @@ class PlannerFailed(Value):
     action: Literal["retry", "fall back", "pause"]
 
 
+class Divergence(Value):
+    """A planner that was asked again did not answer what it had answered then.
+
+    ``replayed`` is None where it gave fewer points, or none: then ``error`` says why, where it raised.
+    """
+
+    trial: int
+    recorded: FrozenMap[ParameterValue]
+    replayed: FrozenMap[ParameterValue] | None = None
+    error: str = ""
+
+
+class ProposalsReplayed(Value):
+    """Planners were asked again for what is in the journal, from the recorded data alone.
+
+    Parameters
+    ----------
+    n_same
+        How many proposals came out the same, bit for bit.
+    divergences
+        Those that did not.
+    left_out
+        By the number of the trial, why nobody could be asked again.
+    versions, machine
+        The software and the machine that were asked.
+    """
+
+    kind: Literal["proposals.replayed"] = "proposals.replayed"
+    n_same: int
+    divergences: Tuple[Divergence] = ()
+    left_out: FrozenMap[str] = Field(default_factory=dict[str, str])
+    versions: FrozenMap[str] = Field(default_factory=dict[str, str])
+    machine: str = ""
+
+
 class TrialProposed(Value):
     """A new trial, with its parameter values in the declared units and the decision that led to them."""
 
@@ -217,19 +253,37 @@ class TrialStarted(Value):
 
 
 class StepStarted(Value):
-    """A station begins a step."""
+    """A station begins a step.
+
+    Parameters
+    ----------
+    members
+        The trials that the run treats together, the one that its documents and acts are recorded under first; empty
+        where it treats one.
+    needs
+        The stations that are held as well.
+    setup_key
+        What the station is made ready for; empty where the step needs no changeover.
+    late_seconds
+        By how much it begins after its window, where it goes on all the same.
+    """
 
     kind: Literal["step.started"] = "step.started"
     step: str
     station: str
     attempt: int
+    members: Tuple[int] = ()
+    needs: Tuple[str] = ()
+    setup_key: str = ""
+    late_seconds: float = 0.0
 
 
 class StepEnded(Value):
     """A station ended a step. ``returned`` is what the step's plan returned, as plain data.
 
     ``returned_as`` names the values in it that are something else than JSON has, so that they come back as what they
-    were; None where that cannot be.
+    were; None where that cannot be. ``members``, ``needs`` and ``setup_key`` are those of its start; ``setup_seconds``
+    of its seconds went into the changeover; ``keeps`` names the stations that stay with the trial.
     """
 
     kind: Literal["step.ended"] = "step.ended"
@@ -241,6 +295,29 @@ class StepEnded(Value):
     runs: Tuple[str] = ()
     returned: JsonValue = None
     returned_as: FrozenMap[str] | None = None
+    members: Tuple[int] = ()
+    needs: Tuple[str] = ()
+    keeps: Tuple[str] = ()
+    setup_key: str = ""
+    setup_seconds: float = 0.0
+
+
+class StepSkipped(Value):
+    """A step is not done, because its condition does not hold."""
+
+    kind: Literal["step.skipped"] = "step.skipped"
+    step: str
+    attempt: int
+    reason: str
+
+
+class StepQueued(Value):
+    """A step could not begin at once. ``reason`` says why in a sentence, ``because`` in a word, as of this moment."""
+
+    kind: Literal["step.queued"] = "step.queued"
+    step: str
+    because: str
+    reason: str
 
 
 class DocumentEmitted(Value):
@@ -317,10 +394,13 @@ Body = Annotated[
     | SessionStarted
     | SessionEnded
     | PlannerFailed
+    | ProposalsReplayed
     | TrialProposed
     | TrialStarted
     | StepStarted
     | StepEnded
+    | StepSkipped
+    | StepQueued
     | DocumentEmitted
     | AttemptFailed
     | TrialCompleted

@@ -12,7 +12,7 @@ from sdl.problem.units import number, to_unit
 from sdl.problem.value import Tuple, Value
 
 if TYPE_CHECKING:
-    from sdl.lab.settings import Plan, Settings
+    from sdl.lab.settings import BatchPlan, Plan, Settings
 
 PATIENCE = 1800.0
 """Seconds that a sample waits for others to share its run, unless the step says otherwise."""
@@ -90,16 +90,17 @@ class Changeover:
         The parameters that say what the station is ready for. Where their values are those of the last run there,
         nothing is done. At first, and after a run that failed, nobody knows: then it is done.
     plan
-        A plan like that of the step; it runs before it, in the same job, under the same guard, limits and interlocks.
+        A plan like that of the step, which gets what that gets; it runs before it, in the same job, under the same
+        guard, limits and interlocks.
     duration
         A first estimate of how long it takes, in seconds or as text. What the journal has replaces it.
     """
 
-    def __init__(self, *, key: str | tuple[str, ...], plan: Plan, duration: float | str = 0.0) -> None:
+    def __init__(self, *, key: str | tuple[str, ...], plan: Plan | BatchPlan, duration: float | str = 0.0) -> None:
         self.key: tuple[str, ...] = (key,) if isinstance(key, str) else tuple(key)
         if not self.key:
             raise LabError("a changeover has no key", hint='name the parameters: key=("solvent",)')
-        self.plan = plan
+        self.plan: Plan | BatchPlan = plan
         self.duration = seconds_of(duration, "the duration of a changeover")
 
     def __repr__(self) -> str:

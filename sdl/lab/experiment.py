@@ -12,7 +12,7 @@ from sdl.errors import LabError, ObservationError
 from sdl.journal.trust import Quality
 from sdl.lab.batch import Batch, Changeover, Duration, seconds_of, window_of
 from sdl.lab.materials import Use
-from sdl.lab.settings import NoSuchParameter, Plan, Settings
+from sdl.lab.settings import BatchPlan, NoSuchParameter, Plan, Settings
 from sdl.problem.price import Price
 from sdl.problem.value import listing
 
@@ -98,14 +98,14 @@ class Step:
     def __init__(
         self,
         name: str,
-        plan: Plan,
+        plan: Plan | BatchPlan,
         *,
         station: str | Sequence[str] | None = None,
         timeout: float | None = None,
         uses: Sequence[Use] | Callable[[Settings], Sequence[Use]] = (),
         needs_position: str | None = None,
         ends_sample: bool = False,
-        resume: Plan | None = None,
+        resume: Plan | BatchPlan | None = None,
         duration: Duration | None = None,
         batch: Batch | None = None,
         needs: str | Sequence[str] = (),
@@ -126,9 +126,9 @@ class Step:
             check_plan(setup.plan, f"the changeover of step {name!r}")
         if on_late not in get_args(OnLate):
             raise LabError(f"step {name!r} has on_late={on_late!r}", hint=f"it is one of {listing(get_args(OnLate))}")
-        self.resume = resume
+        self.resume: Plan | BatchPlan | None = resume
         self.name = name
-        self.plan = plan
+        self.plan: Plan | BatchPlan = plan
         self.stations: tuple[str, ...] | None = (station,) if isinstance(station, str) else _tuple(station)
         self.timeout = timeout
         self.uses = uses if callable(uses) else tuple(uses)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Plan = Callable[[Any, "Settings"], "Generator[Msg, Any, Any]"]
 """A generator function of the laboratory and the settings; what it returns is the step's result."""
 
+BatchPlan = Callable[[Any, tuple["Settings", ...]], "Generator[Msg, Any, Any]"]
+"""A plan that treats several samples; what it returns is a sequence of results, one for each of the settings."""
+
 
 class NoSuchParameter(PointError, KeyError):
     """A plan asks for a parameter that the trial does not have."""

@@ -1,0 +1,121 @@
+"""The laboratory's floor: which station works on what, who keeps it, what it is ready for; and what begins next.
+
+Campaigns that run together share one floor. Who begins where is decided by :func:`sdl.lab.schedule.dispatch`; here is
+what that has to be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sdl.campaign.active import Run
+from sdl.journal.protocol import Journal
+from sdl.journal.records import StepEnded, StepStarted
+from sdl.lab import Lab
+from sdl.lab.clock import Mailbox
+from sdl.lab.schedule import Decision, Durations, Holder, Key, StationState, Work, dispatch
+
+NOBODY_KNOWS = ""
+"""What a station is ready for after a run that failed: any changeover has to be done."""
+
+
+class Floor:
+    """The stations of one laboratory for the length of a session.
+
+    Parameters
+    ----------
+    lab
+        Whose stations.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.mailbox: Mailbox[Any] = lab.clock.mailbox()
+        self.busy: dict[str, tuple[tuple[Key, ...], float]] = {}
+        self.kept: dict[str, list[Holder]] = {}
+        self.ready_for: dict[str, str] = {}
+        self.usage: dict[str, float] = {}
+        self.shares: dict[str, float] = {}
+        self.durations = Durations()
+        self.decision = Decision()
+        self._is_read = False
+
+    def read(self, journal: Journal) -> None:
+        """Learn from *journal* how long steps take, and what stations are ready for. Once a session."""
+        if self._is_read:
+            return
+        self._is_read = True
+        self.durations.catch_up(journal)
+        for event in journal.read(kinds=("step.started", "step.ended")):
+            body = event.body
+            if isinstance(body, StepStarted) and body.setup_key:
+                self.ready_for[body.station] = NOBODY_KNOWS
+            elif isinstance(body, StepEnded) and body.setup_key:
+                self.ready_for[body.station] = body.setup_key if body.is_success else NOBODY_KNOWS
+
+    def join(self, campaign: str, share: float) -> None:
+        """Another campaign works here, which should get so much of the stations' time in proportion to the others."""
+        self.shares[campaign] = share
+
+    # --- who is where -------------------------------------------------------------------------------------------------
+
+    def begin(self, campaign: str, run: Run, ends: float = 0.0) -> None:
+        """A run begins."""
+        keys = tuple((campaign, number, run.step.name) for number in run.members)
+        for name in run.taken:
+            self.busy[name] = (keys, ends)
+        if run.setup_key:
+            self.ready_for[run.station] = NOBODY_KNOWS
+
+    def end(self, campaign: str, run: Run, seconds: float, *, is_success: bool) -> None:
+        """A run has ended."""
+        for name in run.taken:
+            self.busy.pop(name, None)
+        self.usage[campaign] = self.usage.get(campaign, 0.0) + seconds * len(run.taken)
+        if not is_success:
+            return
+        self.durations.add(campaign, run.step.name, run.station, seconds - run.setup_seconds)
+        if run.setup_key:
+            self.ready_for[run.station] = run.setup_key
+
+    def keep(self, holder: Holder, stations: Collection[str]) -> None:
+        """*stations*, and no others, stay with *holder*."""
+        for name in [*self.kept]:
+            if holder in self.kept[name] and name not in stations:
+                self.kept[name].remove(holder)
+                if not self.kept[name]:
+                    del self.kept[name]
+        for name in stations:
+            holders = self.kept.setdefault(name, [])
+            if holder not in holders:
+                holders.append(holder)
+
+    # --- what begins --------------------------------------------------------------------------------------------------
+
+    def decide(self, works: Sequence[Work], expecting: Collection[str]) -> Decision:
+        """Say which of *works* begin now, and why the others wait."""
+        self.decision = dispatch(
+            self.lab.clock.time(),
+            works,
+            self.states(),
+            usage=self.usage,
+            shares=self.shares,
+            expecting=expecting,
+        )
+        return self.decision
+
+    def states(self) -> tuple[StationState, ...]:
+        """Return how every station stands."""
+        return tuple(self._state(name) for name in self.lab.stations)
+
+    def _state(self, name: str) -> StationState:
+        keys, ends = self.busy.get(name, ((), None))
+        return StationState(
+            name=name,
+            busy_until=ends,
+            busy_with=keys,
+            held_by=tuple(self.kept.get(name, ())),
+            last_setup=self.ready_for.get(name),
+            calendar=self.lab.calendars.get(name),
+        )

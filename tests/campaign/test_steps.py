@@ -1,0 +1,285 @@
+"""Experiments of several steps: batches, windows, conditions, kinds, changeovers, stations that are held and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import pytest
+from floor_toy import (
+    HOUR,
+    Course,
+    FloorLab,
+    Plan,
+    TwoTemperatures,
+    batch_lasting,
+    floor_campaign,
+    lasting,
+    measuring,
+)
+from toy import bodies, kinds
+
+import sdl
+from sdl import Batch, Changeover, Step
+from sdl.campaign import TrialState
+from sdl.errors import CampaignError
+from sdl.journal import MemoryJournal
+from sdl.journal.records import DocumentEmitted, FailureCategory, StepEnded, StepQueued, StepSkipped
+
+MEASURE = Step("measure", measuring(60), station="meter")
+
+
+class TestBatches:
+    def test_a_furnace_treats_samples_of_one_temperature_together(self) -> None:
+        journal = MemoryJournal()
+        anneal = Step(
+            "anneal", batch_lasting(2 * HOUR), station="furnace1", batch=Batch(4, shared=("temperature",), patience=60)
+        )
+        campaign = floor_campaign(anneal, MEASURE, in_flight=8, journal=journal)
+        campaign.run(trials=8)
+        assert [trial.state for trial in campaign.trials] == [TrialState.COMPLETED] * 8
+        members = {trial: body.members for (trial, step), body in Course(journal).starts.items() if step == "anneal"}
+        assert members == dict.fromkeys((1, 3, 5, 7), (1, 3, 5, 7)) | dict.fromkeys((2, 4, 6, 8), (2, 4, 6, 8))
+        ended = [body for body in bodies(journal, StepEnded) if body.step == "anneal"]
+        assert [body.returned["place"] for body in ended if body.members[0] == 1] == [0, 1, 2, 3]  # type: ignore[index,call-overload]
+        assert len({body.runs for body in ended}) == 2
+        starts = [body.document for body in bodies(journal, DocumentEmitted) if body.name == "start"]
+        assert [start["trials"] for start in starts if "trials" in start] == [[1, 3, 5, 7], [2, 4, 6, 8]]
+
+    def test_a_run_begins_with_fewer_where_the_next_one_would_come_too_late(self) -> None:
+        journal = MemoryJournal()
+        campaign = floor_campaign(
+            Step("coat", lasting(600), station="coater"),
+            Step("anneal", batch_lasting(HOUR), station="furnace1", batch=Batch(8, patience="25 min")),
+            MEASURE,
+            in_flight=8,
+            journal=journal,
+        )
+        campaign.run(trials=8)
+        course = Course(journal)
+        assert course.starts[1, "anneal"].members == (1, 2, 3)
+        assert course.began[1, "anneal"] == course.ended[3, "coat"] == pytest.approx(1800, abs=1)
+        waits = [body for body in bodies(journal, StepQueued) if body.step == "anneal"]
+        assert waits[0].because == "batch"
+        assert "more to share the run on furnace1" in waits[0].reason
+
+    def test_nobody_waits_for_samples_that_cannot_come(self) -> None:
+        journal = MemoryJournal()
+        campaign = floor_campaign(
+            Step("anneal", batch_lasting(HOUR), station="furnace1", batch=Batch(8, patience="2 h")),
+            MEASURE,
+            in_flight=8,
+            journal=journal,
+        )
+        campaign.run(trials=3)
+        assert Course(journal).began[1, "anneal"] == 0.0
+
+    def test_one_sample_of_a_batch_may_fail(self) -> None:
+        def crack(lab: Any, batch: Sequence[sdl.Settings]) -> Plan:
+            yield from bps.sleep(10)
+            return [ValueError("it cracked") if s.trial == 2 else None for s in batch]
+
+        campaign = floor_campaign(Step("anneal", crack, station="furnace", batch=Batch(4)), MEASURE, in_flight=4)
+        campaign.run(trials=4)
+        assert [trial.state.value for trial in campaign.trials] == ["completed", "failed", "completed", "completed"]
+        assert campaign.trials[1].failure is not None
+        assert campaign.trials[1].failure.reason == "ValueError: it cracked"
+
+    def test_a_plan_that_returns_too_little_fails_them_all(self) -> None:
+        def forget(lab: Any, batch: Sequence[sdl.Settings]) -> Plan:
+            yield from bps.null()
+            return [None]
+
+        campaign = floor_campaign(Step("anneal", forget, station="furnace", batch=Batch(2)), MEASURE, in_flight=2)
+        campaign.run(trials=2)
+        failures = [trial.failure for trial in campaign.trials]
+        assert [None if each is None else each.category for each in failures] == [FailureCategory.MEASUREMENT] * 2
+
+    def test_what_is_shared_is_a_parameter(self) -> None:
+        with pytest.raises(CampaignError, match=r"shares pressure.*temperature"):
+            floor_campaign(
+                Step("anneal", batch_lasting(1), station="furnace", batch=Batch(2, shared="pressure")), MEASURE
+            )
+
+
+class TestKinds:
+    def test_a_kind_is_whichever_of_its_stations_is_free(self) -> None:
+        journal = MemoryJournal()
+        seen: list[str] = []
+
+        def heat(lab: Any, s: sdl.Settings) -> Plan:
+            seen.append(s.station)
+            yield from bps.sleep(HOUR)
+
+        campaign = floor_campaign(Step("heat", heat, station="furnace"), MEASURE, in_flight=2, journal=journal)
+        campaign.run(trials=2)
+        assert sorted(set(seen)) == ["furnace1", "furnace2"]
+        assert campaign.view.lab_seconds == pytest.approx(HOUR + 120, abs=1)
+
+    def test_a_step_holds_what_it_needs(self) -> None:
+        journal = MemoryJournal()
+        campaign = floor_campaign(
+            Step("load", lasting(600), station="furnace", needs="robot"), MEASURE, in_flight=2, journal=journal
+        )
+        campaign.run(trials=2)
+        course = Course(journal)
+        assert course.began[2, "load"] == course.ended[1, "load"]
+        assert course.starts[1, "load"].needs == ("robot",)
+
+    def test_a_kept_station_stays_with_the_trial(self) -> None:
+        journal = MemoryJournal()
+        campaign = floor_campaign(
+            Step("pick", lasting(60), station="robot", keeps="robot"),
+            Step("coat", lasting(600), station="coater"),
+            Step("put", lasting(60), station="meter", needs="robot"),
+            Step("look", measuring(600), station="meter"),
+            in_flight=2,
+            journal=journal,
+        )
+        campaign.run(trials=2)
+        course = Course(journal)
+        assert course.began[2, "pick"] == course.ended[1, "put"]
+        ends = [body for body in bodies(journal, StepEnded) if body.step == "pick"]
+        assert ends[0].keeps == ("robot",)
+
+    def test_stations_that_are_not_there_are_refused(self) -> None:
+        with pytest.raises(CampaignError, match="asks for station crane"):
+            floor_campaign(Step("load", lasting(1), station="furnace", needs="crane"), MEASURE)
+
+
+class TestWindows:
+    def test_a_step_that_cannot_begin_in_time_fails_its_trial(self) -> None:
+        lab = FloorLab(calendars={"meter": sdl.Calendar(hours=("08:00-18:00",))})
+        campaign = floor_campaign(
+            Step("coat", lasting(600), station="coater"),
+            Step("measure", measuring(60), station="meter", within={"coat": "10 min"}),
+            lab=lab,
+        )
+        # At midnight the meter is closed for eight hours; nobody knew when the coater ran.
+        campaign.run(trials=1)
+        failure = campaign.trials[0].failure
+        assert failure is None or failure.category is FailureCategory.LATE
+
+    def test_a_trial_may_go_on_late(self) -> None:
+        journal = MemoryJournal()
+        lab = FloorLab()
+        campaign = floor_campaign(
+            Step("coat", lasting(60), station="coater"),
+            Step("measure", measuring(3600), station="meter", within={"coat": 60}, on_late="go on", duration=1),
+            lab=lab,
+            journal=journal,
+            in_flight=2,
+        )
+        campaign.run(trials=2)
+        assert [trial.state.value for trial in campaign.trials] == ["completed"] * 2
+        assert Course(journal).starts[2, "measure"].late_seconds == pytest.approx(3600 - 60 - 60, abs=2)
+
+
+class TestConditions:
+    def test_a_hopeless_sample_skips_the_slow_measurement(self) -> None:
+        journal = MemoryJournal()
+        campaign = floor_campaign(
+            Step("quick", measuring(10), station="meter"),
+            Step(
+                "slow",
+                measuring(HOUR),
+                station="meter",
+                when=lambda s: s.results["quick"]["signal"].value < 0.05,
+            ),
+            journal=journal,
+        )
+        campaign.run(trials=3)
+        assert [trial.state.value for trial in campaign.trials] == ["completed"] * 3
+        (skipped,) = bodies(journal, StepSkipped)  # x = 0.05
+        assert skipped.step == "slow"
+        assert "does not hold" in skipped.reason
+        assert kinds(campaign, journal)[2:8] == [
+            "trial.proposed",
+            "trial.started",
+            "step.started",
+            "step.ended",
+            "step.skipped",
+            "trial.completed",
+        ]
+
+    def test_a_suspect_result_is_measured_again(self) -> None:
+        journal = MemoryJournal()
+
+        def is_odd(outcomes: Any, s: sdl.Settings) -> str | None:
+            return "too good" if "again" not in s.results and outcomes["signal"].value < 0.03 else None
+
+        campaign = floor_campaign(
+            Step("measure", measuring(10), station="meter"),
+            Step("again", measuring(10), station="meter", when=sdl.if_suspect("measure")),
+            checks=[is_odd],
+            journal=journal,
+        )
+        campaign.run(trials=4)
+        assert [trial for trial, step in Course(journal).began if step == "again"] == [3, 4]
+        assert [trial.verdict.quality.value for trial in campaign.trials] == ["valid"] * 4
+
+    def test_a_condition_that_raises_fails_its_trial(self) -> None:
+        campaign = floor_campaign(MEASURE, Step("more", measuring(1), when=lambda s: s.results["nothing"]))
+        campaign.run(trials=1)
+        failure = campaign.trials[0].failure
+        assert failure is not None
+        assert (failure.category, failure.step) == (FailureCategory.PLAN, "more")
+
+    def test_the_first_step_may_be_skipped(self) -> None:
+        journal = MemoryJournal()
+        clean = Step("clean", lasting(10), station="coater", when=lambda s: s.trial == 2)
+        campaign = floor_campaign(clean, MEASURE, journal=journal)
+        campaign.run(trials=2)
+        assert [trial.state.value for trial in campaign.trials] == ["completed"] * 2
+        assert len(bodies(journal, StepSkipped)) == 1
+
+
+class TestChangeovers:
+    def test_the_station_is_made_ready_where_the_key_differs(self) -> None:
+        journal = MemoryJournal()
+        rinsed: list[int] = []
+
+        def rinse(lab: Any, s: sdl.Settings) -> Plan:
+            rinsed.append(s.trial)
+            yield from bps.sleep(300)
+
+        coat = Step(
+            "coat",
+            lasting(60),
+            station="coater",
+            setup=Changeover(key="temperature", plan=rinse, duration="5 min"),
+        )
+        campaign = floor_campaign(coat, MEASURE, planner=TwoTemperatures(each=2), journal=journal)
+        campaign.run(trials=4)
+        assert sorted(set(rinsed)) == [1, 3]
+        ends = [body for body in bodies(journal, StepEnded) if body.step == "coat"]
+        assert [body.setup_key for body in ends] == ["temperature=500.0"] * 2 + ["temperature=600.0"] * 2
+        assert [round(body.setup_seconds) for body in ends] == [300, 0, 300, 0]
+        assert [round(body.seconds) for body in ends] == [360, 60, 360, 60]
+
+        rinsed.clear()
+        again = floor_campaign(coat, MEASURE, planner=TwoTemperatures(each=2), journal=journal)
+        again.run(trials=6)
+        assert sorted(set(rinsed)) == [5]  # the new session knows that it was ready for 600
+
+
+class TestCalendars:
+    def test_a_station_waits_for_its_hours(self) -> None:
+        journal = MemoryJournal()
+        lab = FloorLab(calendars={"meter": sdl.Calendar(hours=("08:00-18:00",))})
+        campaign = floor_campaign(
+            Step("measure", measuring(4 * HOUR), station="meter", duration="4 h"), lab=lab, journal=journal
+        )
+        campaign.run(trials=3)
+        course = Course(journal)
+        began = [course.began[trial, "measure"] / HOUR for trial in (1, 2, 3)]
+        assert began == pytest.approx([8.0, 12.0, 32.0], abs=0.01)
+        assert "hours of meter" in bodies(journal, StepQueued)[0].reason
+
+    def test_a_station_that_never_opens_pauses_the_campaign(self) -> None:
+        lab = FloorLab(calendars={"meter": sdl.Calendar(hours=("08:00-09:00",))})
+        campaign = floor_campaign(Step("measure", measuring(4 * HOUR), station="meter", duration="4 h"), lab=lab)
+        ended = campaign.run(trials=1)
+        assert ended.status == "paused"
+        assert "longer than meter is ever open" in ended.reason
