@@ -2,8 +2,10 @@
 
 from sdl.devices.chromatograph import Chromatograph
 from sdl.devices.detector import BeamCamera, Counter
+from sdl.devices.diffractometer import Diffractometer
 from sdl.devices.dispenser import Dispenser
 from sdl.devices.driver import Action, Activity, Gauge, Instrument, Knob, Limits, Pause, Sensor
+from sdl.devices.furnace import BoxFurnace
 from sdl.devices.handling import BringSample, by_hand
 from sdl.devices.mobile_robot import MobileRobot
 from sdl.devices.motor import Motor
@@ -25,9 +27,11 @@ __all__ = [
     "Action",
     "Activity",
     "BeamCamera",
+    "BoxFurnace",
     "BringSample",
     "Chromatograph",
     "Counter",
+    "Diffractometer",
     "Dispenser",
     "FourPointProbe",
     "Gauge",

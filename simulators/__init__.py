@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         afflict,
     )
     from sdl.simulators.mobile_chemist import ChemistFaults, MobileChemistLab
+    from sdl.simulators.powder_synthesis import PowderFaults, PowderLab
     from sdl.simulators.table import TableLab
     from sdl.simulators.thin_film import ThinFilmLab
     from sdl.simulators.thin_film_instruments import Faults
@@ -35,6 +36,7 @@ _HOMES = {
     "ChemistFaults": "sdl.simulators.mobile_chemist",
     "Faults": "sdl.simulators.thin_film_instruments",
     "MobileChemistLab": "sdl.simulators.mobile_chemist",
+    **dict.fromkeys(("PowderFaults", "PowderLab"), "sdl.simulators.powder_synthesis"),
     "Reply": "sdl.simulators.transport",
     "SimulatedTransport": "sdl.simulators.transport",
     "TableLab": "sdl.simulators.table",
@@ -54,6 +56,8 @@ __all__ = [
     "FaultyInstrument",
     "FlatLine",
     "MobileChemistLab",
+    "PowderFaults",
+    "PowderLab",
     "Reply",
     "SimulatedTransport",
     "Spikes",

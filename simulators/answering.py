@@ -66,11 +66,16 @@ class Answering(ABC):
         """Return who answers which command."""
 
 
+PATROL_S = 1800.0
+"""Seconds after which somebody has seen a fault and reset the instrument; assumed."""
+
+
 class Tasking(Answering):
     """An instrument that does one task at a time, as :class:`~sdl.devices.tasks.TaskInstrument` expects.
 
     A task has an end, known when it begins, and a function that changes the world when the end is reached. A task that
-    is stopped leaves the world as it was, unless the instrument says otherwise in :meth:`_cut_off`.
+    is stopped leaves the world as it was, unless the instrument says otherwise in :meth:`_cut_off`. A fault stays until
+    it is reset, by the driver, by :meth:`mend`, or by the person who comes by within :data:`PATROL_S`.
     """
 
     def __init__(self) -> None:
@@ -81,6 +86,11 @@ class Tasking(Answering):
         self._ends: float | None = None
         self._began = 0.0
         self._finish: Callable[[], None] | None = None
+        self._trouble = ""
+        self._trouble_since = 0.0
+
+    def mend(self) -> None:
+        """Clear a fault, as a person would before the next experiment."""
         self._trouble = ""
 
     def answer(self, line: str) -> str | Reply:
@@ -107,6 +117,8 @@ class Tasking(Answering):
         return "OK"
 
     def _advance(self) -> None:
+        if self._trouble and now() > self._trouble_since + PATROL_S:
+            self._trouble = ""
         if self._ends is None or now() < self._ends:
             return
         finish, self._finish, self._ends = self._finish, None, None
@@ -114,7 +126,7 @@ class Tasking(Answering):
             finish()
 
     def _break(self, fault: str) -> None:
-        self._trouble = f"FAULT {fault}"
+        self._trouble, self._trouble_since = f"FAULT {fault}", now()
 
     def _state(self) -> str:
         if self._trouble:
@@ -125,7 +137,7 @@ class Tasking(Answering):
         if self._ends is not None:
             self._cut_off(now() - self._began)
             self._ends, self._finish = None, None
-            self._trouble = "STOPPED by command"
+            self._trouble, self._trouble_since = "STOPPED by command", now()
         return "OK"
 
     def _cut_off(self, seconds: float) -> None:

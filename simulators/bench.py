@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from sdl.lab.experiment import Settings
 from sdl.simulators.answering import Handler, Tasking, chance, now, number
+from sdl.simulators.transport import SimulatedTransport
 
 
 @dataclass
@@ -22,6 +24,11 @@ class Vessel:
     notes: dict[str, float] = field(default_factory=dict[str, float])
 
 
+def vessel_of(s: Settings) -> str:
+    """Return the name of the vessel of an attempt at a trial."""
+    return f"{s.trial}.{s.attempt}"
+
+
 class Bench:
     """The vessels of a laboratory, by name, and the seed of its chance.
 
@@ -33,6 +40,17 @@ class Bench:
         self.seed = seed
         self.store = store
         self.vessels: dict[str, Vessel] = {}
+        self.machines: list[Tasking] = []
+
+    def lines(self, **machines: Tasking) -> dict[str, SimulatedTransport]:
+        """Return a line to each of *machines*, and remember them for :meth:`mend`."""
+        self.machines.extend(machines.values())
+        return {name: SimulatedTransport(machine, name=name) for name, machine in machines.items()}
+
+    def mend(self) -> None:
+        """Clear all faults, as a person would before the next experiment."""
+        for machine in self.machines:
+            machine.mend()
 
     def at(self, name: str, place: str) -> Vessel | None:
         """Return the vessel *name* if it stands at *place*."""

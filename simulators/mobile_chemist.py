@@ -28,9 +28,8 @@ from sdl.lab.virtual import VirtualClock
 from sdl.problem import Discrete, LinearConstraint, Maximize, Measurement, SearchSpace
 from sdl.problem.value import Value
 from sdl.simulators.answering import chance
-from sdl.simulators.bench import Bench, ChromatographTwin, DispenserTwin, RobotTwin, TreaterTwin, Vessel
+from sdl.simulators.bench import Bench, ChromatographTwin, DispenserTwin, RobotTwin, TreaterTwin, Vessel, vessel_of
 from sdl.simulators.photocatalysis_physics import LIQUIDS, VOLUME, hydrogen_rate
-from sdl.simulators.transport import SimulatedTransport
 
 BATCH = 16
 """Vials that the photolysis station and the racks take."""
@@ -132,6 +131,10 @@ class MobileChemistLab(Lab):
         self._bench = Bench(seed)
         super().__init__("mobile-chemist", clock=clock or VirtualClock(), stock=stock, **self._devices())
 
+    def prepare(self, trial: int, attempt: int) -> None:  # noqa: ARG002 # chance goes by the vessels' names
+        """Begin an attempt: whatever stood still with a fault has been looked after."""
+        self._bench.mend()
+
     def describe(self) -> dict[str, JsonValue]:
         """Return what the journal keeps of the laboratory, seed and faults included."""
         return {**super().describe(), "seed": self.seed, "faults": self.faults.model_dump(mode="json")}
@@ -184,24 +187,24 @@ class MobileChemistLab(Lab):
             noise=GC_NOISE,
             fault=faults.injection,
         )
-        line = SimulatedTransport
+        line = bench.lines(
+            robot=robot,
+            solids=solids,
+            liquids=liquids,
+            capper=capper,
+            sonicator=sonicator,
+            lamp=lamp,
+            chromatograph=gas,
+        )
+        liters = {name: Limits(0.05, VOLUME) for name in (*LIQUIDS, "water")}
         return {
-            "robot": MobileRobot(line(robot, name="robot"), places=tuple(DRIVES), capacity=BATCH),
-            "solids": Dispenser(
-                line(solids, name="solids"), materials={"p10": Limits(0.5, 20.0)}, unit="mg", name="solids"
-            ),
-            "liquids": Dispenser(
-                line(liquids, name="liquids"),
-                materials={name: Limits(0.05, VOLUME) for name in (*LIQUIDS, "water")},
-                unit="mL",
-                name="liquids",
-            ),
-            "capper": Treater(line(capper, name="capper"), verb="CAP", capacity=BATCH, name="capper"),
-            "sonicator": Treater(line(sonicator, name="sonicator"), verb="SONICATE", capacity=BATCH, name="sonicator"),
-            "lamp": Treater(
-                line(lamp, name="lamp"), verb="LIGHT", capacity=BATCH, seconds=Limits(60.0, 36_000.0), name="lamp"
-            ),
-            "chromatograph": Chromatograph(line(gas, name="chromatograph"), analytes={"hydrogen": "umol"}),
+            "robot": MobileRobot(line["robot"], places=tuple(DRIVES), capacity=BATCH),
+            "solids": Dispenser(line["solids"], materials={"p10": Limits(0.5, 20.0)}, unit="mg", name="solids"),
+            "liquids": Dispenser(line["liquids"], materials=liters, unit="mL", name="liquids"),
+            "capper": Treater(line["capper"], verb="CAP", capacity=BATCH, name="capper"),
+            "sonicator": Treater(line["sonicator"], verb="SONICATE", capacity=BATCH, name="sonicator"),
+            "lamp": Treater(line["lamp"], verb="LIGHT", capacity=BATCH, seconds=Limits(60.0, 36_000.0), name="lamp"),
+            "chromatograph": Chromatograph(line["chromatograph"], analytes={"hydrogen": "umol"}),
         }
 
     def _cap(self, vial: Vessel, _: float) -> None:
@@ -226,22 +229,17 @@ class MobileChemistLab(Lab):
         return vial.notes.get("hydrogen", 0.0) if {"capped"} <= vial.done and "leaks" not in vial.done else None
 
 
-def name_of(s: Settings) -> str:
-    """Return the name of the vessel of an attempt at a trial."""
-    return f"{s.trial}.{s.attempt}"
-
-
 def prepare(lab: MobileChemistLab, batch: Sequence[Settings]) -> MsgGenerator[None]:
     """Plan: fetch clean vials, dose the solid and the liquids, cap and sonicate; they then stand at the sonicator."""
-    vials = [name_of(s) for s in batch]
+    vials = [vessel_of(s) for s in batch]
     robot: MobileRobot = lab.robot
     yield from robot.carry(vials, "store", "solids")
     for s in batch:
-        yield from lab.solids.dispense(name_of(s), {"p10": s.number("p10")})
+        yield from lab.solids.dispense(vessel_of(s), {"p10": s.number("p10")})
     yield from robot.carry(vials, "solids", "liquids")
     for s in batch:
         liquids = {name: s.number(name) for name in LIQUIDS}
-        yield from lab.liquids.dispense(name_of(s), {**liquids, "water": max(VOLUME - sum(liquids.values()), 0.0)})
+        yield from lab.liquids.dispense(vessel_of(s), {**liquids, "water": max(VOLUME - sum(liquids.values()), 0.0)})
     yield from robot.carry(vials, "liquids", "capper")
     yield from lab.capper.treat(vials)
     yield from robot.carry(vials, "capper", "sonicator")
@@ -250,14 +248,14 @@ def prepare(lab: MobileChemistLab, batch: Sequence[Settings]) -> MsgGenerator[No
 
 def illuminate(lab: MobileChemistLab, batch: Sequence[Settings]) -> MsgGenerator[None]:
     """Plan: light the vials for an hour."""
-    vials = [name_of(s) for s in batch]
+    vials = [vessel_of(s) for s in batch]
     yield from lab.robot.carry(vials, "sonicator", "photolysis")
     yield from lab.lamp.treat(vials, seconds=PHOTOLYSIS_S)
 
 
 def analyse(lab: MobileChemistLab, batch: Sequence[Settings]) -> MsgGenerator[list[dict[str, Measurement]]]:
     """Plan: measure the hydrogen of the vials one by one, then throw them away."""
-    vials = [name_of(s) for s in batch]
+    vials = [vessel_of(s) for s in batch]
     chromatograph: Chromatograph = lab.chromatograph
     yield from lab.robot.carry(vials, "photolysis", "chromatograph")
     results: list[dict[str, Measurement]] = []

@@ -54,6 +54,12 @@ TWINS: Mapping[str, Twin] = MappingProxyType(
             "BeamlineLab",
             "align",
         ),
+        "powder-synthesis": Twin(
+            "make oxide powders, maximise the share of the target (14 targets, recipes; about 15 laboratory hours each)",
+            "sdl.simulators.powder_synthesis",
+            "PowderLab",
+            "make_and_measure",
+        ),
     }
 )
 """Name -> twin."""
