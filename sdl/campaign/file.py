@@ -173,13 +173,15 @@ class CampaignFile(Value):
     budget: Budget = Budget()
     stopping: Tuple[Annotated[TargetReached | NoImprovement | NoImprovementExpected, Field(discriminator="rule")]] = ()
     seed: Annotated[int, Field(ge=0)] = 0
-    in_flight: Annotated[int, Field(ge=1)] = 1
+    in_flight: Annotated[int, Field(ge=1)] | None = None
+    fit_to_stock: bool = False
     on_failure: FailurePolicy = FailurePolicy()
     on_unknown: UnknownPolicy | None = None
     quality: QualityControl | None = None
     checks: Tuple[str] = ()
     seed_data: Tuple[str] = ()
     planner_deadline: Annotated[float, Field(gt=0)] = 300.0
+    planner_memory: str | None = None
     fallback: Literal["space-filling", "pause"] = "space-filling"
     store: str | None = None
 
@@ -209,6 +211,7 @@ class CampaignFile(Value):
             "planner": self.planner.make(),
             "seed": self.seed,
             "in_flight": self.in_flight,
+            "fit_to_stock": self.fit_to_stock,
             "budget": self.budget,
             "stopping": self.stopping,
             "seed_data": [load_seed(folder / path) for path in self.seed_data],
@@ -217,6 +220,7 @@ class CampaignFile(Value):
             "quality": self.quality,
             "checks": [imported(check, "check") for check in self.checks],
             "planner_deadline": self.planner_deadline,
+            "planner_memory": self.planner_memory,
             "fallback": SpaceFillingFallback() if self.fallback == "space-filling" else None,
             "journal": None if self.store is None else folder / self.store,
         }

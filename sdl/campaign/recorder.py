@@ -82,6 +82,16 @@ class Recorder:
         self.append(*entries)
 
     @property
+    def campaign(self) -> str:
+        """The name of the campaign."""
+        return self._view.name
+
+    def pass_on(self, event: Event) -> None:
+        """Let the observers know of what another thread has recorded; the view folds nothing of it."""
+        for observer in self._observers:
+            observer.notify(event, self._view)
+
+    @property
     def sequence(self) -> int:
         """The number of the last event that the view has taken in."""
         return self._view.sequence

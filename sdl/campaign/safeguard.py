@@ -1,4 +1,10 @@
-"""Trips and latches on record: what the watchers say goes into the journal, and what the journal says holds."""
+"""Trips and latches on record: what the watchers say goes into the journal, and what the journal says holds.
+
+A latch is recorded as it is set, whatever the campaign's thread does then: a planner may think for minutes, and a kill
+in between would lose it. Devices do what is safe first and wait for no disk; so on the wall clock another thread
+records, and what a kill within that one commit (a few milliseconds) loses is seen anew by the watcher of the next
+session, as far as it is still wrong.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +12,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sdl.campaign.recorder import Recorder
-from sdl.errors import CampaignError
+from sdl.errors import CampaignError, JournalError
+from sdl.failpoints import fail_point
 from sdl.journal.protocol import Journal
-from sdl.journal.records import Entry
+from sdl.journal.records import Entry, Event
 from sdl.journal.safety import LatchSet, Rearmed, SafetyBody
 from sdl.lab import Lab
 from sdl.lab.latches import Latch, check_person, latches_in
+from sdl.lab.scribe import Scribe
+
+PATIENCE = 5.0
+"""Wall seconds that a disk may take for the last latch when a session ends."""
 
 
 class Safeguard:
@@ -32,6 +43,8 @@ class Safeguard:
         self._recorder = recorder
         self._wake = wake
         self._news: deque[SafetyBody] = deque()
+        self._events: deque[Event] = deque()
+        self._scribe = None if lab.clock.is_virtual else Scribe("sdl-latch")
 
     def open(self) -> str | None:
         """Hold the laboratory to the latches of the journal, and listen from now on; return why nothing may start."""
@@ -43,8 +56,11 @@ class Safeguard:
 
     def close(self) -> None:
         """Listen no more."""
-        self.take()
         self._interlocks.listener = _hear_nothing
+        if self._scribe is not None:
+            self._scribe.drain()
+            self._scribe.end(PATIENCE)
+        self.take()
 
     @property
     def reason(self) -> str | None:
@@ -53,7 +69,9 @@ class Safeguard:
         return None if not latches else f"{'; '.join(map(str, latches))}. sdl rearm lets it start again"
 
     def take(self) -> None:
-        """Record what has been heard. Called on the campaign's thread."""
+        """Tell the observers of what was recorded, and record what was not. Called on the campaign's thread."""
+        while self._events:
+            self._recorder.pass_on(self._events.popleft())
         bodies: list[SafetyBody] = []
         while self._news:
             bodies.append(self._news.popleft())
@@ -65,7 +83,26 @@ class Safeguard:
                 self._interlocks.recorded(body, self._recorder.sequence)
 
     def _hear(self, bodies: Sequence[SafetyBody]) -> None:
-        self._news.extend(bodies)
+        if self._scribe is None:
+            self._commit(bodies)
+        else:
+            self._scribe.submit(lambda: self._commit(bodies))
+        self._wake()
+
+    def _commit(self, bodies: Sequence[SafetyBody]) -> None:
+        """Record at once, on the thread that says it, or on one that does nothing else."""
+        fail_point("safeguard.before_latch")
+        entries = [Entry(body=body, campaign=self._recorder.campaign, actor="watcher") for body in bodies]
+        try:
+            events = self._journal.append(*entries)
+        except JournalError:  # the campaign's thread tries once more, and meets the error where it ends the session
+            self._news.extend(bodies)
+            return
+        fail_point("safeguard.after_latch")
+        for body, event in zip(bodies, events, strict=True):
+            if isinstance(body, LatchSet):
+                self._interlocks.recorded(body, event.sequence)
+        self._events.extend(events)
         self._wake()
 
 

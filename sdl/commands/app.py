@@ -368,6 +368,43 @@ def verify(
 
 
 @app.command()
+def backup(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The folder of the store.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A folder to make.", show_default=False)],
+) -> None:
+    """Copy a store, while a campaign writes to it or not.
+
+    The copy is a store like any other. Note the head that is printed, elsewhere.
+    """
+    from sdl.commands.exports import backup
+    from sdl.commands.stores import find_store
+
+    backup(find_store(store), target)
+
+
+@app.command()
+def replay(
+    store: Store = None,
+    campaign: CampaignName = None,
+    module: Annotated[
+        list[str] | None,
+        typer.Option("--module", metavar="NAME", help="A package whose planners may be imported.", show_default=False),
+    ] = None,
+    is_dry: Annotated[bool, typer.Option("--dry", help="Compare, and record nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the planners again, and compare with what they proposed.
+
+    From the recorded data alone, bit for bit. The outcome is kept in the journal.
+    """
+    from sdl.commands.replay import replay
+    from sdl.commands.stores import find_store
+
+    found = find_store(store)
+    raise typer.Exit(replay(found, campaign, tuple(module or ()), is_recorded=not is_dry, as_json=as_json))
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="LAB", help="The folder to make, and the name.", show_default=False)],
 ) -> None:

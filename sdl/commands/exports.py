@@ -1,4 +1,4 @@
-"""``sdl report``, ``sdl export`` and ``sdl verify``: what leaves a store, and whether it is sound."""
+"""``sdl report``, ``sdl export``, ``sdl verify`` and ``sdl backup``: what leaves a store, and whether it is sound."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sdl.export import words
 from sdl.export.report import write_report
 from sdl.export.tables import write_csv
 from sdl.journal import Finding, VerifyReport, audit
+from sdl.journal import backup as journal_backup
 from sdl.journal.protocol import Journal
 
 STANDARD_OUTPUT = Path("-")
@@ -92,6 +93,16 @@ def verify(store: Path, expected_head: str | None, *, as_json: bool) -> ExitCode
     else:
         _say_found(store, found)
     return ExitCode.FINE if found.ok else ExitCode.FAILED
+
+
+def backup(store: Path, target: Path) -> None:
+    """Copy *store* to *target*, check the copy, and say its head."""
+    number, digest = journal_backup(store, target)
+    found = audit.verify(target, expected_head=(number, digest))
+    if not found.ok:
+        raise JournalError(f"the copy {target} is not sound: {found.problems[0]}", hint=f"sdl verify {store}")
+    say(f"{target}: {number} events, checked")
+    say(f"head  {number}:{digest}")
 
 
 def _head(store: Path, text: str) -> tuple[int, str]:

@@ -19,7 +19,7 @@ import sdl
 from sdl.campaign import History, HistoryEntry, Situation, TrialState
 from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.campaign.planning import ProcessHost, Request, check_suggestions, describe_planner, spec_of
-from sdl.errors import CampaignError, IllegalSuggestion, PlannerError, PlannerTimeout
+from sdl.errors import CampaignError, IllegalSuggestion, PlannerError, PlannerTimeout, SdlError
 from sdl.journal import MemoryJournal
 from sdl.journal.records import PlannerFailed
 
@@ -128,6 +128,23 @@ def test_a_planner_process_that_fails_is_reported_and_replaced(
             process.ask(request())
     finally:
         process.close()
+
+
+def test_a_planner_that_takes_too_much_memory_is_replaced_and_the_campaign_goes_on() -> None:
+    """It may take 256 MiB and wants a GiB, when it is asked for the first time and for the second."""
+    journal = MemoryJournal()
+    campaign = toy_campaign(planner=Misbehaving(how="hoard"), planner_memory="256 MiB", journal=journal)
+    assert campaign.run(trials=1).status == "finished"
+    failures = bodies(journal, PlannerFailed)
+    assert [failed.action for failed in failures] == ["retry", "fall back"]
+    assert all("MemoryError" in failed.error for failed in failures)
+    assert "MemoryError" in str(campaign.trials[0].decision.fallback_from)
+
+
+@pytest.mark.parametrize("memory", ["2 apples", "-1 GiB", "1 kB", 10])
+def test_a_limit_of_memory_that_is_none_is_refused(memory: Any) -> None:
+    with pytest.raises(SdlError, match="planner_memory"):
+        toy_campaign(planner_memory=memory)
 
 
 def test_a_planner_process_does_not_outlive_its_parent() -> None:

@@ -506,3 +506,28 @@ def test_a_trial_that_goes_on_vouches_for_its_sample_but_not_against_a_person(by
         campaign.run(trials=1)
     assert (campaign.trials[0].observation is not None) == is_measured
     assert Ledger.of(journal).samples[0].state is (SampleState.MEASURED if is_measured else SampleState.SUSPECT)
+
+
+def test_a_step_that_is_refused_before_it_begins_uses_nothing_and_leaves_its_sample_in_order() -> None:
+    """The dry walk finds a set-point outside the laboratory's limits: nothing was moved."""
+    lab = sdl.Lab(
+        "ink",
+        stations={"wet": ["dispenser"], "dry": ["reader"]},
+        clock=sdl.VirtualClock(),
+        stock=Stock(INK, VIALS),
+        limits={"dispenser": (0.0, 0.7)},
+        dispenser=Dispenser(),
+        reader=Dispenser("reader"),
+    )
+    journal = MemoryJournal()
+    campaign = ink_campaign(lab, journal)
+    campaign.run(trials=2)  # 0.5 mL, and 1 mL
+    lab.close()
+    assert campaign.trials[1].failure is not None
+    assert campaign.trials[1].failure.category is FailureCategory.LIMIT
+    ledger = Ledger.of(journal)
+    assert not ledger.consumed("ink", 2)
+    assert ledger.balance("ink", DAY).consumed == Amount(0.49, 0.51, "mL")
+    sample = ledger.sample_of("ink", 2)
+    assert sample is not None
+    assert sample.state is not SampleState.SUSPECT

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,9 @@ import sdl
 from sdl.campaign.campaign import Ended
 from sdl.campaign.file import parse_campaign
 from sdl.campaign.planner import TrialState
+from sdl.campaign.recorder import Recorder
+from sdl.campaign.safeguard import Safeguard
+from sdl.campaign.view import CampaignView
 from sdl.commands.app import app
 from sdl.errors import CampaignError, LabError
 from sdl.journal import Journal, MemoryJournal, comparable_lines, open_journal
@@ -28,6 +32,7 @@ from sdl.lab import Interlock, Lab, VirtualClock, WallClock
 from sdl.lab.clock import current_time
 from sdl.lab.latches import latches_in
 from sdl.problem import Problem
+from sdl.testing import Reached, failing_at
 
 Plan = Generator[Any, Any, Any]
 WATCHED = Interlock("fan", require="fan >= 5", acts_on=("motor0",), action="stop_now", max_age="4 s")
@@ -194,6 +199,30 @@ class TestLatched:
         )
         assert other.run(trials=1).status == "paused"
         assert lab.motor0.commands == []
+
+    @pytest.mark.parametrize("place", ["safeguard.after_latch", "loop.step_done"])
+    def test_a_kill_just_after_a_trip_does_not_lose_the_latch(self, labs: Any, tmp_path: Path, place: str) -> None:
+        """The latch is on the disk before the campaign's thread hears of it."""
+        campaign = watched_campaign(labs(), tmp_path / "toy.sdl")
+        hit = 3 if place == "loop.step_done" else 1  # the trial in which it trips
+        with failing_at(place, hit), suppress(Reached):
+            campaign.run(trials=6)
+        assert len(records(tmp_path / "toy.sdl", LatchSet)) == 1
+        assert watched_campaign(labs(), tmp_path / "toy.sdl").run(trials=6).status == "paused"
+
+    def test_on_the_wall_clock_a_latch_is_on_record_while_the_campaign_is_busy_elsewhere(self) -> None:
+        """A planner thinks, or a trial is being recorded: nobody has to come and fetch it."""
+        motor = Motor("motor0", 0.0)
+        lab = Lab("watched", clock=WallClock(), interlocks=[WATCHED], motor0=motor, fan=Fan(motor))
+        journal, heard = MemoryJournal(), threading.Event()
+        safeguard = Safeguard(lab, journal, Recorder(CampaignView("toy"), journal, ()), heard.set)
+        assert safeguard.open() is None
+        lab.interlocks.trip(lab.interlocks.rules[0])
+        assert heard.wait(10.0)
+        safeguard.close()
+        lab.close()
+        assert [latch.station for latch in latches_in(journal)] == ["watched"]
+        assert all(latch.sequence for latch in lab.interlocks.latches)
 
     def test_two_sessions_are_the_same(self, labs: Any) -> None:
         def trace() -> list[str]:

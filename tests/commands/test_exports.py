@@ -52,6 +52,17 @@ def test_export_to_standard_output(films: Path) -> None:
     assert len(list(csv.reader(io.StringIO(done.stdout)))) == 6
 
 
+def test_a_backup_is_checked_and_its_head_is_told(films: Path) -> None:
+    with open_journal(films):  # while somebody writes
+        done = sdl("backup", films, "copies/monday.sdl")
+    assert done.exit_code == 0, done.stderr
+    head = done.stdout.split()[-1]
+    assert sdl("verify", "copies/monday.sdl", "--expected-head", head).exit_code == 0
+    again = sdl("backup", films, "copies/monday.sdl")
+    assert again.exit_code != 0
+    assert is_one_line(again.stderr)
+
+
 def test_verify_a_sound_store(films: Path) -> None:
     found = verify(films)
     head = f"{found.head[0]}:{found.head[1]}"
