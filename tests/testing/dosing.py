@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -10,8 +12,14 @@ from typing import Any, ClassVar, Literal
 import bluesky.plan_stubs as bps
 
 import sdl
+from sdl import Plate, Reagent, Stock, Use
 from sdl.campaign.fallback import SpaceFillingFallback
+from sdl.errors import JournalLocked
+from sdl.journal import open_journal
+from sdl.journal.records import Event
+from sdl.lab import Interlock, Ledger
 from sdl.lab.clock import Clock, current_time
+from sdl.problem import Amount
 from sdl.testing import Acknowledgements, TruthJournal
 
 N_TRIALS = 2
@@ -22,6 +30,7 @@ class Pump:
 
     parent = None
     action_classes: ClassVar[dict[str, str]] = {"trigger": "cumulative", "set": "set_absolute"}
+    safe_action = "stop_now"
 
     def __init__(self, truth: TruthJournal) -> None:
         self.name = "pump"
@@ -32,6 +41,9 @@ class Pump:
     def set(self, value: float) -> Ended:
         self.volume = value
         return Ended(asyncio.sleep(1.0))
+
+    def stop(self, *, success: bool = False) -> None:
+        """It stops by itself."""
 
     def trigger(self) -> Ended:
         return Ended(self._give())
@@ -96,7 +108,14 @@ class DosingLab(sdl.Lab):
 
     def __init__(self, truth: TruthJournal, clock: Clock | None = None) -> None:
         pump = Pump(truth)
-        super().__init__("dosing", clock=clock or sdl.VirtualClock(), pump=pump, balance=Balance(pump))
+        super().__init__(
+            "dosing",
+            clock=clock or sdl.VirtualClock(),
+            interlocks=[Interlock("tray", when="pump.setpoint > 0.01", require="balance < 10 g", max_age="60 s")],
+            stock=Stock(Reagent("liquid", "500 mL", lot="A", tolerance="1 %"), Plate("tray")),
+            pump=pump,
+            balance=Balance(pump),
+        )
 
     def prepare(self, trial: int, attempt: int) -> None:
         self.devices["pump"].sample = f"{trial}.{attempt}"
@@ -128,10 +147,14 @@ def campaign(folder: Path, on_unknown: Literal["ask", "failed", "redo"], **chang
         "space": sdl.SearchSpace(volume=sdl.Continuous(0.0, 1.0)),
         "objective": sdl.Minimize("mass", unit="g"),
         "planner": SpaceFillingFallback(),
-        "experiment": sdl.Experiment(sdl.Step("dose", dose), sdl.Step("weigh", weigh), evaluate=outcomes),
+        "experiment": sdl.Experiment(
+            sdl.Step("dose", dose, uses=lambda s: [Use("liquid", f"{s['volume']} mL")], needs_position="tray"),
+            sdl.Step("weigh", weigh),
+            evaluate=outcomes,
+        ),
         "seed": 11,
         "journal": folder / "store.sdl",
-        "progress": Acknowledgements(folder / "acknowledged.jsonl"),
+        "progress": Started(folder / "acknowledged.jsonl"),
         "on_unknown": on_unknown,
     } | changes
     if "lab" not in options:
@@ -143,13 +166,45 @@ CARELESS = "careless"
 
 
 def main(folder: str) -> None:
-    """Give up whatever a crash cut off; do it again where a file says so, which the checker must find."""
-    run(Path(folder), "redo" if (Path(folder) / CARELESS).exists() else "failed")
+    """Give up whatever a crash cut off; do it again where a file says so, which the checker must find.
+
+    Waits as long as another engine has the store.
+    """
+    while True:
+        try:
+            run(Path(folder), "redo" if (Path(folder) / CARELESS).exists() else "failed")
+        except JournalLocked:
+            time.sleep(0.002)
+        else:
+            return
+
+
+def liquid_booked(store: Path) -> Amount:
+    """Return how much the ledger says was given."""
+    with open_journal(store, "read") as journal:
+        return Ledger.of(journal).balance("liquid", dt.date(2026, 1, 1)).consumed
+
+
+def liquid_given(truth: TruthJournal) -> float:
+    """Return how much was given."""
+    return sum(float(str(act.facts["volume"])) for act in truth.read())
+
+
+class Started(Acknowledgements):
+    """Notes as well when a session began, by the machine's monotonic clock."""
+
+    def notify(self, event: Event, view: object) -> None:
+        super().notify(event, view)
+        if event.kind == "session.started":
+            with self.path.with_name("started.txt").open("a", encoding="utf-8") as file:
+                file.write(f"{time.monotonic()}\n")
 
 
 def run(folder: Path, on_unknown: Literal["ask", "failed", "redo"]) -> None:
     made = campaign(folder, on_unknown)
-    ended = made.run(trials=N_TRIALS)
-    made.lab.close()
+    try:
+        ended = made.run(trials=N_TRIALS)
+    finally:
+        made.lab.close()
     if ended.status != "finished":
         raise SystemExit(str(ended))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dosing import liquid_booked, liquid_given
+from racing import race
 
 from sdl.failpoints import fail_point
 from sdl.journal import open_journal
@@ -38,13 +40,16 @@ def judge(case: Killed) -> CheckReport:
         acknowledged=Acknowledgements(case.folder / "acknowledged.jsonl"),
         are_runs_closed=True,
     )
+    given, booked = liquid_given(TruthJournal(case.folder / "truth.jsonl")), liquid_booked(case.folder / "store.sdl")
+    assert booked.contains(given), (case.kills, booked, given)
     shutil.rmtree(case.folder / "store.sdl")
     return report
 
 
 def test_every_part_that_changes_state_has_fail_points(places: tuple[str, ...]) -> None:
     assert len(places) >= 25
-    assert {place.partition(".")[0] for place in places} >= {"journal", "artifact", "lock", "recorder", "loop", "guard"}
+    parts = {"journal", "artifact", "lock", "recorder", "loop", "guard", "provisions"}
+    assert {place.partition(".")[0] for place in places} >= parts
 
 
 def test_killed_at_every_fail_point(harness: KillHarness, places: tuple[str, ...], tmp_path: Path) -> None:
@@ -63,6 +68,18 @@ def test_killed_at_random_moments(harness: KillHarness, tmp_path: Path) -> None:
     cases = [harness.until_done(tmp_path / str(i), *rng.uniform(0.01, 0.3, size=2)) for i in range(N_RANDOM)]
     bad = {case.kills: str(report) for case in cases if not (report := judge(case)).ok}
     assert not bad
+
+
+def test_of_two_engines_one_writes_and_the_other_takes_over_when_it_is_killed(
+    harness: KillHarness, tmp_path: Path
+) -> None:
+    """They start at the same moment, and the other one waits; more in tests/soak/races.py."""
+    kills = ["guard.before_act:1", "guard.after_act:2", "recorder.before_append:4", "journal.before_commit:9"]
+    with KillHarness("dosing:main", path=[HERE]) as other:
+        raced = [race((harness, other), tmp_path / kill, kill) for kill in kills]
+    assert all(each.is_done for each in raced)
+    assert not [str(each.report) for each in raced if not each.report.ok]
+    assert any(each.was_killed for each in raced)
 
 
 def test_the_checker_finds_a_campaign_that_repeats_what_may_not_be_repeated(
