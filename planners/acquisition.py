@@ -1,61 +1,53 @@
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-"""How much a point is worth to measure: which acquisition function a problem gets, and access to BoTorch's in NumPy.
+"""How much a point is worth to measure: which acquisition function a problem gets.
 
-* One objective to minimise or maximise: log (noisy) expected improvement in closed form, with pending points and
-  outcome constraints (:mod:`sdl.planners.improvement`); while nothing measured keeps the constraints, the chance to
-  keep them.
-* A target: BoTorch's log noisy expected improvement by quasi-Monte-Carlo.
-* Several objectives: BoTorch's log noisy expected hypervolume improvement. Source: Daulton, Balandat and Bakshy,
-  "Parallel Bayesian optimization of multiple noisy objectives with expected hypervolume improvement" (NeurIPS 2021).
+* One objective to minimise or maximise: log (noisy) expected improvement, with pending points and outcome
+  constraints; while nothing measured keeps the constraints, the chance to keep them.
+* A target: the log of how much nearer the outcome is expected to come than the best trial.
+* Several objectives: log (noisy) expected hypervolume improvement (:mod:`sdl.planners.hypervolume`). What noise and
+  pending trials leave open is drawn, as Daulton, Balandat and Bakshy do it in "Parallel Bayesian optimization of
+  multiple noisy objectives with expected hypervolume improvement" (NeurIPS 2021).
+
+All have a closed form given the draws (:mod:`sdl.planners.improvement`). BoTorch has the same functions; tests hold
+the two together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from botorch.acquisition.acquisition import AcquisitionFunction
-from botorch.acquisition.logei import qLogNoisyExpectedImprovement
-from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
-from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
-from botorch.acquisition.multi_objective.utils import get_default_partitioning_alpha
-from botorch.acquisition.objective import GenericMCObjective
-from botorch.generation.gen import gen_candidates_scipy
-from botorch.sampling.normal import SobolQMCNormalSampler
-from torch import Tensor
 
-from sdl.planners.domain import LinearForm, Mask
+from sdl.planners.domain import Mask
 from sdl.planners.encoding import Array
 from sdl.planners.field import Field
-from sdl.planners.gaussian_process import to_tensor
-from sdl.planners.goals import reference_point, score_with, scores
-from sdl.planners.improvement import BY_FAILURE, BY_SUCCESS, Gain, Improvement, Limit
+from sdl.planners.goals import reference_point, scores
+from sdl.planners.hypervolume import Axis, EndAxis, Front, TargetAxis, boxes, stacked
+from sdl.planners.improvement import Approach, Factor, Gain, Improvement, Limit
 from sdl.planners.maximise import RowFunction
 from sdl.planners.numerics import normal_draws
+from sdl.planners.outcome import OutcomeFit
 from sdl.planners.surrogate import Surrogate
+from sdl.planners.warp import Warp
 from sdl.problem import Objective, OutcomeConstraint, Problem, Target
 
 LITTLE_NOISE = 0.01
-"""Noise variance, in units of the outcome's, below which the analytic expected improvement is exact enough."""
+"""Noise variance, in units of the outcome's, below which outcomes are where the model expects them."""
 
 N_DRAWS = 64
 """Draws of what noise and pending trials leave open."""
 
-N_SAMPLES = 128
-"""Quasi-Monte-Carlo samples of the posterior."""
+N_FRONTS = 16
+N_BOXES = 512
+"""The same for several objectives: so many draws, or fewer where their fronts are cut into more boxes than this."""
 
-N_FRONTS = {2: 64}
-N_FRONTS_OF_MANY = 16
-"""The same for the hypervolume, by the number of objectives: each sample has its own front to be cut into boxes."""
+MIN_FRONTS = 4
 
-CHUNK = 256
-"""Rows that are evaluated at a time."""
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+"""Of the sum over distances from a target."""
 
-PRECISION = 1e10
-"""A climb ends when a step gains less than this many rounding errors, relatively: about 2e-6."""
+WITHIN = 1e-3
+"""Where the best trial hits the target, its distance counts as this part of the spread of the outcome."""
 
 UNREACHABLE = -30.0
 """A limit that a scale cannot hold (a resistance below zero), in standard deviations."""
@@ -83,65 +75,6 @@ class Evidence:
     failed: Array
 
 
-class Acquisition:
-    """An acquisition function on rows of coordinates.
-
-    Parameters
-    ----------
-    function
-        Larger is better; log-valued.
-    name
-        What decision records call it.
-    is_costly
-        Whether a value takes several times longer than the usual.
-    """
-
-    def __init__(self, function: AcquisitionFunction, name: str, *, is_costly: bool = False) -> None:
-        self.name = name
-        self.is_costly = is_costly
-        self.max_candidates = 2_500 if is_costly else 10_000
-        self._function = function
-
-    def values(self, rows: Array) -> Array:
-        """Return the value at each row, shape (n,); minus infinity where it is not a number."""
-        found = [np.zeros(0)]
-        with torch.no_grad():
-            chunks = (rows[start : start + CHUNK, None, :] for start in range(0, len(rows), CHUNK))
-            found += [self._function(to_tensor(chunk)).numpy() for chunk in chunks]
-        return np.nan_to_num(np.concatenate(found), nan=-np.inf, posinf=-np.inf)
-
-    def climb(self, starts: Array, movable: Mask, forms: Sequence[LinearForm], max_iterations: int) -> Array:
-        """Return where a gradient search in the *movable* columns leads from each of *starts*, shape (n, columns)."""
-        held = {int(column): to_tensor(starts[:, column]) for column in np.flatnonzero(~movable)}
-        inequalities, equalities = _constraints(forms)
-        options: dict[str, float] = {"maxiter": max_iterations}
-        options |= {"max_optimization_problem_aggregation_size": 1} if forms else {"factr": PRECISION}
-        found, _ = gen_candidates_scipy(
-            to_tensor(starts[:, None, :]),
-            self._function,
-            lower_bounds=torch.zeros(starts.shape[1], dtype=torch.double),
-            upper_bounds=torch.ones(starts.shape[1], dtype=torch.double),
-            inequality_constraints=inequalities or None,
-            equality_constraints=equalities or None,
-            options=options,
-            fixed_features=held or None,
-        )
-        climbed: Array = found[:, 0, :].detach().numpy()
-        return climbed
-
-
-def acquisition_for(problem: Problem, surrogate: Surrogate, known: Evidence, *, seed: int) -> RowFunction:
-    """Return the acquisition function that fits *problem* and what is *known*."""
-    is_lost = bool(problem.outcome_constraints) and not known.feasible.any()
-    if is_lost or (len(problem.objectives) == 1 and not isinstance(problem.objectives[0], Target)):
-        return _improvement(problem, surrogate, known, seed, is_lost=is_lost)
-    function, name = _by_samples(problem, surrogate, known, seed)
-    is_costly = isinstance(function, qLogNoisyExpectedHypervolumeImprovement)
-    if len(known.failed):
-        function, name = SuccessWeighted(function, known), f"{name} with chance of success"
-    return Acquisition(function, name, is_costly=is_costly)
-
-
 @dataclass(frozen=True)
 class _Scene:
     """What the closed forms are made of.
@@ -154,127 +87,151 @@ class _Scene:
         The outcomes drawn there, shape (places, draws), standardised; empty where there is nothing to draw.
     fields
         The model of each outcome, given its draws.
+    fits
+        What the models are made of.
     """
 
     places: Array
     drawn: Mapping[str, Array]
     fields: Mapping[str, Field]
+    fits: Mapping[str, OutcomeFit]
 
     @classmethod
-    def of(cls, surrogate: Surrogate, names: Sequence[str], known: Evidence, seed: int) -> _Scene:
-        """Draw what noise and pending trials leave open, where it matters."""
+    def of(cls, surrogate: Surrogate, names: Sequence[str], known: Evidence, n_draws: int, seed: int) -> _Scene:
+        """Make *n_draws* draws of what noise and pending trials leave open, where it matters."""
         fits = {name: surrogate.fits[name] for name in names}
         if not len(known.pending) and all(float(fit.noise.max()) <= LITTLE_NOISE for fit in fits.values()):
-            return cls(known.observed, {}, {name: surrogate.field(name) for name in fits})
+            return cls(known.observed, {}, {name: surrogate.field(name) for name in fits}, fits)
         places = np.unique(np.vstack([known.observed, known.pending]), axis=0)
-        parts = np.split(normal_draws(len(fits) * len(places), N_DRAWS, seed), len(fits))
+        parts = np.split(normal_draws(len(fits) * len(places), n_draws, seed), len(fits))
         drawn = {name: surrogate.field(name).draw(places, part) for name, part in zip(fits, parts, strict=True)}
-        return cls(places, drawn, {name: Field(fit, places, drawn[name]) for name, fit in fits.items()})
+        return cls(places, drawn, {name: Field(fit, places, drawn[name]) for name, fit in fits.items()}, fits)
 
     def values(self, name: str) -> Array:
         """Return the outcome *name* at the places: in every draw, or else as the model expects it."""
         return self.drawn[name] if self.drawn else self.fields[name].at(self.places).mean
 
+    def field(self, name: str, n: int) -> Field:
+        """Return the model of the outcome *name* given the first *n* draws."""
+        drawn = self.drawn.get(name)
+        if drawn is None or drawn.shape[1] == n:
+            return self.fields[name]
+        return Field(self.fits[name], self.places, drawn[:, :n])
 
-def _improvement(problem: Problem, surrogate: Surrogate, known: Evidence, seed: int, *, is_lost: bool) -> Improvement:
-    """Return what has a closed form: the expected improvement of one objective, or the chance to keep all limits."""
-    objective = problem.objectives[0]
+    def allowed(self, limited: Sequence[tuple[str, float, float]], known: Evidence) -> Mask:
+        """Tell which places keep the limits, in every draw, shape (places, draws); without draws, as measured."""
+        if not self.drawn:
+            return known.feasible[:, None]
+        shape = next(iter(self.drawn.values())).shape
+        allowed = np.ones(shape, dtype=bool)
+        for name, lower, upper in limited:
+            allowed &= (self.drawn[name] >= lower) & (self.drawn[name] <= upper)
+        return allowed
+
+
+def acquisition_for(problem: Problem, surrogate: Surrogate, known: Evidence, *, seed: int) -> RowFunction:
+    """Return the acquisition function that fits *problem* and what is *known*."""
     limited = [(c.outcome, *_bounds(c, surrogate)) for c in problem.outcome_constraints]
-    names = dict.fromkeys([name for name, *_ in limited] + ([] if is_lost else [objective.outcome]))
-    scene = _Scene.of(surrogate, list(names), known, seed)
+    is_lost = bool(limited) and not known.feasible.any()
+    sought = [] if is_lost else [objective.outcome for objective in problem.objectives]
+    names = list(dict.fromkeys([name for name, *_ in limited] + sought))
+    n_draws = N_DRAWS if len(sought) < 2 else N_FRONTS
+    scene = _Scene.of(surrogate, names, known, n_draws, seed)
     limits = [Limit(scene.fields[name], lower, upper) for name, lower, upper in limited]
     if is_lost:
-        return Improvement("log probability of feasibility", None, limits, known.observed, known.failed)
-    sign = float(scores(objective, np.ones(1))[0])
-    bests = _bests(sign * scene.values(objective.outcome), scene, limited, known)
-    gain = Gain(scene.fields[objective.outcome], sign, bests)
-    return Improvement("LogNEI" if scene.drawn else "LogEI", gain, limits, known.observed, known.failed)
+        return Improvement("log probability of feasibility", limits, known.observed, known.failed)
+    allowed = scene.allowed(limited, known)
+    gain, name = _gain(problem, surrogate, scene, allowed, known)
+    noisy = name.replace("Log", "LogN") if scene.drawn else name
+    return Improvement(noisy, [gain, *limits], known.observed, known.failed)
 
 
-def _bests(values: Array, scene: _Scene, limited: Sequence[tuple[str, float, float]], known: Evidence) -> Array:
+def _gain(problem: Problem, surrogate: Surrogate, scene: _Scene, allowed: Mask, known: Evidence) -> tuple[Factor, str]:
+    """Return what is to be improved, and what that is called."""
+    objective = problem.objectives[0]
+    if len(problem.objectives) > 1:
+        return _front(problem, surrogate, scene, allowed, known), "LogEHVI"
+    values = scene.values(objective.outcome)
+    field, warp = scene.fields[objective.outcome], surrogate.fits[objective.outcome].warp
+    if isinstance(objective, Target):
+        bests = _bests(scores(objective, warp.backward(values)), allowed)
+        nearest = np.minimum(bests, -WITHIN * _size(surrogate, objective))
+        return _approach(objective, field, warp, nearest, np.zeros_like(nearest)), "LogEI"
+    sign = _sign(objective)
+    return Gain(field, sign, _bests(sign * values, allowed)), "LogEI"
+
+
+def _sign(objective: Objective) -> float:
+    return float(scores(objective, np.ones(1))[0])
+
+
+def _bests(values: Array, allowed: Mask) -> Array:
     """Return the best of the allowed *values* in every draw; the worst of all where none is allowed."""
-    allowed = np.ones(values.shape, dtype=bool)
-    if not scene.drawn:
-        allowed &= known.feasible[:, None]
-    for name, lower, upper in limited if scene.drawn else ():
-        allowed &= (scene.drawn[name] >= lower) & (scene.drawn[name] <= upper)
     return np.asarray(np.where(allowed, values, values.min(axis=0)).max(axis=0))
 
 
-def _by_samples(problem: Problem, surrogate: Surrogate, known: Evidence, seed: int) -> tuple[AcquisitionFunction, str]:
-    if len(problem.objectives) > 1:
-        return _hypervolume_improvement(problem, surrogate, known, seed), "qLogNEHVI"
-    return _noisy_expected_improvement(problem, surrogate, known, seed), "qLogNEI"
+def _approach(objective: Target, field: Field, warp: Warp, lows: Array, highs: Array) -> Approach:
+    """Return what is gained between two scores, shape (draws,): both are minus a distance."""
+    halves = 0.5 * (highs - lows)[:, None]
+    distances = -(0.5 * (highs + lows)[:, None] + halves * NODES)
+    low, high = objective.range
+    return Approach(field, warp.forward(low - distances), warp.forward(high + distances), halves * WEIGHTS)
 
 
-def _noisy_expected_improvement(
-    problem: Problem, surrogate: Surrogate, known: Evidence, seed: int
-) -> AcquisitionFunction:
-    score = _scorer(problem.objectives[0], surrogate, is_bent=True)
-
-    def objective(samples: Tensor, X: Tensor | None = None) -> Tensor:  # noqa: N803, ARG001 # BoTorch's signature
-        return score(samples)
-
-    return qLogNoisyExpectedImprovement(
-        surrogate.model,
-        X_baseline=to_tensor(known.observed),
-        sampler=_sampler(seed),
-        objective=GenericMCObjective(objective),
-        X_pending=_pending(known),
-        constraints=_outcome_limits(problem, surrogate) or None,
-        prune_baseline=True,
-    )
+# --- several objectives -----------------------------------------------------------------------------------------------
 
 
-def _hypervolume_improvement(problem: Problem, surrogate: Surrogate, known: Evidence, seed: int) -> AcquisitionFunction:
-    """Return the hypervolume improvement of scores in the outcomes' own units, each divided by its range."""
-    means = np.stack([surrogate.expected_score(o, known.observed) for o in problem.objectives], axis=1)
-    widths = np.array([_size(surrogate, o) for o in problem.objectives])
-    references = [None if o.reference is None else o.score(o.reference) for o in problem.objectives]
-    reference = reference_point(references, means[known.feasible])
-    scorers = [_scorer(o, surrogate, is_bent=False) for o in problem.objectives]
-
-    def objective(samples: Tensor, X: Tensor | None = None) -> Tensor:  # noqa: N803, ARG001 # BoTorch's signature
-        scored = [score(samples) / width for score, width in zip(scorers, widths, strict=True)]
-        return torch.stack(scored, dim=-1)
-
-    return qLogNoisyExpectedHypervolumeImprovement(
-        surrogate.model,
-        ref_point=to_tensor(reference / widths),
-        X_baseline=to_tensor(known.observed),
-        sampler=_sampler(seed, N_FRONTS.get(len(scorers), N_FRONTS_OF_MANY)),
-        objective=GenericMCMultiOutputObjective(objective),
-        X_pending=_pending(known),
-        constraints=_outcome_limits(problem, surrogate) or None,
-        prune_baseline=True,
-        alpha=get_default_partitioning_alpha(len(scorers)),
-    )
+def _front(problem: Problem, surrogate: Surrogate, scene: _Scene, allowed: Mask, known: Evidence) -> Front:
+    """Return the gain in hypervolume. An end is scored on the model's scale, a target by its distance in units."""
+    floor = _floor(problem, surrogate, known)
+    points = np.stack([_scored(o, surrogate, scene.values(o.outcome)) for o in problem.objectives], axis=2)
+    cut: list[tuple[Array, Array]] = []
+    for number in range(points.shape[1]):
+        cut.append(boxes(points[allowed[:, number], number], floor))
+        if number + 1 >= MIN_FRONTS and sum(len(lows) for lows, _ in cut) > N_BOXES:
+            break
+    n_kept = len(cut)
+    lows, highs = stacked(cut)
+    axes = [
+        _axis(o, surrogate, scene.field(o.outcome, n_kept), lows[:, :, number], highs[:, :, number])
+        for number, o in enumerate(problem.objectives)
+    ]
+    return Front(tuple(axes), lows.shape[:2])
 
 
-def _sampler(seed: int, n: int = N_SAMPLES) -> SobolQMCNormalSampler:
-    return SobolQMCNormalSampler(torch.Size([n]), seed=seed)
+def _scored(objective: Objective, surrogate: Surrogate, standardised: Array) -> Array:
+    if isinstance(objective, Target):
+        return scores(objective, surrogate.fits[objective.outcome].warp.backward(standardised))
+    return _sign(objective) * standardised
 
 
-def _pending(known: Evidence) -> Tensor | None:
-    return to_tensor(known.pending) if len(known.pending) else None
-
-
-Scorer = Callable[[Tensor], Tensor]
-"""Maps posterior samples, shape (..., outcomes), to scores, shape (...)."""
-
-
-def _scorer(objective: Objective, surrogate: Surrogate, *, is_bent: bool) -> Scorer:
-    """Return how samples are scored: on the model's own scale if *is_bent* and the goal is an end of it, else in units.
-
-    Improvement on a logarithmic scale is improvement by a factor. For one objective that is the better aim, because
-    it does not bet on rare great outcomes; hypervolumes and distances to a target are the user's, in his units.
-    """
-    number = surrogate.names.index(objective.outcome)
+def _axis(objective: Objective, surrogate: Surrogate, field: Field, lows: Array, highs: Array) -> Axis:
     warp = surrogate.fits[objective.outcome].warp
-    if is_bent and not isinstance(objective, Target):
-        return lambda samples: score_with(torch, objective, samples[..., number])
-    size = 1.0 if not isinstance(objective, Target) or not is_bent else _size(surrogate, objective)
-    return lambda samples: score_with(torch, objective, warp.backward_with(torch, samples[..., number])) / size
+    if not isinstance(objective, Target):
+        return EndAxis(field, _sign(objective), warp, lows, highs)
+    is_box = lows < 0.0
+    flat_lows, flat_highs = (np.where(is_box, edge, default).ravel() for edge, default in ((lows, -1.0), (highs, 0.0)))
+    return TargetAxis(_approach(objective, field, warp, flat_lows, np.minimum(flat_highs, 0.0)), is_box)
+
+
+def _floor(problem: Problem, surrogate: Surrogate, known: Evidence) -> Array:
+    """Return the scores that count for nothing: the user's reference point, or one that the trials tell."""
+    rows = known.observed[known.feasible]
+    means = np.stack([surrogate.expected_score(o, rows) for o in problem.objectives], axis=1)
+    references = [None if o.reference is None else o.score(o.reference) for o in problem.objectives]
+    reference = reference_point(references, means)
+    return np.array(
+        [_coordinate(o, surrogate, float(score)) for o, score in zip(problem.objectives, reference, strict=True)]
+    )
+
+
+def _coordinate(objective: Objective, surrogate: Surrogate, score: float) -> float:
+    """Return where a score lies along the axis of *objective*, but not beyond all reach."""
+    if isinstance(objective, Target):
+        return max(score, UNREACHABLE * _size(surrogate, objective))
+    sign = _sign(objective)
+    place = surrogate.fits[objective.outcome].warp.forward(np.array([sign * score]))
+    return float(np.clip(sign * place[0], UNREACHABLE, -UNREACHABLE))
 
 
 def _size(surrogate: Surrogate, objective: Objective) -> float:
@@ -283,25 +240,6 @@ def _size(surrogate: Surrogate, objective: Objective) -> float:
     measured = fit.warp.backward(fit.data.targets)
     deviation = float(measured.std())
     return deviation if deviation > 1e-9 * float(np.abs(measured).max()) else 1.0
-
-
-def _outcome_limits(problem: Problem, surrogate: Surrogate) -> list[Scorer]:
-    """Return functions of posterior samples that are negative where a limit is kept."""
-    limits: list[Scorer] = []
-    for constraint in problem.outcome_constraints:
-        limits += _limits_of(constraint, surrogate)
-    return limits
-
-
-def _limits_of(constraint: OutcomeConstraint, surrogate: Surrogate) -> list[Scorer]:
-    number = surrogate.names.index(constraint.outcome)
-    lower, upper = _bounds(constraint, surrogate)
-    limits: list[Scorer] = []
-    if constraint.lower is not None:
-        limits.append(lambda samples: lower - samples[..., number])
-    if constraint.upper is not None:
-        limits.append(lambda samples: samples[..., number] - upper)
-    return limits
 
 
 def _bounds(constraint: OutcomeConstraint, surrogate: Surrogate) -> tuple[float, float]:
@@ -313,42 +251,3 @@ def _bounds(constraint: OutcomeConstraint, surrogate: Surrogate) -> tuple[float,
     if constraint.upper is not None:
         upper = max(float(warp.forward(np.array([constraint.upper]))[0]), UNREACHABLE)
     return lower, upper
-
-
-class SuccessWeighted(AcquisitionFunction):
-    """Adds the log of the chance that a trial succeeds; see :func:`sdl.planners.improvement.log_success`."""
-
-    def __init__(self, base: AcquisitionFunction, known: Evidence) -> None:
-        super().__init__(model=base.model)
-        self._base = base
-        self._completed = to_tensor(known.observed)
-        self._failed = to_tensor(known.failed)
-
-    def forward(self, X: Tensor) -> Tensor:  # noqa: N803 # BoTorch's signature
-        """Return the weighted acquisition value of *X*, shape (batch, 1, columns), shape (batch,)."""
-        good, bad = self._near(X, self._completed), self._near(X, self._failed)
-        weighted: Tensor = self._base(X) - torch.nn.functional.softplus(BY_FAILURE * bad - BY_SUCCESS * good)
-        return weighted
-
-    @staticmethod
-    def _near(X: Tensor, rows: Tensor) -> Tensor:  # noqa: N803 # BoTorch's signature
-        squared = ((X - rows) ** 2).sum(dim=-1)
-        return torch.exp(-0.5 * squared / (0.01 * X.shape[-1])).sum(dim=-1)
-
-
-def _constraints(
-    forms: Sequence[LinearForm],
-) -> tuple[list[tuple[Tensor, Tensor, float]], list[tuple[Tensor, Tensor, float]]]:
-    """Return BoTorch's inequality and equality constraints: ``coefficients @ x >= bound`` and ``= bound``."""
-    inequalities: list[tuple[Tensor, Tensor, float]] = []
-    equalities: list[tuple[Tensor, Tensor, float]] = []
-    for form in forms:
-        columns, coefficients = torch.tensor(form.columns), to_tensor(form.coefficients)
-        if form.lower == form.upper:
-            equalities.append((columns, coefficients, form.lower))
-            continue
-        if np.isfinite(form.lower):
-            inequalities.append((columns, coefficients, form.lower))
-        if np.isfinite(form.upper):
-            inequalities.append((columns, -coefficients, -form.upper))
-    return inequalities, equalities

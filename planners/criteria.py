@@ -93,11 +93,14 @@ class Criterion(Improvement):
         Rows of completed and failed trials, which the chance of success is judged by.
     """
 
-    max_candidates = MAX_CANDIDATES
-
     def __init__(self, name: str, worth: Callable[[Array], Array], completed: Array, failed: Array) -> None:
-        super().__init__(name, None, (), completed, failed)
+        super().__init__(name, (), completed, failed)
         self._worth = worth
+
+    @property
+    def max_candidates(self) -> int:
+        """How many candidates of a list are evaluated at most."""
+        return MAX_CANDIDATES
 
     def evaluate(self, rows: Array, *, with_slopes: bool = True) -> tuple[Array, Array]:
         """Return values, shape (n,), and gradients by central differences, shape (n, columns)."""

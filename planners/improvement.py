@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, pi
+from typing import Protocol
 
 import numpy as np
 
@@ -23,13 +24,51 @@ from sdl.planners.numerics import log_normal_cdf, minimise, minimise_within, sca
 CHUNK = 2048
 """Rows that are evaluated at a time."""
 
+AT_ONCE = 1_000_000
+"""Numbers that are computed at a time, whatever rows they belong to."""
+
+MANY_NUMBERS = 64_000_000
+"""Numbers that a list of candidates may take."""
+
+COSTLY = 256
+"""A function whose rows take more numbers than this is asked for fewer rows."""
+
 LOG_ROOT_2PI = 0.5 * log(2.0 * pi)
 
 BY_FAILURE, BY_SUCCESS = log(5.0), log(20.0)
 """How much a failure and a success speak for a place where all trials fail, and for one where most succeed."""
 
+TINY = 1e-300
+"""Keeps logarithms finite."""
+
 FAR_BELOW = -1e5
 """Below it ``log(1 - |z| erfcx(...))`` has lost its digits, and its limit for large arguments is exact enough."""
+
+
+class Look(Protocol):
+    """What a factor of the value is at some rows."""
+
+    @property
+    def values(self) -> Array:
+        """The logarithm of the factor for each row and draw, shape (n, draws), or (n, 1) where the draws agree."""
+        ...
+
+    def slopes(self, weights: Array) -> Array:
+        """Return the gradient of the average, where draws have *weights*, shape (n, draws); shape (n, columns)."""
+        ...
+
+
+class Factor(Protocol):
+    """What the value of a point is a product of: a gain, or the chance to keep a limit."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row takes, about."""
+        ...
+
+    def look(self, rows: Array) -> Look:
+        """Return logarithm and derivatives at *rows*, shape (n, columns)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +79,21 @@ class Limit:
     lower: float
     upper: float
 
+    @property
+    def width(self) -> int:
+        """How many numbers a row takes."""
+        return 1
+
+    def look(self, rows: Array) -> Look:
+        """Return the log of the chance that the limit is kept."""
+        glance = self.field.at(rows)
+        deviation = glance.deviation[:, None]
+        low, high = (self.lower - glance.mean) / deviation, (self.upper - glance.mean) / deviation
+        chance = log_between(low, high)
+        by_low, by_high = -density_ratio(low, chance), density_ratio(high, chance)
+        by_deviation = -(_finite(low) * by_low + _finite(high) * by_high) / deviation
+        return Part(glance, chance, -(by_low + by_high) / deviation, by_deviation)
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -49,42 +103,106 @@ class Gain:
     sign: float
     bests: Array
 
+    @property
+    def width(self) -> int:
+        """How many numbers a row takes."""
+        return self.bests.size
+
+    def look(self, rows: Array) -> Look:
+        """Return the log of the expected improvement."""
+        glance = self.field.at(rows)
+        deviation = glance.deviation[:, None]
+        z = (self.sign * glance.mean - self.bests) / deviation
+        shape = log_improvement(z)
+        ratio = np.exp(np.minimum(log_normal_cdf(z) - shape, 700.0))
+        return Part(glance, np.log(deviation) + shape, self.sign * ratio / deviation, (1.0 - ratio * z) / deviation)
+
+
+@dataclass(frozen=True)
+class Approach:
+    """How much nearer to a target an outcome is expected to come than the best trial is.
+
+    The integral, over all distances below the best, of the chance to be nearer; a weighted sum stands for it.
+
+    Parameters
+    ----------
+    field
+        The model of the outcome.
+    lower, upper
+        Between which standardised outcomes the distance is less than at each node, shape (draws, nodes).
+    weights
+        The weights of the nodes, shape (draws, nodes).
+    """
+
+    field: Field
+    lower: Array
+    upper: Array
+    weights: Array
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row takes."""
+        return self.weights.size
+
+    def look(self, rows: Array) -> Look:
+        """Return the log of the expected approach."""
+        glance = self.field.at(rows)
+        return self.part(glance, glance.mean)
+
+    def part(self, glance: Glance, means: Array) -> Part:
+        """Return the log of the expected approach where the *means* are those of the draws, shape (n, draws)."""
+        deviation = glance.deviation[:, None, None]
+        low, high = ((edge - means[:, :, None]) / deviation for edge in (self.lower, self.upper))
+        chances = log_between(low, high) + np.log(self.weights)
+        peak = _finite(chances.max(axis=2, keepdims=True))
+        total = peak + np.log(np.maximum(np.exp(chances - peak).sum(axis=2, keepdims=True), TINY))
+        by_low = -self.weights * density_ratio(low, total)
+        by_high = self.weights * density_ratio(high, total)
+        by_deviation = -(_finite(low) * by_low + _finite(high) * by_high) / deviation
+        by_mean = -(by_low + by_high) / deviation
+        return Part(glance, total[:, :, 0], by_mean.sum(axis=2), by_deviation.sum(axis=2))
+
 
 class Improvement:
-    """Log of the expected improvement times the chance to keep all limits, averaged over draws; larger is better.
+    """Log of a product of factors, of an improvement and the chances to keep limits, averaged over draws.
 
     Parameters
     ----------
     name
         What decision records call it.
-    gain
-        The objective; None to look for feasible points alone.
-    limits
-        The outcome constraints.
+    factors
+        What the value is a product of, in every draw.
     completed, failed
         Rows of completed and failed trials: they tell the chance that a trial succeeds at all, :func:`log_success`.
     """
 
-    is_costly = False
-    max_candidates = 1_000_000
-
-    def __init__(self, name: str, gain: Gain | None, limits: Sequence[Limit], completed: Array, failed: Array) -> None:
+    def __init__(self, name: str, factors: Sequence[Factor], completed: Array, failed: Array) -> None:
         self.name = f"{name} with chance of success" if len(failed) else name
-        self._gain = gain
-        self._limits = tuple(limits)
+        self._factors = tuple(factors)
         self._completed = completed
         self._failed = failed
+        self._width = max((factor.width for factor in self._factors), default=1)
+
+    @property
+    def max_candidates(self) -> int:
+        """How many candidates of a list are evaluated at most."""
+        return min(1_000_000, MANY_NUMBERS // self._width)
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether a value takes several times longer than the usual."""
+        return self._width > COSTLY
 
     def values(self, rows: Array) -> Array:
         """Return the value at each row, shape (n,); minus infinity where it is not a number."""
-        chunks = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+        size = min(CHUNK, max(1, AT_ONCE // self._width))
+        chunks = (rows[start : start + size] for start in range(0, len(rows), size))
         found = [np.zeros(0), *(self.evaluate(chunk, with_slopes=False)[0] for chunk in chunks)]
         return np.nan_to_num(np.concatenate(found), nan=-np.inf, posinf=-np.inf)
 
     def evaluate(self, rows: Array, *, with_slopes: bool = True) -> tuple[Array, Array]:
         """Return values, shape (n,), and gradients, shape (n, columns), at *rows*; no gradients unless asked for."""
-        parts = [_gained(self._gain, rows)] if self._gain is not None else []
-        parts += [_kept(limit, rows) for limit in self._limits]
+        parts = [factor.look(rows) for factor in self._factors]
         together = sum((part.values for part in parts), np.zeros((len(rows), 1)))
         peak = together.max(axis=1, keepdims=True)
         peak = np.where(np.isfinite(peak), peak, 0.0)
@@ -123,8 +241,8 @@ class Improvement:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One factor of the value: its logarithm for each row and draw, and the derivatives of that."""
+class Part:
+    """A factor that one field tells: its logarithm for each row and draw, and the derivatives of that."""
 
     glance: Glance
     values: Array
@@ -133,33 +251,15 @@ class _Part:
 
     def slopes(self, weights: Array) -> Array:
         """Return the gradient of the average, where draws have *weights*, shape (n, draws)."""
-        return self.glance.back(_summed(weights * self.by_mean, self.glance.mean), (weights * self.by_deviation).sum(1))
-
-
-def _gained(gain: Gain, rows: Array) -> _Part:
-    glance = gain.field.at(rows)
-    deviation = glance.deviation[:, None]
-    z = (gain.sign * glance.mean - gain.bests) / deviation
-    shape = log_improvement(z)
-    ratio = np.exp(np.minimum(log_normal_cdf(z) - shape, 700.0))
-    return _Part(glance, np.log(deviation) + shape, gain.sign * ratio / deviation, (1.0 - ratio * z) / deviation)
-
-
-def _kept(limit: Limit, rows: Array) -> _Part:
-    glance = limit.field.at(rows)
-    deviation = glance.deviation[:, None]
-    low, high = (limit.lower - glance.mean) / deviation, (limit.upper - glance.mean) / deviation
-    chance = log_between(low, high)
-    by_low, by_high = -_density_ratio(low, chance), _density_ratio(high, chance)
-    by_deviation = -(_finite(low) * by_low + _finite(high) * by_high) / deviation
-    return _Part(glance, chance, -(by_low + by_high) / deviation, by_deviation)
+        by_mean = summed(weights * self.by_mean, self.glance.mean)
+        return self.glance.back(by_mean, (weights * self.by_deviation).sum(axis=1))
 
 
 def log_improvement(z: Array) -> Array:
     """Return the log of the expected positive part of a normal variable of mean *z* and deviation 1."""
     size = np.maximum(-z, 1.0)
     tail = 1.0 - size * scaled_erfc(size / np.sqrt(2.0)) * np.sqrt(0.5 * pi)
-    log_tail = np.where(z > FAR_BELOW, np.log(np.maximum(tail, 1e-300)), -2.0 * np.log(size))
+    log_tail = np.where(z > FAR_BELOW, np.log(np.maximum(tail, TINY)), -2.0 * np.log(size))
     near = np.maximum(z, -1.0)
     above = np.log(np.exp(-0.5 * near**2 - LOG_ROOT_2PI) + near * np.exp(log_normal_cdf(near)))
     return np.where(z > -1.0, above, -0.5 * z**2 - LOG_ROOT_2PI + log_tail)
@@ -175,7 +275,8 @@ def log_between(low: Array, high: Array) -> Array:
     return np.where(np.isnan(found), -np.inf, found)
 
 
-def _density_ratio(z: Array, log_chance: Array) -> Array:
+def density_ratio(z: Array, log_chance: Array) -> Array:
+    """Return the standard normal density at *z* over a chance whose logarithm is given; 0 at infinite *z*."""
     with np.errstate(invalid="ignore"):
         found = np.exp(np.minimum(-0.5 * z**2 - LOG_ROOT_2PI - log_chance, 700.0))
     return np.where(np.isfinite(z), found, 0.0)
@@ -185,7 +286,7 @@ def _finite(z: Array) -> Array:
     return np.where(np.isfinite(z), z, 0.0)
 
 
-def _summed(by_mean: Array, mean: Array) -> Array:
+def summed(by_mean: Array, mean: Array) -> Array:
     """Sum derivatives over draws where the draws share one mean."""
     return by_mean if by_mean.shape == mean.shape else by_mean.sum(axis=1, keepdims=True)
 

@@ -37,6 +37,9 @@ class Scale(StrEnum):
     COMPRESSED_BELOW = "compressed below"
 
 
+FAR_OUT = 20.0
+"""A logarithm so many times the spread of the upper half (of a factor of e at least) below the median is no value."""
+
 Wanted = Literal["low", "high"] | None
 """Which end of an outcome is sought."""
 
@@ -111,8 +114,20 @@ def possible_scales(values: Array, wanted: Wanted = None) -> list[Scale]:
     if len(np.unique(values)) < 4:
         return [Scale.LINEAR]
     bent = [Scale.COMPRESSED_ABOVE, Scale.COMPRESSED_BELOW]
-    bent = [Scale.LOG, *bent] if values.min() > 0.0 else bent
+    bent = [Scale.LOG, *bent] if _has_logarithm(values) else bent
     return [Scale.LINEAR, *(scale for scale in bent if scale not in HIDING[wanted])]
+
+
+def _has_logarithm(values: Array) -> bool:
+    """Tell whether a logarithm makes the values more alike.
+
+    Where an outcome vanishes but for rounding, its logarithm sets that trial apart from all others, and the density of
+    the smallest numbers, which evidence counts in a log scale's favour, is that of rounding errors.
+    """
+    if values.min() <= 0.0:
+        return False
+    median, high = np.quantile(np.log(values), [0.5, 0.75])
+    return bool(median - np.log(values.min()) <= FAR_OUT * max(2.0 * (high - median), 1.0))
 
 
 def _origin_and_unit(scale: Scale, values: Array) -> tuple[float, float]:

@@ -19,8 +19,8 @@ from sdl.planners.acquisition import acquisition_for
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Array
 from sdl.planners.field import Field
+from sdl.planners.fitting import fit_outcome
 from sdl.planners.improvement import Gain, Improvement, Limit, log_between, log_improvement
-from sdl.planners.outcome import fit_outcome
 from sdl.planners.proposal import Request
 from sdl.planners.surrogate import Surrogate, calm
 from sdl.problem import Continuous, Maximize, Measurement, Minimize, OutcomeConstraint, Problem, SearchSpace
@@ -160,7 +160,7 @@ def test_exact_values_are_met_and_the_doubt_is_gone_there() -> None:
 def test_a_limit_without_an_objective_is_a_chance() -> None:
     surrogate, _ = asked(constraints=(BELOW,))
     limit = Limit(surrogate.field("heat"), -np.inf, 0.0)
-    chance = np.exp(Improvement("chance", None, [limit], PLACES, np.zeros((0, 3))).values(ELSEWHERE))
+    chance = np.exp(Improvement("chance", [limit], PLACES, np.zeros((0, 3))).values(ELSEWHERE))
     glance = surrogate.field("heat").at(ELSEWHERE)
     assert chance == pytest.approx(norm.cdf(-glance.mean[:, 0] / glance.deviation), rel=1e-6)
 
@@ -170,8 +170,6 @@ def test_draws_share_a_best_each() -> None:
     surrogate, _ = asked()
     field = surrogate.field("loss")
     none = np.zeros((0, 3))
-    both = Improvement("both", Gain(field, -1.0, np.array([0.5, 1.5])), [], PLACES, none).values(ELSEWHERE)
-    each = [
-        Improvement("one", Gain(field, -1.0, np.array([b])), [], PLACES, none).values(ELSEWHERE) for b in (0.5, 1.5)
-    ]
+    both = Improvement("both", [Gain(field, -1.0, np.array([0.5, 1.5]))], PLACES, none).values(ELSEWHERE)
+    each = [Improvement("one", [Gain(field, -1.0, np.array([b]))], PLACES, none).values(ELSEWHERE) for b in (0.5, 1.5)]
     assert np.exp(both) == pytest.approx(0.5 * (np.exp(each[0]) + np.exp(each[1])), rel=1e-9)

@@ -29,7 +29,7 @@ from sdl.planners.fitting import fit_outcome
 from sdl.planners.gaussian_process import CachedGaussianProcess
 from sdl.planners.outcome import OutcomeData
 from sdl.planners.surrogate import Surrogate, calm
-from sdl.planners.warp import Scale, Warp
+from sdl.planners.warp import Scale, Warp, possible_scales
 from sdl.problem import Categorical, Continuous, Maximize, Measurement, OutcomeConstraint, SearchSpace, Target
 
 UNIT_SQUARE = Encoding(SearchSpace(x=Continuous(0.0, 1.0), y=Continuous(0.0, 1.0)))
@@ -238,3 +238,9 @@ def test_outcomes_that_are_missing_are_left_out() -> None:
     partial = completed(3, {"x": 0.9, "y": 0.9}, gain=3.0)
     data = OutcomeData.of(UNIT_SQUARE, (*full.entries, partial), "heat")
     assert len(data.values) == 2
+
+
+def test_a_logarithm_of_rounding_errors_is_no_scale() -> None:
+    values = np.array([1.0, 0.8, 1.7, 2.2, 0.4, 6e-17, 1.3, 6e-17])
+    assert Scale.LOG not in possible_scales(values, "low")
+    assert Scale.LOG in possible_scales(np.geomspace(1e-2, 1e4, 8), "low")
