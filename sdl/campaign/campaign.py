@@ -72,7 +72,8 @@ class Campaign:
     seed
         The source of all chance in the campaign.
     in_flight
-        How many trials may be under way at once.
+        How many trials may be under way at once. Left out, one; where a step treats several trials in one run, as many
+        as fill all stations that can run it, and twice as many where the experiment has other steps as well.
     budget, stopping
         When to end. ``run(trials=...)`` overrides the budget's trials.
     seed_data
@@ -96,6 +97,12 @@ class Campaign:
         more has failed, like one that raises.
     fallback
         Who proposes when the planner fails twice. None: the campaign pauses instead.
+    priority, share
+        Where several campaigns run on one laboratory (:func:`~sdl.run_together`): steps of a campaign with a higher
+        priority go first; among equals each gets the stations in proportion to its share.
+    fit_to_stock
+        Whether a suggestion that the stock cannot make gives way to the nearest point found that it can make. Else the
+        trial is proposed, and the campaign pauses until somebody adds what it lacks.
     journal
         A store's path or a journal object.
     progress
@@ -113,7 +120,7 @@ class Campaign:
         lab: Lab,
         outcome_constraints: Sequence[OutcomeConstraint] = (),
         seed: int = 0,
-        in_flight: int = 1,
+        in_flight: int | None = None,
         budget: Budget | None = None,
         stopping: Sequence[StoppingRule] = (),
         seed_data: Sequence[SeedData] = (),
@@ -125,10 +132,15 @@ class Campaign:
         planner_place: PlannerPlace = "auto",
         planner_memory: str | float | None = None,
         fallback: Planner | None = SpaceFillingFallback(),  # noqa: B008 # a frozen value
+        priority: int = 0,
+        share: float = 1.0,
+        fit_to_stock: bool = False,
         journal: Journal | Path | str | None = None,
         progress: bool | Observer = True,
     ) -> None:
-        if in_flight < 1:
+        if not share > 0:
+            raise CampaignError(f"share = {share}", hint="a share of the laboratory is above zero")
+        if in_flight is not None and in_flight < 1:
             raise CampaignError(f"in_flight = {in_flight}", hint="at least one trial must be able to run")
         self.name = name
         self.planner = planner
@@ -136,7 +148,10 @@ class Campaign:
         self.experiment = Experiment.of(experiment)
         self.problem = Problem(space, objective, tuple(outcome_constraints))
         self.seed = seed
-        self.in_flight = in_flight
+        self.in_flight = default_in_flight(self.experiment, lab) if in_flight is None else in_flight
+        self.priority = priority
+        self.share = share
+        self._fit_to_stock = fit_to_stock
         self.budget = budget or Budget()
         self.stopping = tuple(stopping)
         self.seed_data = tuple(seed_data)
@@ -396,6 +411,9 @@ class Campaign:
             questions=terminal_questions(),
             quality=self.quality,
             checks=self.checks,
+            priority=self.priority,
+            share=self.share,
+            fit_to_stock=self._fit_to_stock,
         )
         self._loop = Loop(
             view=self._view,
@@ -444,6 +462,14 @@ def _interrupts(loop: Loop) -> Generator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def default_in_flight(experiment: Experiment, lab: Lab) -> int:
+    """Return how many trials keep the laboratory busy: enough to fill what treats several of them in one run."""
+    places = [len(lab.stations_for(step)) * step.batch.size for step in experiment.steps if step.batch is not None]
+    if not places:
+        return 1
+    return max(places) * (2 if len(experiment.steps) > 1 else 1)
 
 
 def _differences(old: Problem, new: Problem) -> str:

@@ -52,6 +52,7 @@ class Rules:
     checks: Sequence[Check] = ()
     priority: int = 0
     share: float = 1.0
+    fit_to_stock: bool = False
 
 
 class Concluding:

@@ -9,7 +9,8 @@ from typing import Literal
 from sdl.campaign.active import Planned, Status, StepDone, Wake
 from sdl.campaign.execution import Execution, Rules
 from sdl.campaign.floor import Floor
-from sdl.campaign.planner import Situation, Suggestion, TrialState
+from sdl.campaign.foresight import Foresight
+from sdl.campaign.planner import Suggestion, TrialState
 from sdl.campaign.planning import PlanningDesk, Request, checked_context, request_seed, wait_aside
 from sdl.campaign.recorder import Observer, session_started
 from sdl.campaign.safeguard import Safeguard
@@ -31,7 +32,7 @@ from sdl.problem import SearchSpace
 from sdl.problem.value import listing
 
 
-class Loop(Execution):
+class Loop(Execution, Foresight):
     """Runs one session. :meth:`run` blocks until there is no more to do; the other methods may come from any thread."""
 
     def __init__(
@@ -234,10 +235,12 @@ class Loop(Execution):
             return
         self._admit()
         self._propose_to_judge()
-        n = 0 if self._inspection.is_holding else self._n_wanted()
-        if n > 0 and self._dry_at != self._n_ended:
+        while self._may_ask and not self._is_planning and (n := self._n_wanted()) > 0:
+            n_before = self.view.n_proposed
             self._ask(n)
             self._admit()
+            if self.view.n_proposed == n_before:  # it thinks, or has nothing to propose
+                return
 
     @property
     def _may_ask(self) -> bool:
@@ -303,16 +306,14 @@ class Loop(Execution):
             self._admit()
 
     def _ask(self, n: int) -> None:
+        batch = self._batch_to_fill()
+        n = n if batch is None else min(n, batch.size)  # the next batch is asked for by itself
         self._asked_for = n
         request = Request(
             problem=self.view.problem,
             history=self.view.history,
             n=n,
-            situation=Situation(
-                context=checked_context(self._lab, self.view.problem.space),
-                n_free_slots=n,
-                n_trials_left=self._rules.budget.trials_left(self.view),
-            ),
+            situation=self._situation(n, self._n_left, batch),
             seed=request_seed(self._rules.seed, self.view.n_proposed),
         )
         if self._lab.clock.is_virtual:
@@ -343,7 +344,8 @@ class Loop(Execution):
             self._dry_at = self._n_ended  # asking again makes sense when there is something new to learn from
             if not answer.suggestions and not self._active and not self._waiting:
                 self._end("finished", "the planner has nothing left to propose")
-        self._propose(answer.suggestions)
+        seed = request_seed(self._rules.seed, self.view.n_proposed)
+        self._propose(self._makeable(answer.suggestions, seed))
 
     def _propose(self, suggestions: Sequence[Suggestion]) -> None:
         """Record the suggestions of one answer together: after a crash all of them are there, or none."""

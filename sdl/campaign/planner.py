@@ -94,6 +94,24 @@ class History(Value):
         return tuple(entry for entry in self.entries if not entry.state.is_final)
 
 
+class BatchShape(Value):
+    """A batch that the suggestions will fill: one run of a furnace, or one library on a substrate.
+
+    Parameters
+    ----------
+    size
+        How many more trials it takes.
+    shared
+        The parameters that all of them must have in common.
+    fixed
+        The values of shared parameters that are settled, because the batch has begun to fill.
+    """
+
+    size: Annotated[int, Field(ge=1)]
+    shared: Tuple[str] = ()
+    fixed: FrozenMap[ParameterValue] = Field(default_factory=dict[str, ParameterValue])
+
+
 class Situation(Value):
     """What the laboratory knows at the moment of asking.
 
@@ -109,6 +127,16 @@ class Situation(Value):
         What a trial costs, where the experiment says it as a :class:`~sdl.Price`.
     cost_left, cost_budget
         How much of the budget of cost is left, trials under way taken off, and how much it was; None without one.
+    batch
+        The batch that the suggestions will fill; None where every trial is on its own.
+    batches
+        All batches that have begun to fill, the fullest first.
+    stock
+        How much of each material is left at most and not set aside, in the unit of its account.
+    seconds_left
+        How much of the budget of laboratory time is left; None without one.
+    durations
+        How long each step is expected to take, in seconds, where that is known.
     """
 
     context: FrozenMap[ParameterValue] = Field(default_factory=dict[str, ParameterValue])
@@ -117,6 +145,11 @@ class Situation(Value):
     price: Price | None = None
     cost_left: Annotated[float, Field(ge=0)] | None = None
     cost_budget: Annotated[float, Field(ge=0)] | None = None
+    batch: BatchShape | None = None
+    batches: Tuple[BatchShape] = ()
+    stock: FrozenMap[float] = Field(default_factory=dict[str, float])
+    seconds_left: Annotated[float, Field(ge=0)] | None = None
+    durations: FrozenMap[float] = Field(default_factory=dict[str, float])
 
 
 class Suggestion(Value):

@@ -364,6 +364,34 @@ class Provisions:
             for lot in lots
         )
 
+    # --- for the planner ----------------------------------------------------------------------------------------------
+
+    def left(self) -> dict[str, float]:
+        """Return how much of each material may be left and is not set aside, in the unit of its account."""
+        if not self._is_needed:
+            return {}
+        self.ledger.catch_up(self._journal)
+        today = self._today()
+        return {name: self.ledger.balance(name, today).usable.most for name in self.ledger.materials}
+
+    def missing_for(self, pending: Sequence[Settings], settings: Settings) -> tuple[str, ...]:
+        """Return what a trial with *settings* would lack after the *pending* ones have taken what they use."""
+        if not self._has_needs:
+            return ()
+        self.ledger.catch_up(self._journal)
+        shelf = Shelf(self.ledger, self._today())
+        for each in pending:
+            self._take(shelf, each)
+        before = shelf.missing
+        self._take(shelf, settings)
+        return tuple(each for each in shelf.missing if each not in before)
+
+    def _take(self, shelf: Shelf, settings: Settings) -> None:
+        for step in self._experiment.steps:
+            for material, amount in self._doses(step, settings).items():
+                if amount.most > 0:
+                    shelf.take(material, amount)
+
     # --- facts --------------------------------------------------------------------------------------------------------
 
     def reason(self) -> str:

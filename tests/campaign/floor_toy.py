@@ -103,7 +103,7 @@ def floor_campaign(*steps: sdl.Step, lab: FloorLab | None = None, name: str = "f
         "space": SPACE,
         "objective": sdl.Minimize("signal", unit="V"),
         "planner": TwoTemperatures(),
-        "experiment": sdl.Experiment(*steps, evaluate=last_signal),
+        "experiment": sdl.Experiment(*steps, evaluate=last_signal) if steps else None,
         "lab": lab or FloorLab(),
         "journal": MemoryJournal(),
         "progress": False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import bluesky.plan_stubs as bps
 import pytest
@@ -22,10 +22,11 @@ from toy import bodies, kinds
 
 import sdl
 from sdl import Batch, Changeover, Step
-from sdl.campaign import TrialState
+from sdl.campaign import History, Situation, Suggestion, TrialState
 from sdl.errors import CampaignError
 from sdl.journal import MemoryJournal
 from sdl.journal.records import DocumentEmitted, FailureCategory, StepEnded, StepQueued, StepSkipped
+from sdl.problem import Problem
 
 MEASURE = Step("measure", measuring(60), station="meter")
 
@@ -283,3 +284,77 @@ class TestCalendars:
         ended = campaign.run(trials=1)
         assert ended.status == "paused"
         assert "longer than meter is ever open" in ended.reason
+
+
+class Nosy(TwoTemperatures):
+    """Keeps what it was told."""
+
+    told: ClassVar[list[Situation]] = []
+
+    def suggest(
+        self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
+    ) -> list[Suggestion]:
+        self.told.append(situation)
+        found = super().suggest(problem, history, n, situation=situation, seed=seed)
+        if situation.batch is None:
+            return found
+        return [each.replace(values={**each.values, **situation.batch.fixed}) for each in found]
+
+
+class TestPlannersAreTold:
+    def test_of_the_batch_that_they_fill(self) -> None:
+        Nosy.told.clear()
+        four = Batch(4, shared="temperature", patience="3 h")
+        anneal = Step("anneal", batch_lasting(HOUR), station="furnace1", batch=four)
+        campaign = floor_campaign(anneal, MEASURE, planner=Nosy(each=4), in_flight=6)
+        campaign.run(trials=10)
+        shapes = [situation.batch for situation in Nosy.told]
+        assert [None if shape is None else shape.size for shape in shapes[:2]] == [4, 4]
+        third = shapes[2]
+        assert third is not None
+        assert (third.size, dict(third.fixed)) == (2, {"temperature": 600.0})
+
+    def test_of_money_and_time(self) -> None:
+        Nosy.told.clear()
+        campaign = floor_campaign(
+            planner=Nosy(),
+            experiment=sdl.Experiment(
+                Step("measure", measuring(60), station="meter", duration=50, needs="robot"), cost=sdl.Price(2.0)
+            ),
+            budget=sdl.Budget(trials=4, cost=10.0, lab_time="1 h"),
+        )
+        campaign.run()
+        assert [situation.cost_left for situation in Nosy.told] == [10.0, 8.0, 6.0, 4.0]
+        assert Nosy.told[-1].seconds_left == pytest.approx(3600 - 180, abs=1)
+        assert [situation.durations["measure"] for situation in Nosy.told] == pytest.approx([50.0, 50.0, 50.0, 60.0])
+
+    def test_what_the_stock_cannot_make_is_replaced_by_what_it_can(self) -> None:
+        ink = sdl.Stock(sdl.Reagent("ink", "10 mL"))
+        measure = Step(
+            "measure", measuring(60), station="meter", uses=lambda s: [sdl.Use("ink", f"{8 * s.number('x')} mL")]
+        )
+        campaign = floor_campaign(measure, lab=FloorLab(stock=ink), planner=Greedy(), fit_to_stock=True)
+        ended = campaign.run(trials=3)
+        assert ended.status == "finished"
+        first, second, third = (trial.values["x"] for trial in campaign.trials)
+        assert first == 1.0
+        assert 0.15 < float(second) <= 0.25
+        assert float(second) + float(third) <= 0.25
+        assert "which the stock cannot make (8 mL of ink: 2 mL is free" in campaign.trials[1].decision.note
+
+
+class Greedy(TwoTemperatures):
+    """Always wants the most."""
+
+    def suggest(
+        self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
+    ) -> list[Suggestion]:
+        found = super().suggest(problem, history, n, situation=situation, seed=seed)
+        return [each.replace(values={**each.values, "x": 1.0}) for each in found]
+
+
+def test_how_many_are_in_flight_follows_from_the_batches() -> None:
+    anneal = Step("anneal", batch_lasting(1), station="furnace", batch=Batch(4))
+    assert floor_campaign(anneal).in_flight == 8
+    assert floor_campaign(anneal, MEASURE).in_flight == 16
+    assert floor_campaign(MEASURE).in_flight == 1
