@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from sdl.campaign.active import Planned, Status, StepDone, Wake
+from sdl.campaign.active import ActiveTrial, Planned, Status, StepDone, Wake
 from sdl.campaign.execution import Execution, Rules
 from sdl.campaign.floor import Floor
 from sdl.campaign.foresight import Foresight
@@ -185,7 +185,11 @@ class Loop(Execution, Foresight):
         if self._is_planning:
             return True
         may_come = bool(self._waiting) or (self._may_ask and self._n_left != 0)
-        return may_come and any(active.is_on_station for active in self._active.values())
+        return may_come and any(map(self._goes_on, self._active.values()))
+
+    def _goes_on(self, active: ActiveTrial) -> bool:
+        """Whether a trial moves on without others, and so gives its place to a new one some time."""
+        return active.is_on_station or self._experiment.steps[active.next_step].batch is None
 
     def propose(self) -> None:
         """Take in what is known, and propose what there is room for."""
