@@ -5,22 +5,25 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion, TrialState
+from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion
 from sdl.errors import PlannerError
 from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.journal.trust import Role
+from sdl.planners.approximations import cheapest, settled
 from sdl.planners.assumed import Additive, Assumptions, Mode, Monotonic, Reference
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Encoding
 from sdl.planners.first_points import favoured_points, named_points
+from sdl.planners.framing import Question, framed, with_pending
 from sdl.planners.space_filling import blank_decision, placed, sobol_points
-from sdl.problem import Problem
+from sdl.problem import Price, Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
 
 
@@ -70,6 +73,11 @@ class BayesianPlanner(Value):
         summary of the model names them. One that is better than expected is never among them.
     noise
         Whether the noise may depend on the place.
+    price
+        What a trial costs. None: what the experiment says, where its ``cost`` is a :class:`~sdl.Price`.
+    thrift
+        How much the price counts: 0 for value alone, 1 for value for money. None: with a budget of cost, the part of it
+        that is left; 1 where approximations of a target can be chosen; else 0.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -81,6 +89,8 @@ class BayesianPlanner(Value):
     drift: Mode = "no"
     outliers: Mode = "no"
     noise: Mode = "no"
+    price: Price | None = None
+    thrift: Annotated[float, Field(ge=0, le=1)] | None = None
     version: ClassVar[str] = "1"
 
     @property
@@ -92,14 +102,31 @@ class BayesianPlanner(Value):
         self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
     ) -> list[Suggestion]:
         """Return *n* suggestions; fewer where the space holds no more new points."""
-        domain = Domain(problem.space, situation.context)
-        decision = blank_decision(self.name, self.version, history, seed, "")
+        situation = situation if self.price is None else situation.replace(price=self.price)
+        return framed(Question(problem, history, n, situation, seed), self._answer)
+
+    def _answer(self, question: Question) -> list[Suggestion]:
+        """Return suggestions with the values that the question holds."""
+        problem, history, n = question.problem, question.history, question.n
+        domain = Domain(problem.space, question.situation.context, self._held(question))
+        decision = blank_decision(self.name, self.version, history, question.seed, "")
         suggestions = self._named(domain, history, n, decision)
-        for more in (self._favoured, self._fill, self._propose):
+        propose = partial(self._propose, situation=question.situation)
+        for more in (self._favoured, self._fill, propose):
             missing = n - len(suggestions)
             if missing:
-                suggestions += more(problem, _with_pending(history, suggestions), missing, domain, decision)
+                suggestions += more(problem, with_pending(history, suggestions), missing, domain, decision)
         return suggestions
+
+    def _held(self, question: Question) -> Mapping[str, ParameterValue]:
+        """Return the values that are settled: those of a batch, and at which approximation the first trials are."""
+        problem, situation = question.problem, question.situation
+        if not problem.space.targets:
+            return question.held
+        at_first = {**cheapest(problem.space, situation.price), **question.held}
+        domain = Domain(problem.space, situation.context, at_first)
+        is_filling = self._n_filling(problem, question.history, 1, domain) > 0
+        return {**settled(problem.space, question.history, situation, is_filling=is_filling), **question.held}
 
     def _named(self, domain: Domain, history: History, n: int, decision: Decision) -> list[Suggestion]:
         """Return up to *n* of the points that a person wants tried first."""
@@ -179,15 +206,23 @@ class BayesianPlanner(Value):
         decision = decision.replace(note=f"Before there is a model. {note}")
         return [Suggestion(values=point, decision=decision) for point in points]
 
-    def _propose(
-        self, problem: Problem, history: History, n: int, domain: Domain, decision: Decision
+    def _propose(  # noqa: PLR0917 # as its siblings, and the situation
+        self,
+        problem: Problem,
+        history: History,
+        n: int,
+        domain: Domain,
+        decision: Decision,
+        situation: Situation,
     ) -> list[Suggestion]:
         warm_up()
-        from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
+        from sdl.planners import price, proposal  # noqa: PLC0415 # seconds of import that only a model pays
 
         chance = np.random.SeedSequence([self.seed, decision.seed, len(history.entries)]).generate_state(1)[0]
         request = proposal.Request.of(problem, history, domain, int(chance), self._assumptions.of(problem))
-        return proposal.propose(request, n, decision)
+        return proposal.propose(
+            request.paying(price.Spending.of(problem, history, situation, self.thrift)), n, decision
+        )
 
 
 def _require_measurements(problem: Problem, history: History) -> None:
@@ -200,13 +235,3 @@ def _require_measurements(problem: Problem, history: History) -> None:
 
 def _is_whole(problem: Problem, entry: HistoryEntry) -> bool:
     return entry.observation is not None and all(name in entry.observation.outcomes for name in problem.outcomes)
-
-
-def _with_pending(history: History, suggestions: Sequence[Suggestion]) -> History:
-    """Return *history* with *suggestions* as trials that wait to be executed."""
-    first = 1 + max((entry.trial for entry in history.entries), default=0)
-    waiting = tuple(
-        HistoryEntry(trial=first + number, values=suggestion.values, state=TrialState.PROPOSED)
-        for number, suggestion in enumerate(suggestions)
-    )
-    return History((*history.entries, *waiting))

@@ -17,6 +17,7 @@ from sdl.errors import PlannerError
 from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.planners.acquisition import Evidence, acquisition_for
+from sdl.planners.alignment import align
 from sdl.planners.assumed import NOTHING, Assumed
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Array, Encoding
@@ -25,6 +26,7 @@ from sdl.planners.fitting import fit_outcome, plain_outcome
 from sdl.planners.goals import pareto_mask
 from sdl.planners.maximise import maximise
 from sdl.planners.outcome import OutcomeData, OutcomeFit
+from sdl.planners.price import Spending, at_target, priced, weighed
 from sdl.planners.space_filling import placed, spread_points, tried_rows
 from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, calm
 from sdl.planners.warp import Wanted
@@ -58,6 +60,8 @@ class Request:
         The source of chance.
     assumed
         What is assumed of outcomes, by name.
+    spending
+        What trials cost; None where it does not count.
     """
 
     problem: Problem
@@ -67,6 +71,7 @@ class Request:
     avoid: Array
     seed: int
     assumed: Mapping[str, Assumed] = field(default_factory=dict[str, Assumed])
+    spending: Spending | None = None
 
     @classmethod
     def of(
@@ -97,6 +102,10 @@ class Request:
         known = replace(self.known, pending=np.vstack([self.known.pending, row]))
         return replace(self, known=known, avoid=np.vstack([self.avoid, row]))
 
+    def paying(self, spending: Spending | None) -> Request:
+        """Return the request with what trials cost."""
+        return replace(self, spending=spending)
+
     @property
     def can_be_modelled(self) -> bool:
         """Whether at least two different points were measured."""
@@ -121,7 +130,8 @@ def fit_surrogate(
         name: OutcomeData.of(encoding, entries, name, ends.get(name), assumed.get(name, NOTHING))
         for name in problem.outcomes
     }
-    return Surrogate({name: fit_one(each, encoding) for name, each in measured.items()})
+    aligned = {name: align(each, encoding) for name, each in measured.items()}
+    return Surrogate({name: fit_one(each.data, encoding) for name, each in aligned.items()}, aligned)
 
 
 def _wanted(objective: Objective) -> Wanted:
@@ -190,9 +200,11 @@ def explain(
 def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Decision) -> list[Suggestion]:
     suggestions: list[Suggestion] = []
     for number in range(n):
-        acquisition = acquisition_for(request.problem, surrogate, request.known, seed=request.seed + number)
+        known = at_target(request.known, request.domain.encoding)
+        value = acquisition_for(request.problem, surrogate, known, seed=request.seed + number)
+        acquisition = weighed(value, surrogate, request.domain.encoding, request.known.pending, request.spending)
         rng = np.random.default_rng([request.seed, number])
-        centres = _best_rows(surrogate, request)
+        centres = _best_rows(surrogate, request.problem, known)
         ranking = maximise(acquisition, request.domain, request.avoid, centres, rng)
         if not ranking.best:
             break
@@ -200,19 +212,19 @@ def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Deci
             decision.replace(acquisition_name=acquisition.name),
             surrogate,
             request.problem,
-            request.known.observed[request.known.feasible],
+            known.observed[known.feasible],
             ranking,
         )
+        filled = priced(filled, acquisition, ranking.best[0])
         suggestions.append(Suggestion(values=ranking.best[0].point, decision=filled))
         request = request.with_pending(ranking.best[0].row)
     return suggestions
 
 
-def _best_rows(surrogate: Surrogate, request: Request) -> Array:
+def _best_rows(surrogate: Surrogate, problem: Problem, known: Evidence) -> Array:
     """Return the rows of the best trials by the model's expectation; of several objectives, of the front."""
-    known = request.known
     rows = known.observed[known.feasible] if known.feasible.any() else known.observed
-    scores = np.stack([surrogate.expected_score(o, rows) for o in request.problem.objectives], axis=1)
+    scores = np.stack([surrogate.expected_score(o, rows) for o in problem.objectives], axis=1)
     if scores.shape[1] > 1:
         return rows[pareto_mask(scores)]
     return rows[np.argsort(-scores[:, 0], kind="stable")[:N_CENTRES]]

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -78,14 +79,23 @@ def _without_known_warnings() -> Generator[None]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
+class Restoring(Protocol):
+    """Knows on what scale the measurement at a row would come."""
+
+    def restored(self, row: Array, prediction: Prediction) -> Prediction:
+        """Return *prediction*, made on the common scale, on the row's own."""
+        ...
+
+
 class Surrogate:
     """One Gaussian process per outcome, in the order of *fits*.
 
     Means and deviations called latent are on the standardised scales of the warps, and without noise.
     """
 
-    def __init__(self, fits: Mapping[str, OutcomeFit]) -> None:
+    def __init__(self, fits: Mapping[str, OutcomeFit], restoring: Mapping[str, Restoring] | None = None) -> None:
         self.fits = dict(fits)
+        self._restoring = dict(restoring or {})
         self.names = tuple(fits)
         self._fields: dict[str, Field] = {}
 
@@ -123,8 +133,11 @@ class Surrogate:
         found: list[dict[str, Prediction]] = [{} for _ in rows]
         for number, (name, fit) in enumerate(self.fits.items()):
             noisy = np.sqrt(deviations[:, number] ** 2 + fit.noise_at(rows))
-            for prediction, mean, deviation in zip(found, *fit.warp.moments(means[:, number], noisy), strict=True):
-                prediction[name] = Prediction(mean=float(mean), standard_deviation=float(deviation))
+            moments = zip(*fit.warp.moments(means[:, number], noisy), strict=True)
+            for row, prediction, (mean, deviation) in zip(rows, found, moments, strict=True):
+                expected = Prediction(mean=float(mean), standard_deviation=float(deviation))
+                own = self._restoring.get(name)
+                prediction[name] = expected if own is None else own.restored(row, expected)
         return found
 
     def expected_score(self, objective: Objective, rows: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from sdl.errors import ProblemError
 from sdl.problem.parameters import ParameterValue
@@ -44,6 +44,10 @@ class Price(Value):
             per: Mapping[str, float] | None = None,
             of: Mapping[str, Mapping[str, float]] | None = None,
         ) -> None: ...
+
+    @field_serializer("of")
+    def _plain(self, of: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+        return {name: dict(prices) for name, prices in of.items()}
 
     def __call__(self, values: Mapping[str, ParameterValue]) -> float:
         """Return what a trial with *values*, in their declared units, costs; never less than nothing.
