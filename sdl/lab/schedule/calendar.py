@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, model_validator
@@ -28,6 +28,13 @@ _HINT = 'write "Mon-Fri 08:00-18:00", "Sat 09:00-12:00", or "22:00-06:00" for ev
 def _separate(given: object) -> object:
     """Let one text name several, with commas between them."""
     return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+
+
+if TYPE_CHECKING:
+    Texts = Sequence[str]
+else:
+    Texts = Annotated[Tuple[str], BeforeValidator(_separate)]
+"""Several texts, which may be written as one with commas."""
 
 
 class _Hours(Value):
@@ -82,9 +89,9 @@ class Calendar(Value):
         to end within them.
     """
 
-    hours: Annotated[Tuple[str], BeforeValidator(_separate)] = ()
+    hours: Texts = ()
     timezone: str = "UTC"
-    closed: Annotated[Tuple[str], BeforeValidator(_separate)] = ()
+    closed: Texts = ()
     runs_on: bool = False
 
     @model_validator(mode="after")

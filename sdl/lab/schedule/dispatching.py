@@ -11,24 +11,29 @@ begins if all it needs is free, unless
   reservation of EASY backfilling: Lifka, "The ANL/IBM SP scheduling system", 1995);
 * trials could come to keep stations that the others need (:mod:`sdl.lab.schedule.safety`).
 
-Where nothing runs and nothing would ever change, all of these but the last are dropped: work goes on whatever they say.
+Where nothing runs, works could wait for one another for ever. Then the first work in the order that spoils no window of
+its own begins, whatever it does to others; and where nothing would ever change, the first of all that is safe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
+from typing import Literal
 
 from sdl.lab.schedule.outlook import EVER, Chain, Late, Outlook, chain_of
 from sdl.lab.schedule.safety import stuck
-from sdl.lab.schedule.values import SLACK, Because, Decision, Holder, Key, Start, StationState, Wait, Work
+from sdl.lab.schedule.values import SLACK, Because, Decision, Holder, Key, Start, StationState, Wait, Work, expected_end
 
 SETUP_PATIENCE = 10.0
 """A work is passed over for the sake of a set-up for at most so many times what the set-up takes."""
 
 COMBINATIONS = 16
 """Choices of stations that are looked at for one work."""
+
+MAX_LOOKS_AHEAD = 8
+"""Times at which something could change that are looked at, where nothing runs, before works are taken to be stuck."""
 
 STEP = 2 * SLACK
 """Seconds after which to ask again, where that is as soon as time has passed at all."""
@@ -66,9 +71,23 @@ def dispatch(
     """
     given = _Given(now, works, stations, usage or {}, shares or {}, frozenset(expecting), timezone)
     decision = _Round(given).decide()
-    if decision.starts or decision.wake_at is not None or any(state.busy_until is not None for state in stations):
-        return decision
-    return _Round(given, is_strict=False).decide()
+    is_idle = all(state.busy_until is None for state in stations)
+    return _go_on(given, decision) if is_idle and not decision.starts else decision
+
+
+def _go_on(given: _Given, decision: Decision) -> Decision:
+    """Return *decision*, if waiting leads anywhere while nothing runs; else one in which something begins."""
+    later = decision
+    for _ in range(MAX_LOOKS_AHEAD):
+        if later.starts:
+            return decision
+        if later.wake_at is None:
+            break
+        later = _Round(replace(given, now=later.wake_at)).decide()
+    alone = _Round(given, regard="own").decide()
+    if alone.starts or alone.wake_at is not None:
+        return alone
+    return _Round(given, regard="none").decide()
 
 
 @dataclass
@@ -97,26 +116,39 @@ class _Given:
     def later(self, work: Work) -> Sequence[Work]:
         """Return the works of the same trial that come after *work*."""
         trial = self.trials[work.holder]
-        return trial[trial.index(work) + 1 :]
+        place = next(place for place, each in enumerate(trial) if each is work)
+        return trial[place + 1 :]
+
+    def release_of(self, work: Work) -> float:
+        """Return when the next work of a trial can begin: when the step that runs ends, if one does."""
+        return expected_end(self.now, work.release) if work.after else max(self.now, work.release)
 
     def chains(self) -> dict[Holder, Chain]:
         """Return the chains of the trials in which a window is open, or that keep a station: what has been begun."""
         found: dict[Holder, Chain] = {}
         for holder, works in self.trials.items() if self.has_windows else ():
             kept = self.kept.get(holder, ())
-            chain = Chain(chain_of(works, kept), max(self.now, works[0].release))
+            chain = Chain(chain_of(works, kept), self.release_of(works[0]))
             if chain.works and (kept or chain.urgency < EVER):
                 found[holder] = chain
         return found
 
 
 class _Round:
-    """One decision in the making."""
+    """One decision in the making.
 
-    def __init__(self, given: _Given, *, is_strict: bool = True) -> None:
+    Parameters
+    ----------
+    regard
+        Whose windows count: of ``all`` trials, the ``own`` of what begins, or of ``none``. With ``own``, only the first
+        that could begin does.
+    """
+
+    def __init__(self, given: _Given, *, regard: Literal["all", "own", "none"] = "all") -> None:
         self.given = given
         self.now = given.now
-        self.is_strict = is_strict
+        self.regard = regard
+        self.is_strict = regard != "none"
         self.free = {n: s for n, s in given.states.items() if s.busy_until is None and not s.is_down}
         self.starts: list[Start] = []
         self.taken: dict[str, Start] = {}
@@ -127,8 +159,9 @@ class _Round:
         self.held: dict[str, set[Holder]] = {
             name: set(state.held_by) for name, state in given.states.items() if state.held_by
         }
-        self.chains = given.chains() if is_strict else {}
-        self.urgency = {holder: chain.urgency for holder, chain in self.chains.items()}
+        chains = given.chains()
+        self.urgency = {holder: chain.urgency for holder, chain in chains.items()}
+        self.chains = chains if regard == "all" else {}
         self._outlook: Outlook | None = None
         self.refused: dict[tuple[object, ...], Wait] = {}
         self.ready: list[Work] = []
@@ -149,6 +182,8 @@ class _Round:
                 self.waits[work.key] = found
                 continue
             self._accept(work, *found)
+            if self.regard == "own":
+                break
             if ranks_change:
                 queue.sort(key=self._rank, reverse=True)
         later = [at for at in self.wake if at > self.now]
@@ -291,7 +326,7 @@ class _Round:
         if state.is_down:
             return self._wait("down", name)
         if state.busy_until is not None:
-            return self._wait("busy", name, max(self.now, state.busy_until), tuple(state.busy_with))
+            return self._wait("busy", name, expected_end(self.now, state.busy_until), tuple(state.busy_with))
         return self._wait("held", name, about=tuple((*holder, "") for holder in sorted(self.held.get(name, ()))))
 
     def _choices(self, work: Work) -> Iterator[tuple[str, ...]]:
@@ -361,7 +396,7 @@ class _Round:
         kept = {name for mate in mates for name in self.given.kept.get(mate.holder, ())}
         found: list[float] = []
         for works in self.given.trials.values():
-            at = max(self.now, works[0].release)
+            at = self.given.release_of(works[0])
             for each in works:
                 if each.shares_run(work):
                     if each.after or each.release > self.now + SLACK:
@@ -452,15 +487,14 @@ class _Round:
 
     def _could_be_kept(self, mates: Sequence[Work]) -> bool:
         """Tell whether the windows after *mates* could be kept in a laboratory in which nothing else goes on."""
-        states = self.given.states.items()
-        empty = {name: state.replace(busy_until=None, held_by=(), calendar=None) for name, state in states}
         chains = [self._chain_after(mate, self.now + mate.duration) for mate in mates]
-        late = Outlook(self.now, empty).place([chain for chain in chains if chain is not None])
+        found = [chain for chain in chains if chain is not None]
+        late = Outlook(self.now, self.given.states, is_empty=True).place(found)
         return all(each.seconds == EVER for each in late.values())
 
     def _reserve(self, work: Work) -> None:
         """Keep the first work that waits for several stations together from being put off by those behind it."""
-        if not self.is_strict or len(work.groups) < 2 or any(chain.due < EVER for chain in self.chains.values()):
+        if self.regard != "all" or len(work.groups) < 2 or any(chain.due < EVER for chain in self.chains.values()):
             return
         if work.holder in self.chains:
             return

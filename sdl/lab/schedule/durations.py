@@ -79,7 +79,8 @@ class Durations:
         """Take in one event; any other than the end of a step says nothing."""
         self._last = max(self._last, event.sequence)
         if event.kind == "step.ended" and isinstance(event.body, StepEnded) and event.body.is_success:
-            self.add(event.campaign, event.body.step, event.body.station, event.body.seconds)
+            body = event.body
+            self.add(event.campaign, body.step, body.station, body.seconds - body.setup_seconds)
 
     def add(self, campaign: str, step: str, station: str, seconds: float) -> None:
         """Take in that a run of *step* took *seconds* on *station*."""

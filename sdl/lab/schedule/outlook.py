@@ -10,7 +10,7 @@ from functools import cached_property
 from heapq import heappop, heappush
 
 from sdl.lab.schedule.calendar import Stretch
-from sdl.lab.schedule.values import SLACK, Holder, Key, Start, StationState, Work
+from sdl.lab.schedule.values import SLACK, Holder, Key, Start, StationState, Work, expected_end
 
 EVER = math.inf
 _TRIES = 100
@@ -140,26 +140,28 @@ class Outlook:
         Seconds of the clock.
     states
         Every station by name.
+    is_empty
+        Whether to look at a laboratory in which nothing goes on, and which is always open.
     """
 
-    def __init__(self, now: float, states: Mapping[str, StationState]) -> None:
+    def __init__(self, now: float, states: Mapping[str, StationState], *, is_empty: bool = False) -> None:
         self.now = now
         self._states = states
-        self._holds: dict[str, dict[Holder, float]] = {
-            name: dict.fromkeys(state.held_by, max(now, state.busy_until or now))
-            for name, state in states.items()
-            if state.held_by
-        }
-        self._lines: dict[str, list[Stretch]] = {
-            name: [] if state.busy_until is None else [(-EVER, max(now, state.busy_until))]
-            for name, state in states.items()
-        }
+        self._has_hours = not is_empty
+        self._holds: dict[str, dict[Holder, float]] = {}
+        self._lines: dict[str, list[Stretch]] = {name: [] for name in states}
         self._joints: list[_Joint] = []
+        for name, state in () if is_empty else states.items():
+            if state.busy_until is not None:
+                self._lines[name].append((-EVER, expected_end(now, state.busy_until)))
+            if state.held_by:
+                begin = now if state.busy_until is None else expected_end(now, state.busy_until)
+                self._holds[name] = dict.fromkeys(state.held_by, begin)
 
     def copy(self) -> Outlook:
         """Return a copy that can be filled on its own."""
         other = Outlook.__new__(Outlook)
-        other.now, other._states = self.now, self._states
+        other.now, other._states, other._has_hours = self.now, self._states, self._has_hours
         other._holds = {name: dict(holders) for name, holders in self._holds.items()}
         other._lines = {name: list(line) for name, line in self._lines.items()}
         other._joints = [replace(joint) for joint in self._joints]
@@ -322,7 +324,7 @@ class Outlook:
             for begin, end in self._lines[name]:
                 if begin < at + seconds - SLACK and end > at:
                     at = end
-            fit = at if state.calendar is None else state.calendar.next_fit(at, seconds)
+            fit = at if state.calendar is None or not self._has_hours else state.calendar.next_fit(at, seconds)
             if fit is None or fit == at:
                 return EVER if fit is None or at + seconds > kept_from + SLACK else at
             at = fit

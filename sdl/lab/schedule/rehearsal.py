@@ -178,12 +178,12 @@ class _Rehearsal:
             self._admit()
             if not self.active and not self.waiting:
                 break
+            if self.fail_late and self._fail():
+                continue
             decision = decide(self.now, self._works(), list(self.states.values()), self.usage)
             self.n_decisions += 1
             for start in decision.starts:
                 self._start(start)
-            if self.fail_late and self._fail(decision):
-                continue
             self._pass_time(decision)
         end = max((run.end for run in self.runs), default=self.begin)
         return Rehearsed(
@@ -213,7 +213,7 @@ class _Rehearsal:
         self.waiting = left
 
     def _works(self) -> list[Work]:
-        return [work for trial in self.active.values() for work in _as_told(trial, self.now)]
+        return [work for trial in self.active.values() for work in _as_told(trial)]
 
     def _start(self, start: Start) -> None:
         works = [self.active[key[:2]].works[0] for key in start.works]
@@ -240,13 +240,16 @@ class _Rehearsal:
         holders = tuple(sorted(self.kept.get(name, {})))
         self.states[name] = self.states[name].replace(**changes, held_by=holders)
 
-    def _fail(self, decision: Decision) -> bool:
+    def _fail(self) -> bool:
         """Give up the trials that are late; say whether there are any."""
-        found = [key for key in decision.late if self.active[key[:2]].running is None]
-        for key in found:
-            self.failed.append(key)
-            self._leave(self.active[key[:2]])
+        found = [trial for trial in self.active.values() if trial.running is None and self._is_late(trial)]
+        for trial in found:
+            self.failed.append(trial.works[0].key)
+            self._leave(trial)
         return bool(found)
+
+    def _is_late(self, trial: _Trial) -> bool:
+        return self.now > _due(trial.works[0], trial.ends) + SLACK
 
     def _pass_time(self, decision: Decision) -> None:
         """Go on to the next end of a run, or to when the scheduler wants to look again."""
@@ -298,11 +301,11 @@ def _due(work: Work, ends: Mapping[str, float]) -> float:
     return min((ends[step] + seconds for step, seconds in work.within.items() if step in ends), default=float("inf"))
 
 
-def _as_told(trial: _Trial, now: float) -> list[Work]:
+def _as_told(trial: _Trial) -> list[Work]:
     """Write down a trial as the scheduler is told of it: what is ready, what has to come first, and what is due."""
     running = trial.running
     before: list[str] = [] if running is None else [running.step]
-    release = trial.ready if running is None else max(trial.expected, now)
+    release = trial.ready if running is None else trial.expected
     found: list[Work] = []
     for work in trial.works:
         due = _due(work, trial.ends)

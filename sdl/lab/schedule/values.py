@@ -26,6 +26,11 @@ SLACK = 1e-3
 """Seconds by which two times may differ and still be the same: sums of floats are not exact."""
 
 
+def expected_end(now: float, end: float) -> float:
+    """Return when something ends that runs, and should have ended at *end*: if that has passed, as much later again."""
+    return end if end > now else now + max(1.0, now - end)
+
+
 def _groups(given: object) -> object:
     """Let a need be written as one name, where there is no choice."""
     if not isinstance(given, (tuple, list)):
