@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion, TrialState
+from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion
 from sdl.errors import PlannerError
 from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.planners.bayesian import BayesianPlanner, warm_up
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Encoding
+from sdl.planners.framing import Question, framed, with_pending
 from sdl.planners.space_filling import blank_decision, placed, sobol_points, spread_points, tried_rows
 from sdl.problem import Problem, Target
 from sdl.problem.value import Value
@@ -64,12 +65,15 @@ class ExploringPlanner(Value, ABC):
     ) -> list[Suggestion]:
         """Return *n* suggestions; fewer where the space holds no more new points."""
         self._check(problem)
-        domain = Domain(problem.space, situation.context)
-        decision = blank_decision(self.name, self.version, history, seed, "")
+        return framed(Question(problem, history, n, situation, seed), self._answer)
+
+    def _answer(self, question: Question) -> list[Suggestion]:
+        problem, history, n, domain = question.problem, question.history, question.n, question.domain
+        decision = blank_decision(self.name, self.version, history, question.seed, "")
         n_filling = self._n_filling(problem, history, n, domain)
         suggestions = self._fill(domain, history, n_filling, decision)
         if n_filling < n:
-            history = _with_pending(history, suggestions)
+            history = with_pending(history, suggestions)
             suggestions += self._propose(problem, history, n - n_filling, domain, decision)
         return suggestions
 
@@ -335,13 +339,3 @@ def _label(chance: float, confidence: float) -> Label:
 
 def _is_whole(problem: Problem, entry: HistoryEntry) -> bool:
     return entry.observation is not None and all(name in entry.observation.outcomes for name in problem.outcomes)
-
-
-def _with_pending(history: History, suggestions: Sequence[Suggestion]) -> History:
-    """Return *history* with *suggestions* as trials that wait to be executed."""
-    first = 1 + max((entry.trial for entry in history.entries), default=0)
-    waiting = tuple(
-        HistoryEntry(trial=first + number, values=suggestion.values, state=TrialState.PROPOSED)
-        for number, suggestion in enumerate(suggestions)
-    )
-    return History((*history.entries, *waiting))

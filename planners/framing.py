@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion, TrialState
 from sdl.journal.records import ParameterValue
+from sdl.planners.domain import Domain
 from sdl.problem import Price, Problem
 
 
@@ -32,6 +33,11 @@ class Question:
     situation: Situation
     seed: int
     held: Mapping[str, ParameterValue] = field(default_factory=dict[str, ParameterValue])
+
+    @property
+    def domain(self) -> Domain:
+        """What may be chosen."""
+        return Domain(self.problem.space, self.situation.context, self.held)
 
     def holding(self, values: Mapping[str, ParameterValue]) -> Question:
         """Return the question with *values* settled too."""

@@ -13,6 +13,7 @@ from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion
 from sdl.journal.records import Decision
 from sdl.planners.domain import Candidates, Domain, is_among
 from sdl.planners.encoding import Array, Point
+from sdl.planners.framing import Question, framed
 from sdl.planners.sequences import latin_hypercube, sobol
 from sdl.problem import Problem
 from sdl.problem.value import FrozenMap, Value, canonical_json
@@ -48,7 +49,10 @@ class RandomPlanner(Value):
         self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
     ) -> list[Suggestion]:
         """Return *n* suggestions; fewer where the space holds no more new points."""
-        domain = Domain(problem.space, situation.context)
+        return framed(Question(problem, history, n, situation, seed), self._answer)
+
+    def _answer(self, question: Question) -> list[Suggestion]:
+        history, n, seed, domain = question.history, question.n, question.seed, question.domain
         rng = np.random.default_rng([self.seed, seed, len(history.entries)])
         tried = tried_rows(domain, history)
         if domain.is_listable:
@@ -85,7 +89,10 @@ class SobolPlanner(Value):
         self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
     ) -> list[Suggestion]:
         """Return *n* suggestions; fewer where the space holds no more new points."""
-        domain = Domain(problem.space, situation.context)
+        return framed(Question(problem, history, n, situation, seed), self._answer)
+
+    def _answer(self, question: Question) -> list[Suggestion]:
+        history, n, seed, domain = question.history, question.n, question.seed, question.domain
         points, note = sobol_points(domain, history, n, own_seed=self.seed, seed=seed)
         decision = blank_decision(self.name, self.version, history, seed, note)
         return [Suggestion(values=point, decision=decision) for point in points]
@@ -118,7 +125,10 @@ class LatinHypercubePlanner(Value):
         self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
     ) -> list[Suggestion]:
         """Return *n* suggestions; fewer where the space holds no more new points."""
-        domain = Domain(problem.space, situation.context)
+        return framed(Question(problem, history, n, situation, seed), self._answer)
+
+    def _answer(self, question: Question) -> list[Suggestion]:
+        history, n, seed, domain = question.history, question.n, question.seed, question.domain
         scrambling = campaign_seed(history, self.seed, seed)
 
         def fractions(start: int, count: int, dimension: int) -> Array:
@@ -157,7 +167,10 @@ class GridPlanner(Value):
         self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
     ) -> list[Suggestion]:
         """Return the next *n* grid points that were not tried; fewer where the grid ends."""
-        domain = Domain(problem.space, situation.context)
+        return framed(Question(problem, history, n, situation, seed), self._answer)
+
+    def _answer(self, question: Question) -> list[Suggestion]:
+        history, n, seed, domain = question.history, question.n, question.seed, question.domain
         tried = domain.in_context(tried_rows(domain, history))
         points: list[Point] = []
         for candidates in self._chunks(domain, tried):

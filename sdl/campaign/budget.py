@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, cast, 
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
+from sdl.campaign.planner import TrialState
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
 from sdl.errors import ProblemError
@@ -120,6 +121,51 @@ class NoImprovementExpected(Value):
         if len(expected) < self.patience or any(value is None or value >= self.below for value in expected):
             return None
         return f"no improvement expected: {expected[-1]:.3g} at the next trial, less than {self.below:g}"
+
+
+class NotWorthIt(Value):
+    """Stop when trials are expected to gain less than they cost.
+
+    The planner's expected improvement of the first objective, times *worth*, is compared with the price of the trial.
+    Each of the last *patience* trials has to fall short. One trial may be worth less than its price where several
+    together are worth theirs: patience is for that too.
+
+    Parameters
+    ----------
+    worth
+        What an improvement by one unit of the first objective is worth, in the campaign's unit of cost.
+    price
+        What a trial costs. None: what its decision states, or else what the trials so far have cost on average.
+    patience
+        How many trials in a row.
+    """
+
+    worth: float = Field(gt=0, kw_only=False)
+    price: Annotated[float, Field(gt=0)] | None = None
+    patience: int = Field(default=3, ge=1)
+    rule: Literal["not_worth_it"] = "not_worth_it"
+    positional: ClassVar[tuple[str, ...]] = ("worth",)
+
+    def reason(self, view: CampaignView) -> str | None:
+        """Return why the campaign should stop now, or None."""
+        numbers = range(view.n_proposed - self.patience + 1, view.n_proposed + 1)
+        if numbers.start < 1:
+            return None
+        gains = [view.record(number).proposal.decision.expected_improvement for number in numbers]
+        prices = [self._price(view, number) for number in numbers]
+        if any(gain is None or self.worth * gain >= price for gain, price in zip(gains, prices, strict=True)):
+            return None
+        gain, price, outcome = gains[-1] or 0.0, prices[-1], view.problem.objectives[0].outcome
+        return (
+            f"not worth its price: trial {numbers[-1]} was expected to improve {outcome} by {gain:.3g}, "
+            f"worth {self.worth * gain:.3g}, and cost {price:.3g}"
+        )
+
+    def _price(self, view: CampaignView, number: int) -> float:
+        stated = view.record(number).proposal.decision.price
+        n_ended = view.counts[TrialState.COMPLETED] + view.counts[TrialState.FAILED]
+        average = view.cost / n_ended if n_ended else 0.0
+        return next(price for price in (self.price, stated, average) if price is not None)
 
 
 def _best(view: CampaignView) -> tuple[Trial, ...]:

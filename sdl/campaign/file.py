@@ -51,6 +51,7 @@ from sdl.campaign.budget import (
     FailurePolicy,
     NoImprovement,
     NoImprovementExpected,
+    NotWorthIt,
     TargetReached,
     UnknownPolicy,
 )
@@ -63,6 +64,7 @@ from sdl.campaign.yaml_text import YamlText
 from sdl.errors import CampaignError, ProblemError, SdlError
 from sdl.journal.seeds import load_seed
 from sdl.lab import Interlock, Lab, VirtualClock, WallClock
+from sdl.lab.materials import Item
 from sdl.problem import (
     AtMost,
     CandidatePool,
@@ -104,6 +106,10 @@ TABLE = "table"
 
 
 # --- what the file says -----------------------------------------------------------------------------------------------
+
+
+Rule = Annotated[TargetReached | NoImprovement | NoImprovementExpected | NotWorthIt, Field(discriminator="rule")]
+"""Any stopping rule that can be written down, told apart by its field ``rule``."""
 
 
 class PoolSection(Value):
@@ -152,12 +158,16 @@ class PlannerSection(Value):
 
 
 class LabSection(Value):
-    """A laboratory: a short name or ``module:Class``, the class's arguments, a clock other than its own, interlocks."""
+    """A laboratory: a short name or ``module:Class``, the class's arguments, a clock of another kind.
+
+    Interlocks and stock are added to what the class brings.
+    """
 
     type: str
     options: FrozenMap[JsonValue] = Field(default_factory=dict[str, JsonValue])
     clock: Literal["virtual", "wall"] | None = None
     interlocks: Tuple[Interlock] = ()
+    stock: Tuple[Item] = ()
 
 
 class CampaignFile(Value):
@@ -171,7 +181,7 @@ class CampaignFile(Value):
     planner: PlannerSection = PlannerSection(type="bayesian")
     experiment: str | None = None
     budget: Budget = Budget()
-    stopping: Tuple[Annotated[TargetReached | NoImprovement | NoImprovementExpected, Field(discriminator="rule")]] = ()
+    stopping: Tuple[Rule] = ()
     seed: Annotated[int, Field(ge=0)] = 0
     in_flight: Annotated[int, Field(ge=1)] | None = None
     fit_to_stock: bool = False
@@ -318,6 +328,8 @@ def make_lab(section: LabSection, folder: Path, seed: int) -> tuple[Lab, str]:
         raise CampaignError(f"lab {section.type!r} made a {type(lab).__name__}, which is no Lab")
     try:
         lab.add_interlocks(*section.interlocks)
+        if section.stock:
+            lab.add_stock(*section.stock)
     except BaseException:
         lab.close()
         raise
@@ -461,6 +473,7 @@ _SECTIONS: Mapping[str, type[Value]] = {
     "target_reached": TargetReached,
     "no_improvement": NoImprovement,
     "no_improvement_expected": NoImprovementExpected,
+    "not_worth_it": NotWorthIt,
 }
 """The keys and kinds below which fields of a class stand."""
 

@@ -11,7 +11,7 @@ import pytest
 from toy import SPACE, LinePlanner, Plan, ToyLab, bodies, kinds, measure, toy_campaign
 
 import sdl
-from sdl.campaign import FailurePolicy, NoImprovementExpected
+from sdl.campaign import FailurePolicy, NoImprovementExpected, NotWorthIt
 from sdl.errors import CampaignError, LabError
 from sdl.journal import MemoryJournal
 from sdl.journal.records import DocumentEmitted, FailureCategory
@@ -328,6 +328,25 @@ def test_a_planner_that_expects_nothing_more_ends_the_campaign() -> None:
     ended = campaign.run(trials=20)
     assert ended.reason.startswith("no improvement expected")
     assert len(campaign.trials) == 2
+
+
+def test_trials_that_are_not_worth_their_price_end_the_campaign() -> None:
+    class Frugal(LinePlanner):
+        def suggest(self, *args: Any, **kwargs: Any) -> Any:
+            suggestions = super().suggest(*args, **kwargs)
+            return [s.replace(decision=s.decision.replace(expected_improvement=0.02, price=5.0)) for s in suggestions]
+
+    def trials(rule: NotWorthIt) -> tuple[int, str]:
+        campaign = toy_campaign(planner=Frugal(), stopping=[rule])
+        reason = campaign.run(trials=6).reason
+        return len(campaign.trials), reason
+
+    assert trials(NotWorthIt(300.0))[0] == 6  # worth 6
+    n, reason = trials(NotWorthIt(200.0, patience=2))  # worth 4
+    assert n == 2
+    assert reason.endswith("expected to improve signal by 0.02, worth 4, and cost 5")
+    assert trials(NotWorthIt(200.0, price=3.0))[0] == 6
+    assert trials(NotWorthIt(100.0, price=3.0))[0] == 3
 
 
 def test_laboratory_time_is_a_budget() -> None:
