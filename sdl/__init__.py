@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TargetReached,
         Trial,
         TrialState,
+        run_together,
     )
     from sdl.errors import SdlError
     from sdl.journal import open_journal
@@ -86,6 +87,7 @@ _HOMES = {
         "TargetReached",
         "Trial",
         "TrialState",
+        "run_together",
     ),
     "sdl.errors": ("SdlError",),
     "sdl.journal": ("open_journal",),
@@ -179,6 +181,7 @@ __all__ = [
     "if_suspect",
     "load_seed",
     "open_journal",
+    "run_together",
 ]
 
 

@@ -11,7 +11,7 @@ from sdl.campaign.budget import (
     TargetReached,
     UnknownPolicy,
 )
-from sdl.campaign.campaign import Campaign, Ended
+from sdl.campaign.campaign import Campaign, Ended, run_together
 from sdl.campaign.chart import Expected
 from sdl.campaign.planner import Explainer, History, HistoryEntry, Planner, Predictor, Situation, Suggestion, TrialState
 from sdl.campaign.quality import Control, QualityControl, Replicates
@@ -46,4 +46,5 @@ __all__ = [
     "Trial",
     "TrialState",
     "UnknownPolicy",
+    "run_together",
 ]

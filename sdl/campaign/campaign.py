@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
@@ -16,25 +16,27 @@ from sdl.campaign.active import Status
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
 from sdl.campaign.concluding import Rules
 from sdl.campaign.fallback import SpaceFillingFallback
+from sdl.campaign.floor import Floor
 from sdl.campaign.inspection import Check
 from sdl.campaign.loop import Loop, check_parameters, check_stations
+from sdl.campaign.opening import Opening
 from sdl.campaign.planner import Planner
 from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for, memory_bytes
 from sdl.campaign.progress import terminal_observer, terminal_questions
 from sdl.campaign.quality import QualityControl
 from sdl.campaign.recorder import Observer
 from sdl.campaign.safeguard import rearm
+from sdl.campaign.together import drive
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
 from sdl.errors import CampaignError, JournalNotFound, LabError
 from sdl.journal import open_journal
 from sdl.journal.protocol import Journal
-from sdl.journal.records import CampaignChanged, CampaignOpened, Entry, SeedAdded, SeedRow
 from sdl.journal.seeds import SeedData
 from sdl.journal.trust import Role
 from sdl.lab import Experiment, Lab, Ledger
 from sdl.problem import Objective, OutcomeConstraint, Problem, SearchSpace
-from sdl.problem.value import Value
+from sdl.problem.value import Value, listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,18 +189,37 @@ class Campaign:
         Ended
             The status and the reason.
         """
+        budget = self._budget_for(trials)
+        return self._run(budget, recorded=budget)
+
+    def _budget_for(self, trials: int | None) -> Budget:
         budget = self.budget if trials is None else self.budget.replace(trials=trials)
         if budget == Budget() and not self.stopping:
             raise CampaignError("the campaign has neither a budget nor a stopping rule", hint="say run(trials=30)")
-        return self._run(budget, recorded=budget)
+        return budget
 
     def _run(self, budget: Budget, *, recorded: Budget) -> Ended:
         """Run one session. *recorded* is the budget that the journal tells of."""
         with self._opened_journal() as journal:
             self._open(journal, recorded)
-            with self._looping(journal, budget) as loop, _interrupts(loop):
+            with self._looping(journal, budget, Floor(self.lab)) as loop, _interrupts([loop]):
                 status, reason = loop.run()
         return Ended(status=status, reason=reason)
+
+    @classmethod
+    def run_all(cls, campaigns: Sequence[Campaign], trials: int | None = None) -> tuple[Ended, ...]:
+        """Run several campaigns together; see :func:`~sdl.run_together`."""
+        check_together(campaigns)
+        floor = Floor(campaigns[0].lab)
+        budgets = [each._budget_for(trials) for each in campaigns]
+        with contextlib.ExitStack() as stack:
+            journal = stack.enter_context(campaigns[0]._opened_journal())
+            loops: list[Loop] = []
+            for each, budget in zip(campaigns, budgets, strict=True):
+                each._open(journal, budget)
+                loops.append(stack.enter_context(each._looping(journal, budget, floor)))
+            stack.enter_context(_interrupts(loops))
+            return tuple(Ended(status=status, reason=reason) for status, reason in drive(loops))
 
     def step(self) -> Trial:
         """Run one more trial, and what was left proposed before, and return it.
@@ -265,6 +286,16 @@ class Campaign:
         return self._loop
 
     # --- looking --------------------------------------------------------------------------------------------------
+
+    @property
+    def journal(self) -> Journal | Path | str:
+        """Where it is recorded: the store's path, or the journal object."""
+        return self._journal
+
+    @property
+    def waiting(self) -> Mapping[int, str]:
+        """Why each trial waits that is proposed or begun and that no station works on: trial to a sentence."""
+        return self._view.waiting
 
     @property
     def view(self) -> CampaignView:
@@ -334,46 +365,13 @@ class Campaign:
         self._view.catch_up(journal)
         if self._view.last_time is not None:
             self.lab.clock.advance_to(self._view.last_time.timestamp())
-        described = self._description(budget)
-        opened = self._view.opened
-        if opened is None:
-            body = CampaignOpened(
-                problem=self.problem,
-                problem_digest=self.problem.digest,
-                seed=self.seed,
-                planner=described["planner"],
-                lab=described["lab"],
-                settings=described["settings"],
-            )
-            journal.append(Entry(body=body, campaign=self.name))
-        else:
-            self._check_same(opened)
-            known = {"planner": self._view.planner, "lab": self._view.lab, "settings": self._view.settings}
-            if known != described:
-                changed = CampaignChanged(
-                    planner=described["planner"], lab=described["lab"], settings=described["settings"]
-                )
-                journal.append(Entry(body=changed, campaign=self.name))
-        new = [self._seed_entry(data) for data in self.seed_data if data.name not in self._view.seed_names]
-        journal.append(*new)
-        self._view.catch_up(journal)
-
-    def _check_same(self, opened: CampaignOpened) -> None:
-        if opened.problem_digest != self.problem.digest:
-            raise CampaignError(
-                f"campaign {self.name!r} was begun with another problem: {_differences(opened.problem, self.problem)}",
-                hint="give the changed campaign another name, or seed it with the old one's data",
-            )
-        if opened.seed != self.seed:
-            raise CampaignError(
-                f"campaign {self.name!r} was begun with seed {opened.seed}, not {self.seed}",
-                hint="give the changed campaign another name",
-            )
-
-    def _seed_entry(self, data: SeedData) -> Entry:
-        rows = tuple(SeedRow(values=values, outcomes=outcomes) for values, outcomes in data.for_problem(self.problem))
-        body = SeedAdded(name=data.name, origin=data.origin, licence=data.licence, rows=rows)
-        return Entry(body=body, campaign=self.name)
+        Opening(
+            name=self.name,
+            problem=self.problem,
+            seed=self.seed,
+            seed_data=self.seed_data,
+            **self._description(budget),
+        ).record(journal, self._view)
 
     def _description(self, budget: Budget) -> dict[str, dict[str, JsonValue]]:
         settings: dict[str, JsonValue] = {
@@ -398,7 +396,7 @@ class Campaign:
     # --- running --------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _looping(self, journal: Journal, budget: Budget) -> Generator[Loop]:
+    def _looping(self, journal: Journal, budget: Budget, floor: Floor) -> Generator[Loop]:
         is_virtual, deadline = self.lab.clock.is_virtual, self._deadline
         host = host_for(self.planner, self._place, is_virtual=is_virtual, deadline=deadline, memory=self._memory)
         rules = Rules(
@@ -423,6 +421,7 @@ class Campaign:
             desk=self._desk(host),
             rules=rules,
             observers=self._observers(budget),
+            floor=floor,
         )
         try:
             yield self._loop
@@ -440,8 +439,8 @@ class Campaign:
 
 
 @contextlib.contextmanager
-def _interrupts(loop: Loop) -> Generator[None]:
-    """Ctrl-C or SIGTERM once stops *loop* in order, twice aborts it, three times raises KeyboardInterrupt."""
+def _interrupts(loops: Sequence[Loop]) -> Generator[None]:
+    """Ctrl-C or SIGTERM once stops *loops* in order, twice aborts them, three times raises KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -452,9 +451,11 @@ def _interrupts(loop: Loop) -> Generator[None]:
         n_interrupts += 1
         if n_interrupts > 2:
             signal.default_int_handler(number, frame)
-        call, reason = (loop.stop, "interrupted") if n_interrupts == 1 else (loop.abort, "interrupted twice")
+        is_first, reason = n_interrupts == 1, "interrupted" if n_interrupts == 1 else "interrupted twice"
         # A handler interrupts any line, also one that holds a lock which the call needs: another thread makes it.
-        threading.Thread(target=call, args=(reason,), name="sdl-interrupt").start()
+        for loop in loops:
+            call = loop.stop if is_first else loop.abort
+            threading.Thread(target=call, args=(reason,), name="sdl-interrupt").start()
 
     previous = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -464,28 +465,54 @@ def _interrupts(loop: Loop) -> Generator[None]:
             signal.signal(number, handler)
 
 
+def run_together(*campaigns: Campaign, trials: int | None = None) -> tuple[Ended, ...]:
+    """Run several campaigns on one laboratory, in one journal, until each has ended. Blocks.
+
+    They share the stations: a step of a campaign with a higher ``priority`` goes first, and among equals each campaign
+    gets the stations' time in proportion to its ``share``. Aborting one of them stops every device, and so all of them.
+
+    Parameters
+    ----------
+    campaigns
+        With different names, the same laboratory object, and the same journal.
+    trials
+        As for :meth:`Campaign.run`, for each of them.
+
+    Returns
+    -------
+    How each ended, in the order given.
+
+    Raises
+    ------
+    CampaignError
+        They are none, or do not share laboratory and journal, or one has neither a budget nor a stopping rule.
+    """
+    return Campaign.run_all(campaigns, trials)
+
+
+def check_together(campaigns: Sequence[Campaign]) -> None:
+    """Refuse campaigns that cannot run together. Raises CampaignError."""
+    if not campaigns:
+        raise CampaignError("there is no campaign to run", hint="run_together(campaign_a, campaign_b)")
+    first, names = campaigns[0], [each.name for each in campaigns]
+    if len(set(names)) < len(names):
+        raise CampaignError(f"two campaigns have one name: {listing(names)}", hint="give each a name of its own")
+    for each in campaigns[1:]:
+        if each.lab is not first.lab:
+            raise CampaignError(
+                f"campaigns {first.name!r} and {each.name!r} have different laboratories",
+                hint="make one laboratory, and give it to both",
+            )
+        if each.journal != first.journal:
+            raise CampaignError(
+                f"campaigns {first.name!r} and {each.name!r} have different journals",
+                hint='give both the same: journal="lab.sdl"',
+            )
+
+
 def default_in_flight(experiment: Experiment, lab: Lab) -> int:
     """Return how many trials keep the laboratory busy: enough to fill what treats several of them in one run."""
     places = [len(lab.stations_for(step)) * step.batch.size for step in experiment.steps if step.batch is not None]
     if not places:
         return 1
     return max(places) * (2 if len(experiment.steps) > 1 else 1)
-
-
-def _differences(old: Problem, new: Problem) -> str:
-    """Name the first thing in which two problems differ."""
-    for label, a, b in (
-        ("parameters", old.space.parameters, new.space.parameters),
-        ("constraints", old.space.constraints, new.space.constraints),
-        ("candidate pool", old.space.pool, new.space.pool),
-        ("objectives", old.objectives, new.objectives),
-        ("outcome constraints", old.outcome_constraints, new.outcome_constraints),
-    ):
-        if a == b:
-            continue
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            named_a, named_b = cast("Mapping[str, object]", a), cast("Mapping[str, object]", b)
-            changed = [name for name in {**named_a, **named_b} if named_a.get(name) != named_b.get(name)]
-            return f"{label} differ in {', '.join(changed) or 'their order'}"
-        return f"{label} differ"
-    return "they differ"

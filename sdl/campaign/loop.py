@@ -191,6 +191,10 @@ class Loop(Execution, Foresight):
         """Whether a trial moves on without others, and so gives its place to a new one some time."""
         return active.is_on_station or self._experiment.steps[active.next_step].batch is None
 
+    def listen(self) -> None:
+        """Hear what the watchers find from now on: another campaign that did has ended."""
+        self._safeguard.listen()
+
     def propose(self) -> None:
         """Take in what is known, and propose what there is room for."""
         self._take_trips()

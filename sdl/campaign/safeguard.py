@@ -49,14 +49,19 @@ class Safeguard:
     def open(self) -> str | None:
         """Hold the laboratory to the latches of the journal, and listen from now on; return why nothing may start."""
         self._interlocks.restore(latches_in(self._journal, self._lab.name))
-        self._interlocks.listener = self._hear
+        self.listen()
         self._news.extend(latch.body for latch in self._interlocks.latches if not latch.sequence)
         self.take()
         return self.reason
 
+    def listen(self) -> None:
+        """Listen from now on, in the place of whoever did."""
+        self._interlocks.listener = self._hear
+
     def close(self) -> None:
         """Listen no more."""
-        self._interlocks.listener = _hear_nothing
+        if self._interlocks.listener == self._hear:  # else another campaign of this laboratory does
+            self._interlocks.listener = _hear_nothing
         if self._scribe is not None:
             self._scribe.drain()
             self._scribe.end(PATIENCE)

@@ -34,6 +34,7 @@ def drive(loops: Sequence[Loop]) -> list[tuple[Status, str]]:
             live = [loop for loop in live if not loop.is_over]
             ended |= {loop.name: loop.close() for loop in opened if loop not in live and loop.name not in ended}
             if live:
+                live[-1].listen()
                 _listen(live)
         ended |= {loop.name: loop.close() for loop in opened if loop.name not in ended}
     except BaseException as error:
