@@ -65,6 +65,9 @@ class Floor:
         keys = tuple((campaign, number, run.step.name) for number in run.members)
         for name in run.taken:
             self.busy[name] = (keys, ends)
+        for name in run.keeps:  # from now on: who else keeps what until then decides whether all can go on
+            holders = self.kept.setdefault(name, [])
+            holders.extend(key[:2] for key in keys if key[:2] not in holders)
         if run.setup_key:
             self.ready_for[run.station] = NOBODY_KNOWS
 
