@@ -83,10 +83,14 @@ VIEWS = {
     WITH latest AS (
         SELECT campaign, trial, kind, body, time, max(sequence) AS sequence FROM event
         WHERE kind <> 'document' AND kind IN ('trial.proposed', 'trial.started', 'trial.attempt_failed',
-            'trial.completed', 'trial.failed', 'trial.abandoned', 'trial.unknown')
+            'trial.completed', 'trial.failed', 'trial.abandoned', 'trial.unknown', 'trial.resolved')
+            OR (kind = 'step.recovered' AND json_extract(body, '$.action') = 'restart')
         GROUP BY campaign, trial)
     SELECT p.campaign, p.trial,
         CASE WHEN l.kind IN ('trial.started', 'trial.attempt_failed') THEN 'running'
+            WHEN l.kind = 'step.recovered' THEN 'proposed'
+            WHEN l.kind = 'trial.resolved' THEN CASE json_extract(l.body, '$.answer')
+                WHEN 'continue' THEN 'running' WHEN 'redo' THEN 'proposed' ELSE json_extract(l.body, '$.answer') END
             ELSE substr(l.kind, 7) END AS state,
         json_extract(p.body, '$.values') AS parameters,
         json_extract(l.body, '$.observation.outcomes') AS outcomes,

@@ -18,7 +18,7 @@ from sdl.lab.experiment import Plan, Settings, Step, check_plan
 from sdl.lab.interlocks import Interlock, Interlocks, Places, Reaction
 from sdl.lab.job import Job
 from sdl.lab.latches import Latch, check_person
-from sdl.lab.materials import Stock
+from sdl.lab.materials import Item, Stock
 from sdl.lab.schedule.calendar import Calendar
 from sdl.lab.station import TOLERANCE, WAIT_TIMEOUT, Station, class_of
 from sdl.problem.value import canonical_json, listing
@@ -182,6 +182,15 @@ class Lab:
         if any(station.is_started for station in self.stations.values()):
             raise LabError(f"{self.name} is in use", hint="give it its interlocks before anything runs")
         self.interlocks.add(interlocks, Places(self.devices, self._station_of, self.safe_actions))
+
+    def add_stock(self, *items: Item) -> None:
+        """Add *items* to the stock, before anything runs.
+
+        Raises :class:`~sdl.errors.LabError` where the laboratory has something of that name and lot, or is in use.
+        """
+        if any(station.is_started for station in self.stations.values()):
+            raise LabError(f"{self.name} is in use", hint="give it its stock before anything runs")
+        self.stock = Stock(*self.stock.items, *items)
 
     def _act(self, station: str, reactions: Sequence[Reaction], error: InterlockError) -> None:
         self.stations[station].make_safe(reactions, error)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -210,19 +211,21 @@ class TestLatched:
         assert len(records(tmp_path / "toy.sdl", LatchSet)) == 1
         assert watched_campaign(labs(), tmp_path / "toy.sdl").run(trials=6).status == "paused"
 
-    def test_on_the_wall_clock_a_latch_is_on_record_while_the_campaign_is_busy_elsewhere(self) -> None:
+    @pytest.mark.parametrize("clock", [VirtualClock, WallClock])
+    def test_a_latch_is_on_record_while_the_campaigns_thread_is_busy_elsewhere(self, clock: type[Any]) -> None:
         """A planner thinks, or a trial is being recorded: nobody has to come and fetch it."""
         motor = Motor("motor0", 0.0)
-        lab = Lab("watched", clock=WallClock(), interlocks=[WATCHED], motor0=motor, fan=Fan(motor))
-        journal, heard = MemoryJournal(), threading.Event()
-        safeguard = Safeguard(lab, journal, Recorder(CampaignView("toy"), journal, ()), heard.set)
+        lab = Lab("watched", clock=clock(), interlocks=[WATCHED], motor0=motor, fan=Fan(motor))
+        journal, recorded = MemoryJournal(), threading.Event()
+        recorder = Recorder(CampaignView("toy"), journal, ())
+        safeguard = Safeguard(lab, journal, recorder, lambda: recorded.set() if latches_in(journal) else None)
         assert safeguard.open() is None
         lab.interlocks.trip(lab.interlocks.rules[0])
-        assert heard.wait(10.0)
-        safeguard.close()
-        lab.close()
+        assert recorded.wait(10.0)
         assert [latch.station for latch in latches_in(journal)] == ["watched"]
         assert all(latch.sequence for latch in lab.interlocks.latches)
+        safeguard.close()
+        lab.close()
 
     def test_two_sessions_are_the_same(self, labs: Any) -> None:
         def trace() -> list[str]:
@@ -255,6 +258,30 @@ budget: {trials: 1}
         campaign.lab.close()
     with pytest.raises(sdl.SdlError, match="sputer"):
         parse_campaign(text.replace("sputter.oxygen", "sputer.oxygen"), "films.yaml").make(tmp_path)
+
+
+def test_a_campaign_file_brings_stock(tmp_path: Path) -> None:
+    text = """
+name: films
+lab:
+  type: thin-film
+  stock:
+    - {form: reagent, name: argon, amount: 50 L, lot: A7, tolerance: 2 %}
+    - {form: plate, name: tray, rows: 2, columns: 3}
+budget: {trials: 1}
+"""
+    campaign = parse_campaign(text, "films.yaml").make(tmp_path, progress=False)
+    try:
+        assert [item.name for item in campaign.lab.stock.items] == ["argon", "tray"]
+        assert campaign.lab.stock.tolerance_of("argon") == "2 %"
+        campaign.run(trials=1)
+        assert str(campaign.ledger.balance("argon", date(2026, 1, 1)).left) == "50 L"
+        with pytest.raises(LabError, match="in use"):
+            campaign.lab.add_stock(sdl.Consumable("vial", 3))
+    finally:
+        campaign.lab.close()
+    with pytest.raises(sdl.SdlError, match="liquid"):
+        parse_campaign(text.replace("reagent", "liquid"), "films.yaml")
 
 
 # --- aborts -----------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from sdl.journal.records import (
     TrialAbandoned,
     TrialCompleted,
     TrialFailed,
+    TrialResolved,
     TrialStarted,
     TrialUnknown,
 )
@@ -317,15 +318,19 @@ def test_views_tell_trials_documents_and_runs(path: Path) -> None:
     failure = Failure(category=FailureCategory.DEVICE, reason="no answer")
     with open_journal(path, time_source=SteppingTime()) as journal:
         journal.append(opened("a"))
-        for number in range(1, 7):
+        for number in range(1, 9):
             journal.append(Entry(proposed(), "a", number))
-        for number in range(2, 6):
+        for number in (2, 3, 4, 5, 7, 8):
             journal.append(Entry(TrialStarted(attempt=1), "a", number))
         journal.append(*(Entry(DocumentEmitted(name=name, document=data), "a", 3) for name, data in documents))
         journal.append(Entry(TrialCompleted(observation=Observation(outcomes=outcomes), cost=2.0), "a", 3))
         journal.append(Entry(TrialFailed(failure=failure), "a", 4))
         journal.append(Entry(TrialUnknown(attempt=1, reason="killed"), "a", 5))
         journal.append(Entry(TrialAbandoned(reason="enough"), "a", 6))
+        for number in (7, 8):
+            journal.append(Entry(TrialUnknown(attempt=1, reason="killed"), "a", number))
+        journal.append(Entry(TrialResolved(answer="continue", reason="Ada saw it"), "a", 7))
+        journal.append(Entry(TrialResolved(answer="redo", reason="Ada saw it"), "a", 8))
         with raw(path) as connection:
             trials = connection.execute("SELECT trial, state, reason, cost FROM trial_view ORDER BY trial").fetchall()
             parameters, measured, started, ended = connection.execute(
@@ -340,6 +345,8 @@ def test_views_tell_trials_documents_and_runs(path: Path) -> None:
         (4, "failed", "device: no answer", 0.0),
         (5, "unknown", "killed", 0.0),
         (6, "abandoned", "enough", None),
+        (7, "running", "Ada saw it", None),  # it goes on where it was cut off
+        (8, "proposed", "Ada saw it", None),
     ]
     assert json.loads(parameters) == {"x": 0.25}
     assert json.loads(measured)["y"]["value"] == 1.5

@@ -25,6 +25,8 @@ from sdl.campaign.budget import FailurePolicy
 from sdl.journal import open_journal
 from sdl.journal.acts import ActEnded, ActIntended, ActResolved
 from sdl.journal.records import DocumentEmitted
+from sdl.lab.remote.link import Link
+from sdl.lab.remote.messages import Acted
 from sdl.lab.remote.sockets import Address, prepare_folder
 from sdl.lab.remote.station import RemoteStation
 
@@ -225,6 +227,28 @@ def test_a_station_that_hangs_past_the_time_out_is_asked_and_not_told_again(nurs
     assert bodies(tmp_path, ActEnded)[0].outcome == "unknown"
     assert ended.status == "paused"
     assert len(hosted.noted(tmp_path / "stops")) >= 1
+
+
+def test_when_the_time_is_over_the_book_is_asked_by_the_acts_id(
+    nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word that the act has ended never arrives, however often it is sent. It is in the station's book."""
+    hear = Link.event
+
+    def deaf(link: Link, timeout: float) -> Any:
+        heard = hear(link, timeout)
+        return None if isinstance(heard, Acted) and isinstance(heard.body, ActEnded) else heard
+
+    monkeypatch.setattr(Link, "event", deaf)
+    lab, _ = lab_of(nursery, tmp_path, grace=0.3, lease=0.5)
+    with lab:
+        hosted.campaign_on(lab, tmp_path, timeout=0.5).run(trials=1)
+    (ended,) = bodies(tmp_path, ActEnded)
+    assert (ended.outcome, ended.act) == ("done", bodies(tmp_path, ActIntended)[0].act)
+    assert doses(tmp_path) == Counter([1])
+    (trial,) = view_of(tmp_path).trials
+    assert trial.failure is not None
+    assert "took longer than its 0.5 s" in trial.failure.reason
 
 
 def test_the_same_trials_as_in_the_engines_own_process(nursery: Nursery, tmp_path: Path) -> None:

@@ -103,12 +103,17 @@ MUTANTS = (
         (("            self._file.unlink()\n", "            raise OSError\n"),),
         "tests/testing/test_space.py::test_what_is_under_way_is_recorded_on_a_full_disk_and_the_campaign_pauses",
     ),
-    Mutant("no-intent", "sdl/lab/guard.py", (("        self._job.on_act(intended)\n", ""),), KILLS),
+    Mutant(
+        "no-intent",
+        "sdl/lab/guard.py",
+        (("                self._job.on_act(intended)\n", "                pass\n"),),
+        KILLS,
+    ),
     Mutant(
         "intent-after-act",
         "sdl/lab/guard.py",
         (
-            ("        self._job.on_act(intended)\n", "        self.__dict__['late'] = intended\n"),
+            ("                self._job.on_act(intended)\n", "                self.__dict__['late'] = intended\n"),
             (
                 '        fail_point("guard.after_act")\n',
                 "        self._job.on_act(self.__dict__['late'])\n",
@@ -119,6 +124,31 @@ MUTANTS = (
             ),
         ),
         "tests/testing/test_kills.py tests/campaign/test_acts_after_a_kill.py tests/lab/test_guard.py",
+    ),
+    Mutant(
+        "no-lease",
+        "sdl/journal/store.py",
+        (("        return self._mutex\n", "        return __import__('contextlib').nullcontext()\n"),),
+        "tests/campaign/test_sharing.py::test_campaigns_that_share_a_stock_never_set_aside_the_same",
+    ),
+    Mutant(
+        "two-writers",
+        "sdl/journal/lock.py",
+        (("            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", "            pass\n"),),
+        "tests/journal/test_processes.py tests/testing/test_kills.py::"
+        "test_of_two_engines_one_writes_and_the_other_takes_over_when_it_is_killed",
+    ),
+    Mutant(
+        "latch-later",
+        "sdl/campaign/safeguard.py",
+        (("            self._commit(bodies)\n        else", "            self._news.extend(bodies)\n        else"),),
+        "tests/campaign/test_safeguard.py",
+    ),
+    Mutant(
+        "loop-waits-for-the-disk",
+        "sdl/lab/engine.py",
+        (("self._rules.envelope, self._clock, self._scribe))", "self._rules.envelope, self._clock))"),),
+        "tests/lab/test_guard.py::test_a_disk_that_hangs_in_an_act_keeps_no_abort_waiting",
     ),
     Mutant(
         "new-id-on-retry",
