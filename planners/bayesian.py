@@ -6,7 +6,7 @@ import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,13 @@ from sdl.planners.framing import Question, framed, with_pending
 from sdl.planners.space_filling import blank_decision, placed, sobol_points
 from sdl.problem import Price, Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
+
+if TYPE_CHECKING:
+    from sdl.planners.robust import Risk
+
+
+MOST_INITIAL = 20
+"""So many first points at most: where parameters are many, a model that knows little chooses better than chance."""
 
 
 def warm_up() -> None:
@@ -52,8 +59,8 @@ class BayesianPlanner(Value):
     seed
         Makes two planners in one campaign differ.
     n_initial
-        How many trials are completed or under way before the model decides; seed data count. None: between 4 and
-        twice the number of free parameters.
+        How many trials are completed or under way before the model decides; seed data count. None: between 4 and 20,
+        by the number of free parameters.
     expert_points
         Points that a person wants tried first, in his order, before any other: mappings of the free parameters to
         values in their units, or to texts with a unit. They count as trials before the model.
@@ -78,6 +85,12 @@ class BayesianPlanner(Value):
     thrift
         How much the price counts: 0 for value alone, 1 for value for money. None: with a budget of cost, the part of it
         that is left; 1 where approximations of a target can be chosen; else 0.
+    spread
+        Continuous parameter to the standard deviation with which its set-point is missed: in its unit, relative (0.05
+        for 5 %) for a logarithmic one. What is sought is then good although set-points are missed.
+    worst
+        With a spread, the part of the outcomes around a set-point that counts: 1 for their mean, 0.1 for the mean of
+        the worst tenth.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
@@ -91,6 +104,8 @@ class BayesianPlanner(Value):
     noise: Mode = "no"
     price: Price | None = None
     thrift: Annotated[float, Field(ge=0, le=1)] | None = None
+    spread: FrozenMap[Annotated[float, Field(gt=0)]] = Field(default_factory=dict[str, float])
+    worst: Annotated[float, Field(gt=0, le=1)] = 1.0
     version: ClassVar[str] = "1"
 
     @property
@@ -182,13 +197,32 @@ class BayesianPlanner(Value):
         domain = Domain(problem.space, {name: context[name] for name in problem.space.contextual})
         return proposal.explain(problem, history, domain, self._assumptions.of(problem))
 
+    def recommend(self, problem: Problem, history: History) -> HistoryEntry:
+        """Return the trial to rely on: that of the best expected outcome, without the luck of its own measurement.
+
+        With :attr:`spread`, that of the best outcomes around it. Only trials of the campaign itself that keep the
+        constraints, and were measured at what counts, come into question.
+
+        Raises
+        ------
+        PlannerError
+            There is no such trial, or there are several objectives.
+        """
+        _require_measurements(problem, history)
+        if len(problem.objectives) > 1:
+            raise PlannerError("several objectives have no single best trial", hint="ask the campaign for its pareto")
+        warm_up()
+        from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
+
+        return proposal.recommended(problem, history, self._risk, self._assumptions.of(problem))
+
     @property
     def _assumptions(self) -> Assumptions:
         return Assumptions(**{name: getattr(self, name) for name in Assumptions.model_fields})
 
     def _n_filling(self, problem: Problem, history: History, n: int, domain: Domain) -> int:
         """Return how many of *n* points are still to fill the space."""
-        wanted = self.n_initial or max(4, min(2 * domain.n_free, domain.n_free + 4))
+        wanted = self.n_initial or max(4, min(2 * domain.n_free, domain.n_free + 4, MOST_INITIAL))
         completed = [entry for entry in placed(domain, history.completed) if _is_whole(problem, entry)]
         n_different = len(np.unique(domain.encoding.encode([entry.values for entry in completed]), axis=0))
         # While most of the first points are still being measured, a model of the few others would choose badly.
@@ -216,13 +250,18 @@ class BayesianPlanner(Value):
         situation: Situation,
     ) -> list[Suggestion]:
         warm_up()
-        from sdl.planners import price, proposal  # noqa: PLC0415 # seconds of import that only a model pays
+        from sdl.planners import price, proposal  # noqa: PLC0415 # as above
 
         chance = np.random.SeedSequence([self.seed, decision.seed, len(history.entries)]).generate_state(1)[0]
         request = proposal.Request.of(problem, history, domain, int(chance), self._assumptions.of(problem))
-        return proposal.propose(
-            request.paying(price.Spending.of(problem, history, situation, self.thrift)), n, decision
-        )
+        spending = price.Spending.of(problem, history, situation, self.thrift)
+        return proposal.propose(request.paying(spending, self._risk), n, decision)
+
+    @property
+    def _risk(self) -> Risk | None:
+        from sdl.planners.robust import Risk  # noqa: PLC0415 # as above
+
+        return Risk(self.spread, self.worst) if self.spread else None
 
 
 def _require_measurements(problem: Problem, history: History) -> None:

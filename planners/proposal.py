@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sdl.campaign.planner import History, Suggestion
+from sdl.campaign.planner import History, HistoryEntry, Suggestion
 from sdl.errors import PlannerError
 from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, ParameterValue, Prediction
@@ -24,9 +24,10 @@ from sdl.planners.encoding import Array, Encoding
 from sdl.planners.explaining import explained, summaries
 from sdl.planners.fitting import fit_outcome, plain_outcome
 from sdl.planners.goals import pareto_mask
-from sdl.planners.maximise import maximise
+from sdl.planners.maximise import RowFunction, maximise
 from sdl.planners.outcome import OutcomeData, OutcomeFit
 from sdl.planners.price import Spending, at_target, priced, weighed
+from sdl.planners.robust import Risk, around, measured_around, robust_improvement, told_of
 from sdl.planners.space_filling import placed, spread_points, tried_rows
 from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, calm
 from sdl.planners.warp import Wanted
@@ -62,6 +63,8 @@ class Request:
         What is assumed of outcomes, by name.
     spending
         What trials cost; None where it does not count.
+    risk
+        How far set-points are missed; None where they are not.
     """
 
     problem: Problem
@@ -72,6 +75,7 @@ class Request:
     seed: int
     assumed: Mapping[str, Assumed] = field(default_factory=dict[str, Assumed])
     spending: Spending | None = None
+    risk: Risk | None = None
 
     @classmethod
     def of(
@@ -102,9 +106,9 @@ class Request:
         known = replace(self.known, pending=np.vstack([self.known.pending, row]))
         return replace(self, known=known, avoid=np.vstack([self.avoid, row]))
 
-    def paying(self, spending: Spending | None) -> Request:
-        """Return the request with what trials cost."""
-        return replace(self, spending=spending)
+    def paying(self, spending: Spending | None, risk: Risk | None) -> Request:
+        """Return the request with what trials cost, and how far set-points are missed."""
+        return replace(self, spending=spending, risk=risk)
 
     @property
     def can_be_modelled(self) -> bool:
@@ -201,11 +205,12 @@ def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Deci
     suggestions: list[Suggestion] = []
     for number in range(n):
         known = at_target(request.known, request.domain.encoding)
-        value = acquisition_for(request.problem, surrogate, known, seed=request.seed + number)
+        value = _value(request, surrogate, known, request.seed + number)
         acquisition = weighed(value, surrogate, request.domain.encoding, request.known.pending, request.spending)
         rng = np.random.default_rng([request.seed, number])
         centres = _best_rows(surrogate, request.problem, known)
         ranking = maximise(acquisition, request.domain, request.avoid, centres, rng)
+        ranking = measured_around(acquisition, ranking, request.domain, request.avoid)
         if not ranking.best:
             break
         filled = explained(
@@ -215,10 +220,49 @@ def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Deci
             known.observed[known.feasible],
             ranking,
         )
-        filled = priced(filled, acquisition, ranking.best[0])
+        filled = told_of(request.risk, priced(filled, acquisition, ranking.best[0]))
         suggestions.append(Suggestion(values=ranking.best[0].point, decision=filled))
         request = request.with_pending(ranking.best[0].row)
     return suggestions
+
+
+def _value(request: Request, surrogate: Surrogate, known: Evidence, seed: int) -> RowFunction:
+    """Return how much a measurement is worth, what it costs left aside."""
+    if request.risk is None:
+        return acquisition_for(request.problem, surrogate, known, seed=seed)
+    return robust_improvement(request.problem, surrogate, request.domain.encoding, known, request.risk)
+
+
+def recommended(
+    problem: Problem, history: History, risk: Risk | None, assumed: Mapping[str, Assumed] | None = None
+) -> HistoryEntry:
+    """Return the trial that the model expects the best score of, around it where there is a *risk*.
+
+    Raises
+    ------
+    PlannerError
+        No trial keeps the constraints and was measured at what counts, or what :func:`model_of` raises.
+    """
+    encoding, objective = Encoding(problem.space), problem.objectives[0]
+    entries = [
+        entry
+        for entry in history.completed
+        if entry.trial > 0
+        and entry.observation
+        and encoding.can_encode(entry.values)
+        and _is_whole(problem, entry.observation.outcomes)
+        and problem.space.counts(entry.values)
+        and problem.is_feasible(entry.observation.outcomes)
+    ]
+    if not entries:
+        raise PlannerError("there is no trial to recommend", hint="run trials that keep the constraints")
+    with calm(0):
+        surrogate, rows = model_of(problem, history, assumed), encoding.encode([entry.values for entry in entries])
+        if risk is None:
+            expected = surrogate.expected_score(objective, rows)
+        else:
+            expected = around(problem, surrogate, encoding, rows[:0], risk).score(rows)[0]
+    return entries[int(expected.argmax())]
 
 
 def _best_rows(surrogate: Surrogate, problem: Problem, known: Evidence) -> Array:
