@@ -1,10 +1,12 @@
 """Drivers, one instrument a file, above transports that carry their lines."""
 
+from sdl.devices.bioreactor import BioreactorBlock
 from sdl.devices.chromatograph import Chromatograph
 from sdl.devices.detector import BeamCamera, Counter
 from sdl.devices.diffractometer import Diffractometer
 from sdl.devices.dispenser import Dispenser
 from sdl.devices.driver import Action, Activity, Gauge, Instrument, Knob, Limits, Pause, Sensor
+from sdl.devices.electrolyte_cell import ElectrolyteCell
 from sdl.devices.furnace import BoxFurnace
 from sdl.devices.handling import BringSample, by_hand
 from sdl.devices.mobile_robot import MobileRobot
@@ -27,12 +29,14 @@ __all__ = [
     "Action",
     "Activity",
     "BeamCamera",
+    "BioreactorBlock",
     "BoxFurnace",
     "BringSample",
     "Chromatograph",
     "Counter",
     "Diffractometer",
     "Dispenser",
+    "ElectrolyteCell",
     "FourPointProbe",
     "Gauge",
     "Instrument",

@@ -10,6 +10,8 @@ from sdl.simulators.twins import TWINS, Twin
 if TYPE_CHECKING:
     from sdl.journal.tables import TableSchema
     from sdl.simulators.beamline import BeamlineFaults, BeamlineLab
+    from sdl.simulators.bioprocess import BioprocessFaults, BioprocessLab
+    from sdl.simulators.electrolytes import ElectrolyteFaults, ElectrolyteLab
     from sdl.simulators.faults import (
         Bubble,
         CloggedLine,
@@ -33,7 +35,9 @@ _HOMES = {
         "sdl.simulators.faults",
     ),
     **dict.fromkeys(("BeamlineFaults", "BeamlineLab"), "sdl.simulators.beamline"),
+    **dict.fromkeys(("BioprocessFaults", "BioprocessLab"), "sdl.simulators.bioprocess"),
     "ChemistFaults": "sdl.simulators.mobile_chemist",
+    **dict.fromkeys(("ElectrolyteFaults", "ElectrolyteLab"), "sdl.simulators.electrolytes"),
     "Faults": "sdl.simulators.thin_film_instruments",
     "MobileChemistLab": "sdl.simulators.mobile_chemist",
     **dict.fromkeys(("PowderFaults", "PowderLab"), "sdl.simulators.powder_synthesis"),
@@ -48,10 +52,14 @@ __all__ = [
     "TWINS",
     "BeamlineFaults",
     "BeamlineLab",
+    "BioprocessFaults",
+    "BioprocessLab",
     "Bubble",
     "ChemistFaults",
     "CloggedLine",
     "Drift",
+    "ElectrolyteFaults",
+    "ElectrolyteLab",
     "Faults",
     "FaultyInstrument",
     "FlatLine",

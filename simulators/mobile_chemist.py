@@ -20,10 +20,13 @@ from bluesky.utils import MsgGenerator
 from pydantic import Field, JsonValue
 
 from sdl.devices import Chromatograph, Dispenser, Limits, MobileRobot, Treater
+from sdl.errors import DeviceError
+from sdl.lab.batch import Batch
 from sdl.lab.clock import Clock
-from sdl.lab.experiment import Settings
+from sdl.lab.experiment import Experiment, Settings, Step
 from sdl.lab.lab import Lab
 from sdl.lab.materials import Stock
+from sdl.lab.settings import BatchPlan
 from sdl.lab.virtual import VirtualClock
 from sdl.problem import Discrete, LinearConstraint, Maximize, Measurement, SearchSpace
 from sdl.problem.value import Value
@@ -51,6 +54,18 @@ DRIVES: Mapping[str, float] = MappingProxyType(
     }
 )
 """Minutes of driving from the middle of the room to each place; assumed. The waste is a bin, no station."""
+
+STATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "robot": ("robot",),
+        "solids": ("solids",),
+        "liquids": ("liquids",),
+        "capping": ("capper", "sonicator"),
+        "photolysis": ("lamp",),
+        "chromatograph": ("chromatograph",),
+    }
+)
+"""Which devices work as one station. The store and the charger are places, and need nobody."""
 
 TIMES: Mapping[str, tuple[float, str]] = MappingProxyType(
     {
@@ -129,7 +144,9 @@ class MobileChemistLab(Lab):
         self.seed = seed
         self.faults = faults or ChemistFaults()
         self._bench = Bench(seed)
-        super().__init__("mobile-chemist", clock=clock or VirtualClock(), stock=stock, **self._devices())
+        super().__init__(
+            "mobile-chemist", stations=STATIONS, clock=clock or VirtualClock(), stock=stock, **self._devices()
+        )
 
     def prepare(self, trial: int, attempt: int) -> None:  # noqa: ARG002 # chance goes by the vessels' names
         """Begin an attempt: whatever stood still with a fault has been looked after."""
@@ -157,6 +174,30 @@ class MobileChemistLab(Lab):
     objective = Maximize("hydrogen", unit="umol/h")
 
     @staticmethod
+    def experiment(size: int = BATCH, patience: str = "15 min") -> Experiment:
+        """Return the experiment in nine steps, each for up to *size* vials at once.
+
+        The robot is held only while it carries, so that one batch is weighed while another is lit and a third is
+        measured. A batch waits as long as *patience* says for more vials.
+        """
+        batch = Batch(size, patience=patience)
+
+        def step(name: str, plan: BatchPlan, station: str, minutes: float, *needs: str) -> Step:
+            return Step(name, plan, station=station, needs=needs, batch=batch, duration=f"{minutes} min")
+
+        return Experiment(
+            step("fetch", fetch, "robot", 6, "solids"),
+            step("weigh", weigh, "solids", 4.5 * size),
+            step("move", move, "robot", 6, "liquids"),
+            step("fill", fill, "liquids", 2.5 * size),
+            step("seal", seal, "capping", 35, "robot"),
+            step("load", load, "robot", 6, "photolysis"),
+            step("light", light, "photolysis", 61),
+            step("unload", unload, "robot", 6, "chromatograph"),
+            step("analyse", analyse, "chromatograph", 14 * size),
+        )
+
+    @staticmethod
     def make_and_measure(lab: MobileChemistLab, s: Settings) -> MsgGenerator[dict[str, Measurement]]:
         """Plan: make one vial, light it, measure its hydrogen."""
         results = yield from lab.run_batch(lab, [s])
@@ -165,9 +206,14 @@ class MobileChemistLab(Lab):
     @staticmethod
     def run_batch(lab: MobileChemistLab, batch: Sequence[Settings]) -> MsgGenerator[list[dict[str, Measurement]]]:
         """Plan: make up to 16 vials, one after the other, light them together, measure them one by one."""
-        yield from prepare(lab, batch)
-        yield from illuminate(lab, batch)
-        return (yield from analyse(lab, batch))
+        for plan in (fetch, weigh, move, fill, seal, load, light, unload):
+            yield from plan(lab, batch)
+        results: list[dict[str, Measurement]] = []
+        for found in (yield from analyse(lab, batch)):
+            if isinstance(found, Exception):
+                raise found
+            results.append(found)
+        return results
 
     def _devices(self) -> dict[str, Any]:
         bench, faults = self._bench, self.faults
@@ -229,40 +275,78 @@ class MobileChemistLab(Lab):
         return vial.notes.get("hydrogen", 0.0) if {"capped"} <= vial.done and "leaks" not in vial.done else None
 
 
-def prepare(lab: MobileChemistLab, batch: Sequence[Settings]) -> MsgGenerator[None]:
-    """Plan: fetch clean vials, dose the solid and the liquids, cap and sonicate; they then stand at the sonicator."""
-    vials = [vessel_of(s) for s in batch]
-    robot: MobileRobot = lab.robot
-    yield from robot.carry(vials, "store", "solids")
+Done = MsgGenerator[list[None]]
+
+
+def _carry(lab: MobileChemistLab, batch: Sequence[Settings], source: str, target: str) -> Done:
+    yield from lab.robot.carry([vessel_of(s) for s in batch], source, target)
+    return [None] * len(batch)
+
+
+def fetch(lab: MobileChemistLab, batch: Sequence[Settings]) -> Done:
+    """Plan: carry clean vials to the solids."""
+    return (yield from _carry(lab, batch, "store", "solids"))
+
+
+def weigh(lab: MobileChemistLab, batch: Sequence[Settings]) -> Done:
+    """Plan: weigh the photocatalyst into each vial."""
     for s in batch:
         yield from lab.solids.dispense(vessel_of(s), {"p10": s.number("p10")})
-    yield from robot.carry(vials, "solids", "liquids")
+    return [None] * len(batch)
+
+
+def move(lab: MobileChemistLab, batch: Sequence[Settings]) -> Done:
+    """Plan: carry the vials to the liquids."""
+    return (yield from _carry(lab, batch, "solids", "liquids"))
+
+
+def fill(lab: MobileChemistLab, batch: Sequence[Settings]) -> Done:
+    """Plan: dose the liquids, and water up to 5 mL."""
     for s in batch:
         liquids = {name: s.number(name) for name in LIQUIDS}
-        yield from lab.liquids.dispense(vessel_of(s), {**liquids, "water": max(VOLUME - sum(liquids.values()), 0.0)})
-    yield from robot.carry(vials, "liquids", "capper")
+        water = round(VOLUME - sum(liquids.values()), 6)
+        yield from lab.liquids.dispense(vessel_of(s), {**liquids, "water": max(water, 0.0)})
+    return [None] * len(batch)
+
+
+def seal(lab: MobileChemistLab, batch: Sequence[Settings]) -> Done:
+    """Plan: cap and sonicate the vials, which the robot brings and carries on."""
+    vials = [vessel_of(s) for s in batch]
+    yield from lab.robot.carry(vials, "liquids", "capper")
     yield from lab.capper.treat(vials)
-    yield from robot.carry(vials, "capper", "sonicator")
+    yield from lab.robot.carry(vials, "capper", "sonicator")
     yield from lab.sonicator.treat(vials)
+    return [None] * len(batch)
 
 
-def illuminate(lab: MobileChemistLab, batch: Sequence[Settings]) -> MsgGenerator[None]:
+def load(lab: MobileChemistLab, batch: Sequence[Settings]) -> Done:
+    """Plan: carry the vials to the lamp."""
+    return (yield from _carry(lab, batch, "sonicator", "photolysis"))
+
+
+def light(lab: MobileChemistLab, batch: Sequence[Settings]) -> Done:
     """Plan: light the vials for an hour."""
-    vials = [vessel_of(s) for s in batch]
-    yield from lab.robot.carry(vials, "sonicator", "photolysis")
-    yield from lab.lamp.treat(vials, seconds=PHOTOLYSIS_S)
+    yield from lab.lamp.treat([vessel_of(s) for s in batch], seconds=PHOTOLYSIS_S)
+    return [None] * len(batch)
 
 
-def analyse(lab: MobileChemistLab, batch: Sequence[Settings]) -> MsgGenerator[list[dict[str, Measurement]]]:
-    """Plan: measure the hydrogen of the vials one by one, then throw them away."""
-    vials = [vessel_of(s) for s in batch]
+def unload(lab: MobileChemistLab, batch: Sequence[Settings]) -> Done:
+    """Plan: carry the vials to the chromatograph."""
+    return (yield from _carry(lab, batch, "photolysis", "chromatograph"))
+
+
+def analyse(
+    lab: MobileChemistLab, batch: Sequence[Settings]
+) -> MsgGenerator[list[dict[str, Measurement] | DeviceError]]:
+    """Plan: measure the hydrogen of the vials one by one; one that leaks has failed, and no other."""
     chromatograph: Chromatograph = lab.chromatograph
-    yield from lab.robot.carry(vials, "photolysis", "chromatograph")
-    results: list[dict[str, Measurement]] = []
-    for vial in vials:
-        amounts = yield from chromatograph.measure(vial)
-        results.append({analyte: _per_hour(amount) for analyte, amount in amounts.items()})
-    yield from lab.robot.carry(vials, "chromatograph", "waste")
+    results: list[dict[str, Measurement] | DeviceError] = []
+    for s in batch:
+        try:
+            amounts = yield from chromatograph.measure(vessel_of(s))
+            results.append({analyte: _per_hour(amount) for analyte, amount in amounts.items()})
+        except DeviceError as error:
+            results.append(error)
     return results
 
 

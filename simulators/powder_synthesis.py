@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from bluesky.utils import MsgGenerator
 from pydantic import Field, JsonValue
 
 from sdl.devices import BoxFurnace, Diffractometer, Dispenser, Limits, MobileRobot, Treater
+from sdl.lab.batch import Batch
 from sdl.lab.clock import Clock
-from sdl.lab.experiment import Settings
+from sdl.lab.experiment import Experiment, Settings, Step
 from sdl.lab.lab import Lab
 from sdl.lab.virtual import VirtualClock
 from sdl.problem import Categorical, Discrete, Maximize, SearchSpace
@@ -28,6 +29,8 @@ from sdl.simulators.bench import Bench, DispenserTwin, RobotTwin, TreaterTwin, V
 from sdl.simulators.crystals import CRYSTALS
 from sdl.simulators.diffraction import ANGLES, fit_phases, mixture
 from sdl.simulators.powder_physics import CALIBRATED, REACTING, SOURCES, candidates, fire, masses, metals
+
+T = TypeVar("T")
 
 TARGETS = tuple(REACTING)
 MILLIGRAMS = 2000.0
@@ -46,11 +49,20 @@ TIMES: Mapping[str, tuple[float, str]] = MappingProxyType(
 """How long things take: assumed."""
 
 DRIVES: Mapping[str, float] = MappingProxyType(
-    {"store": 0.4, "powders": 0.3, "mill": 0.3, "furnace1": 0.5, "furnace2": 0.6, "diffractometer": 0.4, "waste": 0.4}
+    {"store": 0.4, "powders": 0.3, "mill": 0.3, "rack": 0.5, "diffractometer": 0.4, "waste": 0.4}
 )
-"""Minutes from the middle of the room; assumed."""
+"""Minutes from the middle of the room; assumed. The furnaces load themselves from the rack before them."""
 
 FURNACES = ("furnace1", "furnace2")
+STATIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "mixing": ("powders", "mill"),
+        "robot": ("robot",),
+        **{name: (name,) for name in FURNACES},
+        "diffraction": ("diffractometer",),
+    }
+)
+"""Which devices work as one station."""
 SLOTS = 8
 COUNTS = 2500.0  # at the strongest peak; assumed
 DOSE_ERROR = 0.01  # as a share; assumed
@@ -101,7 +113,13 @@ class PowderLab(Lab):
         self.seed = seed
         self.faults = faults or PowderFaults()
         self._bench = Bench(seed)
-        super().__init__("powder-synthesis", clock=clock or VirtualClock(), **self._devices())
+        super().__init__(
+            "powder-synthesis",
+            stations=STATIONS,
+            kinds={"furnace": FURNACES},
+            clock=clock or VirtualClock(),
+            **self._devices(),
+        )
 
     def prepare(self, trial: int, attempt: int) -> None:  # noqa: ARG002 # chance goes by the vessels' names
         """Begin an attempt: whatever stood still with a fault has been looked after."""
@@ -136,6 +154,19 @@ class PowderLab(Lab):
         return products.get(target, 0.0) / sum(products.values())
 
     @staticmethod
+    def experiment(patience: str = "3 h") -> Experiment:
+        """Return the experiment in three steps: mix, fire up to eight at one temperature and time, look.
+
+        Either furnace takes a batch. A powder waits as long as *patience* says for others to be fired with.
+        """
+        fired = Batch(SLOTS, shared=("temperature", "hours"), patience=patience)
+        return Experiment(
+            Step("mix", _one(mix), station="mixing", needs=("robot",), duration="20 min"),
+            Step("fire", heat, station="furnace", batch=fired, duration=_firing_time),
+            Step("look", _one(look), station="diffraction", needs=("robot",), duration="11 min"),
+        )
+
+    @staticmethod
     def make_and_measure(lab: PowderLab, s: Settings) -> MsgGenerator[dict[str, float]]:
         """Plan: make one powder and measure it."""
         results = yield from lab.run_batch(lab, [s])
@@ -164,7 +195,7 @@ class PowderLab(Lab):
         powders = DispenserTwin(bench, "powders", seconds=(30.0, TIMES["powder"][0]), error=DOSE_ERROR, jam=faults.jam)
         mill = TreaterTwin(bench, "mill", verb="MILL", seconds=(60.0, TIMES["mill"][0]), act=_grind)
         scanner = DiffractometerTwin(bench)
-        furnaces = {name: FurnaceTwin(bench, name, faults.trip) for name in FURNACES}
+        furnaces = {name: FurnaceTwin(bench, faults.trip) for name in FURNACES}
         line = bench.lines(robot=robot, powders=powders, mill=mill, diffractometer=scanner, **furnaces)
         amounts = dict.fromkeys(sorted({s for some in SOURCES.values() for s in some}), Limits(1.0, 20_000.0))
         ovens = {
@@ -190,24 +221,25 @@ def sources_of(values: Mapping[str, float | str]) -> tuple[str, str]:
     return first, second
 
 
-def mix(lab: PowderLab, batch: Sequence[Settings]) -> MsgGenerator[None]:
-    """Plan: fetch crucibles, weigh the powders, mill them; they then stand at the mill."""
+def mix(lab: PowderLab, batch: Sequence[Settings]) -> MsgGenerator[list[None]]:
+    """Plan: fetch crucibles, weigh the powders, mill them, put them onto the rack before the furnaces."""
     names = [vessel_of(s) for s in batch]
     yield from lab.robot.carry(names, "store", "powders")
     for s in batch:
         yield from lab.powders.dispense(vessel_of(s), masses(str(s["target"]), sources_of(s), MILLIGRAMS))
     yield from lab.robot.carry(names, "powders", "mill")
     yield from lab.mill.treat(names)
+    yield from lab.robot.carry(names, "mill", "rack")
+    return [None] * len(names)
 
 
-def heat(lab: PowderLab, batch: Sequence[Settings]) -> MsgGenerator[None]:
-    """Plan: fire the crucibles together; in the station's furnace, where the step has one."""
+def heat(lab: PowderLab, batch: Sequence[Settings]) -> MsgGenerator[list[None]]:
+    """Plan: fire the crucibles together in the furnace whose step it is, or in the first one."""
     names = [vessel_of(s) for s in batch]
     where = batch[0].station if batch[0].station in FURNACES else FURNACES[0]
     furnace: BoxFurnace = lab.devices[where]
-    yield from lab.robot.carry(names, "mill", where)
     yield from furnace.fire(names, temperature=batch[0].number("temperature"), hours=batch[0].number("hours"))
-    yield from lab.robot.carry(names, where, "diffractometer")
+    return [None] * len(names)
 
 
 def look(lab: PowderLab, batch: Sequence[Settings]) -> MsgGenerator[list[dict[str, float]]]:
@@ -216,12 +248,33 @@ def look(lab: PowderLab, batch: Sequence[Settings]) -> MsgGenerator[list[dict[st
     ``yield`` is the target's share, ``unreacted`` that of everything else, ``misfit`` the weighted residual of the fit.
     """
     diffractometer: Diffractometer = lab.diffractometer
+    names = [vessel_of(s) for s in batch]
     results: list[dict[str, float]] = []
+    yield from lab.robot.carry(names, "rack", "diffractometer")
     for s in batch:
         counts = yield from diffractometer.measure(vessel_of(s))
         results.append(_phases(str(s["target"]), counts) if counts else {})
-    yield from lab.robot.carry([vessel_of(s) for s in batch], "diffractometer", "waste")
+    yield from lab.robot.carry(names, "diffractometer", "waste")
     return results
+
+
+def _one(plan: Callable[[PowderLab, Sequence[Settings]], MsgGenerator[list[T]]]) -> Callable[..., MsgGenerator[T]]:
+    """Return the plan for one sample."""
+
+    def single(lab: PowderLab, s: Settings) -> MsgGenerator[T]:
+        results = yield from plan(lab, [s])
+        return results[0]
+
+    return single
+
+
+def _firing_time(s: Settings) -> float:
+    return 3600 * s.number("hours") + ramp_s(s.number("temperature"))
+
+
+def ramp_s(temperature: float) -> float:
+    """Return seconds of heating to and cooling from *temperature*, degC."""
+    return 3600 * ((temperature - 25) / TIMES["heating"][0] + (temperature - 60) / TIMES["cooling"][0])
 
 
 def _phases(target: str, counts: Sequence[float]) -> dict[str, float]:
@@ -242,10 +295,9 @@ class FurnaceTwin(Tasking):
 
     identity = "sdl,simulated box furnace,0,1"
 
-    def __init__(self, bench: Bench, place: str, trip: float) -> None:
+    def __init__(self, bench: Bench, trip: float) -> None:
         super().__init__()
         self._bench = bench
-        self._place = place
         self._trip = trip
         self._programme = (25.0, 0.0)
 
@@ -254,9 +306,9 @@ class FurnaceTwin(Tasking):
 
     def _fire(self, *words: str) -> str:
         temperature, hours, names = number(words[0]), number(words[1]), words[2:]
-        if refusal := self._bench.lacks(names, self._place):
+        if refusal := self._bench.lacks(names, "rack"):
             return refusal
-        seconds = 3600 * (hours + (temperature - 25) / TIMES["heating"][0] + (temperature - 60) / TIMES["cooling"][0])
+        seconds = 3600 * hours + ramp_s(temperature)
         trips = any(self._bench.happens(self._trip, name, 500) for name in names)
         self._programme = (temperature, hours)
         fault = "61 the heater tripped" if trips else ""

@@ -55,10 +55,22 @@ TWINS: Mapping[str, Twin] = MappingProxyType(
             "align",
         ),
         "powder-synthesis": Twin(
-            "make oxide powders, maximise the share of the target (14 targets, recipes; about 15 laboratory hours each)",
+            "make oxide powders, maximise the target's share (14 targets, recipes; about 15 laboratory hours each)",
             "sdl.simulators.powder_synthesis",
             "PowderLab",
             "make_and_measure",
+        ),
+        "electrolytes": Twin(
+            "mix electrolytes, maximise their conductivity (594 candidates, about 25 laboratory minutes each)",
+            "sdl.simulators.electrolytes",
+            "ElectrolyteLab",
+            "mix_and_measure",
+        ),
+        "bioprocess": Twin(
+            "cultivate bacteria, maximise the titre (5 knobs, about 34 laboratory hours a cultivation)",
+            "sdl.simulators.bioprocess",
+            "BioprocessLab",
+            "grow_and_measure",
         ),
     }
 )

@@ -108,19 +108,24 @@ def test_limits_hold_before_anything_moves() -> None:
         vials(lab, {1: {**START, "p10": 50.0}})
 
 
-def test_a_short_campaign() -> None:
-    with MobileChemistLab(seed=1) as lab:
-        campaign = sdl.Campaign(
-            "photocatalysis",
-            space=lab.space(),
-            objective=lab.objective,
-            planner=SobolPlanner(seed=1),
-            experiment=lab.make_and_measure,
-            lab=lab,
-            journal=MemoryJournal(),
-            progress=False,
-        )
-        campaign.run(trials=4)
-        assert campaign.best is not None
-        for trial in campaign.trials:
-            assert sum(float(trial.values[name]) for name in LIQUIDS) <= 5.0
+def test_batches_overlap_in_a_short_campaign() -> None:
+    def hours(in_flight: int) -> float:
+        with MobileChemistLab(seed=1) as lab:
+            campaign = sdl.Campaign(
+                "photocatalysis",
+                space=lab.space(),
+                objective=lab.objective,
+                planner=SobolPlanner(seed=1),
+                experiment=lab.experiment(size=4, patience="5 min"),
+                lab=lab,
+                in_flight=in_flight,
+                journal=MemoryJournal(),
+                progress=False,
+            )
+            campaign.run(trials=12)
+            for trial in campaign.trials:
+                assert trial.observation is not None
+                assert sum(float(trial.values[name]) for name in LIQUIDS) <= 5.0
+            return campaign.view.lab_seconds / 3600
+
+    assert hours(12) < 0.7 * hours(4)
