@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -30,19 +31,40 @@ from sdl.commands.stores import reading, view_of
 from sdl.export import beliefs, words
 from sdl.journal.acts import StepRecovered
 from sdl.journal.protocol import Journal
-from sdl.journal.records import AttemptFailed, Decision, DocumentEmitted, Failure, RunnerUp, StepEnded, StepStarted
+from sdl.journal.records import (
+    AttemptFailed,
+    Decision,
+    DocumentEmitted,
+    Failure,
+    RunnerUp,
+    StepEnded,
+    StepQueued,
+    StepSkipped,
+    StepStarted,
+)
 
-KINDS = ("step.started", "step.ended", "trial.attempt_failed", "document", "step.recovered", *ACT_KINDS)
+KINDS = (
+    "step.started",
+    "step.ended",
+    "step.skipped",
+    "step.queued",
+    "trial.attempt_failed",
+    "document",
+    "step.recovered",
+    *ACT_KINDS,
+)
 
 
 @dataclass
 class Course:
-    """What was done for a trial: steps that ended or still run, attempts that failed, bluesky documents."""
+    """What was done for a trial: steps that ended, still run, were skipped or had to wait; failed attempts."""
 
     ended: list[StepEnded] = field(default_factory=list[StepEnded])
     under_way: dict[tuple[str, int], StepStarted] = field(default_factory=dict[tuple[str, int], StepStarted])
     failed_attempts: list[AttemptFailed] = field(default_factory=list[AttemptFailed])
     recovered: list[StepRecovered] = field(default_factory=list[StepRecovered])
+    skipped: list[StepSkipped] = field(default_factory=list[StepSkipped])
+    queued: list[tuple[datetime, StepQueued]] = field(default_factory=list["tuple[datetime, StepQueued]"])
     acts: Trace = field(default_factory=Trace)
     n_documents: int = 0
 
@@ -59,6 +81,10 @@ class Course:
                     course.ended.append(step)
                 case AttemptFailed() as attempt:
                     course.failed_attempts.append(attempt)
+                case StepSkipped() as skipped:
+                    course.skipped.append(skipped)
+                case StepQueued() as queued:
+                    course.queued.append((event.time, queued))
                 case DocumentEmitted():
                     course.n_documents += 1
                 case StepRecovered() as recovered:
@@ -96,14 +122,27 @@ def _json(trial: Trial, course: Course, view: CampaignView) -> dict[str, JsonVal
         "ended_at": time_json(trial.ended_at),
         "seconds": trial.seconds,
         "runs": [*trial.observation.runs] if trial.observation is not None else [],
-        "steps": [step.model_dump(mode="json", exclude={"kind", "returned_as"}) for step in course.ended],
-        "steps_under_way": [step.model_dump(mode="json", exclude={"kind"}) for step in course.under_way.values()],
+        "steps": [_step_json(step) for step in course.ended],
+        "steps_under_way": [_step_json(step) for step in course.under_way.values()],
+        "steps_skipped": [step.model_dump(mode="json", exclude={"kind"}) for step in course.skipped],
+        "steps_queued": [
+            {"at": time_json(at), **step.model_dump(mode="json", exclude={"kind"})} for at, step in course.queued
+        ],
         "failed_attempts": [attempt.model_dump(mode="json", exclude={"kind"}) for attempt in course.failed_attempts],
         "acts": [act_json(act) for act in course.acts.acts.values()],
         "recovered": [each.model_dump(mode="json", exclude={"kind"}) for each in course.recovered],
         "n_documents": course.n_documents,
         "decision": _decision_json(trial.decision, trial.units),
     }
+
+
+def _step_json(step: StepStarted | StepEnded) -> dict[str, JsonValue]:
+    """Return a step, without what there is to say only of those that share stations and runs."""
+    data: dict[str, JsonValue] = step.model_dump(mode="json", exclude={"kind", "returned_as"})
+    return {name: value for name, value in data.items() if value or name not in _OF_THE_SCHEDULE}
+
+
+_OF_THE_SCHEDULE = frozenset(("members", "needs", "keeps", "setup_key", "setup_seconds", "late_seconds"))
 
 
 def _decision_json(decision: Decision, units: Mapping[str, str | None]) -> dict[str, JsonValue]:
@@ -174,6 +213,13 @@ def _say_steps(course: Course) -> None:
         [step.step, step.station, str(step.attempt), "", "no end recorded", ""] for step in course.under_way.values()
     ]
     say_table(["step", "station", "attempt", "time", "end", "runs"], rows, indent=2)
+    for step in course.ended:
+        if step.members:
+            say(f"  {step.step} treated trials {words.several([str(each) for each in step.members])} in one run")
+    for skipped in course.skipped:
+        say(f"  {skipped.step} was skipped: {skipped.reason}")
+    for at, queued in course.queued:
+        say(f"  {second(at)} {queued.step} {queued.reason}")
     if course.acts.acts:
         say("acts that may not be repeated")
         for line in act_lines(course.acts.acts.values()):

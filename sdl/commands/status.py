@@ -107,6 +107,7 @@ def campaign_json(view: CampaignView, how: Standing, ledger: Ledger) -> dict[str
         "unknown": unknown,
         "stations": {**view.stations} if how.is_running else {},
         "waiting": waiting,
+        "queued": {str(trial): reason for trial, reason in view.waiting.items()} if how.is_running else {},
         "last_event_at": time_json(view.last_time),
     }
 
@@ -125,6 +126,7 @@ def say_campaign(view: CampaignView, how: Standing) -> None:
         ("planner", str(view.planner.get("name", ""))),
         ("laboratory", str(view.lab.get("name", ""))),
         *((f"station {name}", text) for name, text in view.stations.items() if how.is_running),
+        *(queue_facts(view) if how.is_running else ()),
     ]
     say_facts(facts)
     _say_failures(view)
@@ -133,6 +135,13 @@ def say_campaign(view: CampaignView, how: Standing) -> None:
         say(f"  trial {trial.number} was cut off{because}: run the campaign again, and {_way_out(view)}")
         for line in act_lines(view.trace(trial.number).unknown):
             say(f"    {line}")
+
+
+def queue_facts(view: CampaignView) -> list[tuple[str, str]]:
+    """Say why trials wait that no station works on."""
+    waiting = list(view.waiting.items())
+    facts = [(f"trial {number}", reason) for number, reason in waiting[:MAX_LISTED]]
+    return facts if len(waiting) <= MAX_LISTED else [*facts, ("", f"and {len(waiting) - MAX_LISTED} more that wait")]
 
 
 def _quality_json(view: CampaignView) -> dict[str, JsonValue]:

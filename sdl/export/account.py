@@ -114,7 +114,7 @@ class Account:
             case SessionEnded() as body:
                 self._end(event, body)
             case StepEnded() as body:
-                self._count(body)
+                self._count(body, is_first=not body.members or event.trial == body.members[0])
             case TrialCompleted() | TrialFailed() if event.trial is not None:
                 self.lab_seconds[event.trial] = self._now(event)
             case SeedAdded() as body:
@@ -141,9 +141,9 @@ class Account:
     def _now(self, event: Event) -> float:
         return self._before + event.monotonic - (self._began if self._began is not None else event.monotonic)
 
-    def _count(self, body: StepEnded) -> None:
+    def _count(self, body: StepEnded, *, is_first: bool) -> None:
         use = self.use.setdefault((body.station, body.step), StepUse())
-        use.seconds += body.seconds
+        use.seconds += body.seconds if is_first else 0.0  # a run of several trials took its time once
         use.n += 1
         use.n_failed += not body.is_success
 

@@ -176,6 +176,34 @@ class TestWindows:
         assert [trial.state.value for trial in campaign.trials] == ["completed"] * 2
         assert Course(journal).starts[2, "measure"].late_seconds == pytest.approx(3600 - 60 - 60, abs=2)
 
+    def test_a_window_that_closes_while_the_laboratory_is_down_is_decided_on_restart(self) -> None:
+        journal = MemoryJournal()
+        steps = (
+            Step("coat", lasting(600), station="coater"),
+            Step("measure", measuring(60), station="meter", within={"coat": "10 min"}),
+        )
+
+        class PowerCut:
+            def notify(self, event: Any, view: Any) -> None:
+                if event.kind == "step.ended":
+                    raise RuntimeError("no power")
+
+            def close(self, view: Any) -> None:
+                pass
+
+        with pytest.raises(RuntimeError, match="no power"):
+            floor_campaign(*steps, journal=journal, progress=PowerCut(), lab=FloorLab(keeps_state=True)).run(trials=1)
+        last = list(journal.read())[-1].time.timestamp()
+        an_hour_later = FloorLab(keeps_state=True, clock=sdl.VirtualClock(last + HOUR))
+        campaign = floor_campaign(*steps, journal=journal, lab=an_hour_later)
+        campaign.run(trials=2)
+        first, second = campaign.trials
+        assert first.failure is not None
+        assert first.failure.category is FailureCategory.LATE
+        assert "600 s after the end of coat" in first.failure.reason
+        assert "the laboratory was down meanwhile" in first.failure.reason
+        assert second.state == "completed"
+
 
 class TestConditions:
     def test_a_hopeless_sample_skips_the_slow_measurement(self) -> None:
