@@ -336,15 +336,24 @@ def export(
             "--csv", metavar="FILE", help="Write the trials as CSV; - for standard output.", show_default=False
         ),
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            "--events", metavar="FILE", help="Write every event as a line of JSON; - likewise.", show_default=False
+        ),
+    ] = None,
     campaign: CampaignName = None,
 ) -> None:
-    """Write the trials as a table."""
-    from sdl.commands.exports import export
+    """Write the trials as a table, or all that happened as lines of JSON."""
+    from sdl.commands.exports import export, export_events
     from sdl.commands.stores import find_store
 
-    if csv is None:
-        raise typer.BadParameter("say where to: --csv FILE", param_hint="--csv")
-    export(find_store(store), csv, campaign=campaign)
+    if csv is None and events is None:
+        raise typer.BadParameter("say where to: --csv FILE or --events FILE", param_hint="--csv")
+    if csv is not None:
+        export(find_store(store), csv, campaign=campaign)
+    if events is not None:
+        export_events(find_store(store), events)
 
 
 @app.command()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sdl.campaign.planner import Predictor
@@ -93,6 +94,29 @@ def verify(store: Path, expected_head: str | None, *, as_json: bool) -> ExitCode
     else:
         _say_found(store, found)
     return ExitCode.FINE if found.ok else ExitCode.FAILED
+
+
+def export_events(store: Path, output: Path) -> None:
+    """Write every event of *store* as a line of JSON, in order, documents too.
+
+    A line has the columns of the row, the body's text as it was hashed, and so all that is needed to check it.
+    """
+    with reading(store) as journal:
+        lines = (json.dumps(event._asdict(), ensure_ascii=False) + "\n" for event in journal.read())
+        if output == STANDARD_OUTPUT:
+            sys.stdout.writelines(lines)
+            return
+        n_lines = _written_lines(output, lines)
+    say(f"{output}: {n_lines} events")
+
+
+def _written_lines(output: Path, lines: Iterable[str]) -> int:
+    n_lines = 0
+    with output.open("w", encoding="utf-8") as file:
+        for line in lines:
+            file.write(line)
+            n_lines += 1
+    return n_lines
 
 
 def backup(store: Path, target: Path) -> None:

@@ -38,11 +38,12 @@ class Job:
     md
         Goes into the start document of every run of the job: campaign, trial, step, attempt.
     on_document
-        Called with every bluesky document as it comes, in order, on the loop's thread. Documents are plain JSON data.
-        If it raises, the step fails with that error.
+        Called with every bluesky document, in order, a few hundredths of a second after it comes and before the job is
+        done: in virtual time on the loop's thread, on the wall clock on one that only records. Documents are plain JSON
+        data. If it raises, the step fails with that error.
     on_act
-        Called on the loop's thread before a device does what may not be repeated, and when that has ended. It returns
-        when it has recorded it; if it raises before an act, the device does not act.
+        Called on the same thread before a device does what may not be repeated, and when that has ended. It returns
+        when it has recorded it, and the plan waits for that; if it raises before an act, the device does not act.
     on_done
         Called once, from the station's worker thread, when the job has ended in whatever way.
     timeout
