@@ -17,7 +17,7 @@ import jinja2
 from sdl.campaign.planner import Explainer, Predictor, TrialState
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
-from sdl.export import beliefs, figures, sheets, slices, tradeoff, trust
+from sdl.export import beliefs, figures, sheets, slices, timeline, tradeoff, trust
 from sdl.export.account import Account
 from sdl.export.drawing import Picture
 from sdl.export.scales import is_logarithmic, told
@@ -98,7 +98,8 @@ def write_report(
     account = Account.of(view, journal)
     belief, trouble = _believed(view, predictor)
     tables = _model_tables(view, predictor)
-    sections = [section for section in _sections(view, account, belief, trouble, tables) if not section.is_empty]
+    floor = timeline.pictures(view, account, journal)
+    sections = [s for s in _sections(view, account, belief, trouble, tables, floor=floor) if not s.is_empty]
     pictures = [picture for section in sections for picture in section.pictures]
     html = _render(view, _answer(view, belief), _facts(view, account), sections)
     written = [write_whole(page, html.encode(errors="xmlcharrefreplace"))]
@@ -229,6 +230,8 @@ def _sections(
     belief: slices.Belief | None,
     trouble: str,
     tables: Sequence[Sheet | None],
+    *,
+    floor: Sequence[Picture],
 ) -> list[Section]:
     has_trials = view.n_proposed > 0
     model = slices.pictures(view, belief) if belief is not None else []
@@ -256,7 +259,9 @@ def _sections(
                 sheets.decisions(view) if has_trials else None,
             ],
         ),
-        Section("laboratory", "Laboratory", (), figures.stations(view, account), [sheets.stations(view, account)]),
+        Section(
+            "laboratory", "Laboratory", (), [*floor, *figures.stations(view, account)], [sheets.stations(view, account)]
+        ),
         Section("question", "What was asked", (), (), [sheets.parameters(view), sheets.wishes(view)]),
         Section("seeds", "Data it started from", _seed_words(view, account), (), [sheets.seeds(account)]),
         Section("comments", "Comments", (), (), [sheets.comments(account)]),

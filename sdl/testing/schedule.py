@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
+
+from sdl.journal.protocol import Journal
+from sdl.journal.records import StepEnded, StepStarted
 
 TOLERANCE = 0.01
 """Seconds that do not matter: event times have microseconds, sums of floats less."""
@@ -97,6 +100,44 @@ def _covers(text: str, local: datetime, days_ago: int = 0) -> bool:
     reach = (_DAYS.index(last) - _DAYS.index(first)) % 7
     minutes = local.hour * 60 + local.minute + local.second / 60 + days_ago * 24 * 60
     return (weekday - _DAYS.index(first)) % 7 <= reach and begin <= minutes < end
+
+
+def intervals_of(journal: Journal) -> list[Interval]:
+    """Read from *journal* what the stations of its laboratory did, and which trials kept some between two steps."""
+    begun: dict[tuple[str, int, str, int], float] = {}
+    kept: dict[tuple[str, int, str], float] = {}
+    found: list[Interval] = []
+    kinds = {"step.started", "step.ended", "trial.completed", "trial.failed", "trial.attempt_failed"}
+    for event in journal.read(kinds=kinds):
+        who, at = (event.campaign, event.trial or 0), event.time.timestamp()
+        if isinstance(event.body, StepStarted):
+            begun[*who, event.body.step, event.body.attempt] = at
+            for name in (event.body.station, *event.body.needs):
+                found += _let_go(kept, (*who, name), at)
+        elif isinstance(event.body, StepEnded):
+            begin = begun.pop((*who, event.body.step, event.body.attempt), at)
+            found += _of_run(who, event.body, begin, at)
+            for name in event.body.keeps:
+                kept.setdefault((*who, name), at)
+        else:
+            for key in [key for key in kept if key[:2] == who]:
+                found += _let_go(kept, key, at)
+    return found
+
+
+def _of_run(who: tuple[str, int], body: StepEnded, begin: float, end: float) -> Iterator[Interval]:
+    run = f"{body.station} at {begin:.3f}" if body.members else ""
+    ready = begin + body.setup_seconds
+    if ready > begin:
+        yield Interval(body.station, begin, ready, *who, body.step, "setup", run)
+    yield Interval(body.station, ready, end, *who, body.step, "run", run)
+    for name in body.needs:
+        yield Interval(name, begin, end, *who, body.step, "need", run)
+
+
+def _let_go(kept: dict[tuple[str, int, str], float], key: tuple[str, int, str], at: float) -> list[Interval]:
+    since = kept.pop(key, None)
+    return [] if since is None else [Interval(key[2], since, at, key[0], key[1], "", "keep")]
 
 
 def check_schedule(
