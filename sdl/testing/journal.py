@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -202,7 +201,7 @@ class JournalContract:
                 other = pool.submit(journal.append, comment("late"))
                 before = journal.head
                 assert [event.sequence for event in journal.read()] == []
-                time.sleep(0.02)  # the other thread has every chance
+                assert not wait([other], 0.02).done  # it has every chance
                 (mine,) = journal.append(comment("mine"))
                 assert mine.previous_hash == before[1]
             assert other.result(10.0)[0].sequence == 2

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sdl.errors import LabError
@@ -56,6 +56,10 @@ MOVES = st.lists(
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(MOVES)
+@example([("start", 0, 1, "a"), ("start", 0, 1, "a")])
+@example([("start", 0, 1, "a"), ("end", 0), ("start", 0, 1, "a")])
+@example([("ask", 0), ("start", 0, 1, "a")])
+@example([("start", 0, 1, "a"), ("wait", 12.0), ("start", 1, 1, "a")])
 def test_whatever_is_delivered_an_act_is_begun_once_and_never_after_it_was_said_that_it_was_not(
     moves: list[tuple[object, ...]],
 ) -> None:
