@@ -11,6 +11,7 @@ from sdl.planners.chemistry import smiles_descriptors
 from sdl.planners.exploring import ActiveLearningPlanner, BoundlessPlanner, LevelSetPlanner, PhaseMapPlanner
 from sdl.planners.manual import ManualPlanner
 from sdl.planners.space_filling import GridPlanner, LatinHypercubePlanner, RandomPlanner, SobolPlanner
+from sdl.planners.spreads import SpreadPlanner
 
 __all__ = [
     "ActiveLearningPlanner",
@@ -25,5 +26,6 @@ __all__ = [
     "PhaseMapPlanner",
     "RandomPlanner",
     "SobolPlanner",
+    "SpreadPlanner",
     "smiles_descriptors",
 ]
