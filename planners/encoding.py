@@ -187,7 +187,8 @@ class Encoding:
         self.codes = tuple(codes)
         self.embedding = _embedding(space)
         self.n_columns = sum(code.width for code in codes) + self.embedding.shape[1]
-        self.is_finite = space.pool is not None or not any(isinstance(p, Continuous) for p in space.parameters.values())
+        is_finite = space.pool is not None or not any(isinstance(p, Continuous) for p in space.parameters.values())
+        self.has_levels = is_finite or any(isinstance(code, ChoiceCode) and code.width > 2 for code in codes)
 
     @property
     def n_groups(self) -> int:

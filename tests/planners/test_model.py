@@ -244,3 +244,18 @@ def test_a_logarithm_of_rounding_errors_is_no_scale() -> None:
     values = np.array([1.0, 0.8, 1.7, 2.2, 0.4, 6e-17, 1.3, 6e-17])
     assert Scale.LOG not in possible_scales(values, "low")
     assert Scale.LOG in possible_scales(np.geomspace(1e-2, 1e4, 8), "low")
+
+
+def test_untried_levels_of_a_choice_are_worth_a_look_once_good_trials_come_in() -> None:
+    def expected_elsewhere(n_choices: int) -> float:
+        space = SearchSpace(solvent=Categorical([f"s{i}" for i in range(n_choices)]), heat=Continuous(0.0, 1.0))
+        tried = [(0.1, 1.0), (0.9, 0.0), (0.5, 8.0), *((0.5 + 0.005 * i, 10.0 + 0.1 * i) for i in range(9))]
+        entries = [
+            completed(i + 1, {"solvent": "s0", "heat": heat}, y=Measurement(value=y))
+            for i, (heat, y) in enumerate(tried)
+        ]
+        encoding = Encoding(space)
+        measured = OutcomeData.of(encoding, entries, "y", "high")
+        return fit_outcome(measured, encoding).hyperparameters.mean
+
+    assert expected_elsewhere(5) > expected_elsewhere(2) + 0.2
