@@ -39,6 +39,7 @@ class Floor:
         self.shares: dict[str, float] = {}
         self.durations = Durations()
         self.decision = Decision()
+        self._states: dict[str, tuple[object, StationState]] = {}
         self._is_read = False
 
     def read(self, journal: Journal) -> None:
@@ -114,11 +115,17 @@ class Floor:
 
     def _state(self, name: str) -> StationState:
         keys, ends = self.busy.get(name, ((), None))
-        return StationState(
-            name=name,
-            busy_until=ends,
-            busy_with=keys,
-            held_by=tuple(self.kept.get(name, ())),
-            last_setup=self.ready_for.get(name),
-            calendar=self.lab.calendars.get(name),
-        )
+        held_by, last_setup = tuple(self.kept.get(name, ())), self.ready_for.get(name)
+        now = (keys, ends, held_by, last_setup)
+        known = self._states.get(name)
+        if known is None or known[0] != now:
+            known = now, StationState(
+                name=name,
+                busy_until=ends,
+                busy_with=keys,
+                held_by=held_by,
+                last_setup=last_setup,
+                calendar=self.lab.calendars.get(name),
+            )
+            self._states[name] = known
+        return known[1]
