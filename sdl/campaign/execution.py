@@ -34,6 +34,9 @@ AnyPlan = Callable[[Any, Any], Generator[Any, Any, Any]]
 NO_NEWS = frozenset(("order", "release"))
 """Reasons to wait that are plain: the step before has not ended."""
 
+TAKEN = frozenset(("busy", "turn", "reserved", "held"))
+"""Reasons to wait that are one: others have the stations. Which others changes often, and is not recorded again."""
+
 
 class Execution(Concluding):
     """Executes trials on stations. The loop is one."""
@@ -60,7 +63,7 @@ class Execution(Concluding):
         )
         self._continue = self._go_on_with
         self._queue = Queue(view.name, experiment, floor, priority=rules.priority)
-        self._queued: dict[int, tuple[str, str, str]] = {}
+        self._queued: dict[int, tuple[str, str]] = {}
         self._is_planning = False
         self._is_paused = False
         self._abort_reason: str | None = None
@@ -319,7 +322,7 @@ class Execution(Concluding):
         for (campaign, number, step), wait in decision.waits.items():
             if campaign != self.view.name or wait.because in NO_NEWS:
                 continue
-            known = (step, wait.because, wait.station)
+            known = (step, "taken" if wait.because in TAKEN else wait.because)
             if self._queued.get(number) != known and self._is_next(number, step):
                 self._queued[number] = known
                 news.append((number, (StepQueued(step=step, because=wait.because, reason=str(wait)),)))
