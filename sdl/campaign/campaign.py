@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import signal
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -191,6 +192,15 @@ class Campaign:
         """
         budget = self._budget_for(trials)
         return self._run(budget, recorded=budget)
+
+    def aside(self, journal: Journal) -> Campaign:
+        """Return the same campaign with nothing done yet, to be recorded in *journal*: for a rehearsal.
+
+        It has the same laboratory, which must be a simulated one.
+        """
+        other = copy.copy(self)
+        other._journal, other._view, other._progress = journal, CampaignView(self.name), False
+        return other
 
     def _budget_for(self, trials: int | None) -> Budget:
         budget = self.budget if trials is None else self.budget.replace(trials=trials)

@@ -147,6 +147,34 @@ def run(
 
 
 @app.command()
+def rehearse(
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="CAMPAIGN.yaml|SCRIPT|STORE", help="What to rehearse.", show_default=False),
+    ],
+    *,
+    trials: Trials = None,
+    in_flight: Annotated[
+        int | None,
+        typer.Option("--in-flight", min=1, metavar="N", help="How many trials at once.", show_default=False),
+    ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--begin", metavar="TIME", help="When it begins, UTC; now at first.", show_default=False),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Ask no planner: steps only take their time.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say when a campaign would end, and what holds it up.
+
+    Nothing moves, and nothing is recorded.
+    """
+    from sdl.commands.rehearse import rehearse
+
+    rehearse(target, trials=trials, in_flight=in_flight, begin=begin, quick=quick, as_json=as_json)
+
+
+@app.command()
 def status(store: Store = None, as_json: AsJson = False) -> None:
     """Say how campaigns stand.
 

@@ -1,0 +1,394 @@
+"""``sdl rehearse``: when a campaign would end, what keeps it, and what a second station would save."""
+
+from __future__ import annotations
+
+import contextlib
+import runpy
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, cast
+from unittest.mock import patch
+
+import numpy as np
+from pydantic import JsonValue
+
+from sdl.campaign import Campaign
+from sdl.campaign.active import ActiveTrial
+from sdl.campaign.file import load_campaign_file
+from sdl.campaign.floor import Floor as Stations
+from sdl.campaign.queueing import Queue
+from sdl.campaign.view import CampaignView
+from sdl.commands.output import say, say_facts, say_json, say_table, title
+from sdl.commands.run import FILE_SUFFIXES, importing_from
+from sdl.commands.stores import find_store, reading
+from sdl.errors import CampaignError, JournalNotFound, ProblemError
+from sdl.export.timeline import Bar, bars_of
+from sdl.export.words import count, duration, minute
+from sdl.journal import Journal, MemoryJournal, open_journal
+from sdl.lab import Settings, WallClock
+from sdl.lab.schedule import BatchRule, Calendar, Key, StationState, Work
+from sdl.lab.schedule.whatif import Floor, Outcome, look_into
+
+SEED = 0
+"""Where points are only wanted for what their steps would take."""
+
+
+@dataclass
+class Rehearsal:
+    """What is to be rehearsed, and how far that is known.
+
+    Parameters
+    ----------
+    names
+        The campaigns.
+    source
+        Where the durations come from, in words.
+    floor
+        The model.
+    counts
+        What became of trials, where they were run.
+    seconds
+        How long it took where it was really run; None: only the model tells.
+    """
+
+    names: Sequence[str]
+    source: str
+    floor: Floor
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    seconds: float | None = None
+
+
+def rehearse(
+    target: Path, *, trials: int | None, in_flight: int | None, begin: str | None, quick: bool, as_json: bool
+) -> None:
+    """Rehearse the campaign file, script or store *target*, and say what came of it."""
+    at = _moment(begin)
+    if target.is_dir():
+        found = _of_store(find_store(target), at, in_flight)
+    elif target.suffix in FILE_SUFFIXES:
+        found = _of_file(target, at, trials, in_flight, quick=quick)
+    elif target.suffix == ".py" and target.exists():
+        found = _of_script(target, at, trials, in_flight, quick=quick)
+    else:
+        raise ProblemError(f"{target} is no campaign file (.yaml), script (.py) or store (.sdl)")
+    outcome = look_into(found.floor)
+    if as_json:
+        say_json(_as_json(found, outcome))
+    else:
+        _tell(found, outcome)
+
+
+def _moment(begin: str | None) -> float:
+    if begin is None:
+        return 60.0 * (WallClock().time() // 60)
+    try:
+        at = datetime.fromisoformat(begin)
+    except ValueError:
+        raise ProblemError(f"--begin {begin!r} is no time", hint="write 2026-11-23T08:00") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+# --- a campaign that can be run ---------------------------------------------------------------------------------------
+
+
+def _of_file(file: Path, at: float, trials: int | None, in_flight: int | None, *, quick: bool) -> Rehearsal:
+    if not file.exists():
+        raise ProblemError(f"there is no file {file}")
+    described = load_campaign_file(file)
+    with importing_from(file.resolve().parent):
+        campaign = described.make(file.resolve().parent, progress=False)
+        with campaign.lab:
+            return _of_campaigns([campaign], at, trials, in_flight, quick=quick)
+
+
+class _Caught(BaseException):
+    """A script has come to where it would run its campaigns. No ``except Exception`` of it may hold this up."""
+
+    def __init__(self, campaigns: Sequence[Campaign], trials: int | None) -> None:
+        super().__init__()
+        self.campaigns = campaigns
+        self.trials = trials
+
+
+def _of_script(script: Path, at: float, trials: int | None, in_flight: int | None, *, quick: bool) -> Rehearsal:
+    def run(campaign: Campaign, n: int | None = None, **more: int | None) -> NoReturn:
+        raise _Caught([campaign], more.get("trials", n))
+
+    def run_all(campaigns: Sequence[Campaign], n: int | None = None, **more: int | None) -> NoReturn:
+        raise _Caught(campaigns, more.get("trials", n))
+
+    caught: _Caught | None = None
+    with importing_from(script.parent), patch.object(sys, "argv", [str(script)]):
+        with patch.object(Campaign, "run", run), patch.object(Campaign, "run_all", run_all):
+            try:
+                runpy.run_path(str(script), run_name="__main__")
+            except _Caught as found:
+                caught = found
+        if caught is None:
+            raise CampaignError(f"{script} runs no campaign", hint="it has to call campaign.run(...)")
+        with caught.campaigns[0].lab:
+            wanted = caught.trials if trials is None else trials
+            return _of_campaigns(caught.campaigns, at, wanted, in_flight, quick=quick)
+
+
+def _of_campaigns(
+    campaigns: Sequence[Campaign], at: float, trials: int | None, in_flight: int | None, *, quick: bool
+) -> Rehearsal:
+    """Run *campaigns* aside where their laboratory is simulated and its time virtual; else let steps only take time."""
+    lab = campaigns[0].lab
+    for campaign in campaigns if in_flight is not None else ():
+        campaign.in_flight = in_flight or 1
+    if quick or not (lab.is_simulated and lab.clock.is_virtual):
+        return _of_times(campaigns, at, trials)
+    journal = MemoryJournal(time_source=lab.clock)
+    lab.clock.advance_to(at)
+    aside = [campaign.aside(journal) for campaign in campaigns]
+    Campaign.run_all(aside, trials) if len(aside) > 1 else aside[0].run(trials)
+    found = _model(aside, journal, lab.clock.time() if lab.clock.time() < at else at)
+    bars = [bar for campaign in aside for bar in bars_of(journal, campaign.name)]
+    seconds = max((bar.end for bar in bars), default=at) - min((bar.begin for bar in bars), default=at)
+    counts: dict[str, int] = {}
+    for campaign in aside:
+        for trial in campaign.trials:
+            counts[trial.state.value] = counts.get(trial.state.value, 0) + 1
+    names = [campaign.name for campaign in campaigns]
+    return Rehearsal(names, "run in virtual time with the simulated laboratory", found, counts, seconds)
+
+
+def _model(campaigns: Sequence[Campaign], journal: Journal, begin: float) -> Floor:
+    """Return the model of what was done: the works as they were declared, as long as they took."""
+    trials: list[Sequence[Work]] = []
+    took: dict[Key, float] = {}
+    for campaign in campaigns:
+        done = {
+            (trial, bar.step): bar.end - bar.begin - bar.setup
+            for bar in bars_of(journal, campaign.name)
+            if bar.is_run
+            for trial in bar.trials
+        }
+        points = [(trial.number, trial.values) for trial in campaign.trials]
+        for works in _works(campaign, points, Stations(campaign.lab)):
+            kept = [work for work in works if (work.trial, work.step) in done]
+            took |= {work.key: done[work.trial, work.step] for work in kept}
+            trials.append(kept)
+    return _floor(campaigns, trials, begin, took)
+
+
+def _of_times(campaigns: Sequence[Campaign], at: float, trials: int | None) -> Rehearsal:
+    """Return the model of trials that were not run: points from all over the space, steps as long as is known."""
+    works: list[Sequence[Work]] = []
+    n_seen = 0
+    for campaign in campaigns:
+        n = trials or campaign.budget.trials
+        if n is None:
+            raise CampaignError(f"it is not known how many trials {campaign.name} has", hint="say --trials")
+        stations = Stations(campaign.lab)
+        n_seen += _learn(campaign, stations)
+        rng = np.random.default_rng(SEED)
+        context = dict(campaign.lab.context()) or None
+        points = campaign.problem.space.sample(n, rng, context=context)
+        works += _works(campaign, list(enumerate(points, 1)), stations)
+    declared = "steps only take the time that is declared for them"
+    source = f"{declared}, or that {count(n_seen, 'event')} of the journal tell" if n_seen else declared
+    return Rehearsal([campaign.name for campaign in campaigns], source, _floor(campaigns, works, at, {}))
+
+
+def _learn(campaign: Campaign, stations: Stations) -> int:
+    """Learn durations from the campaign's own journal, if there is one; return how many events it has."""
+    with contextlib.suppress(JournalNotFound):
+        kept = campaign.journal
+        with contextlib.ExitStack() as stack:
+            journal: Journal = (
+                stack.enter_context(contextlib.closing(open_journal(kept, mode="read")))
+                if isinstance(kept, str | Path)
+                else kept
+            )
+            stations.read(journal)
+            return journal.head[0]
+    return 0
+
+
+def _works(
+    campaign: Campaign, points: Sequence[tuple[int, Mapping[str, float | str]]], stations: Stations
+) -> list[Sequence[Work]]:
+    queue = Queue(campaign.name, campaign.experiment, stations, priority=campaign.priority)
+    parameters = campaign.problem.space.parameters.items()
+    units: dict[str, str | None] = {name: getattr(parameter, "unit", None) for name, parameter in parameters}
+    return [
+        queue.works_of(number, ActiveTrial(Settings(values, units=units, trial=number), attempt=1))
+        for number, values in points
+    ]
+
+
+def _floor(
+    campaigns: Sequence[Campaign], trials: Sequence[Sequence[Work]], begin: float, took: Mapping[Key, float]
+) -> Floor:
+    lab = campaigns[0].lab
+    return Floor(
+        trials=[works for works in trials if works],
+        stations=[StationState(name=name, calendar=lab.calendars.get(name)) for name in lab.stations],
+        begin=begin,
+        in_flight={campaign.name: campaign.in_flight for campaign in campaigns},
+        took=took,
+    )
+
+
+# --- a store ----------------------------------------------------------------------------------------------------------
+
+
+def _of_store(path: Path, at: float, in_flight: int | None) -> Rehearsal:
+    """Return the model of what a store tells: the same trials, where they ran, for as long as they took."""
+    with reading(path) as journal:
+        names = list(journal.campaigns)
+        views = [CampaignView.of(journal, name) for name in names]
+        bars = {name: bars_of(journal, name) for name in names}
+    trials: list[Sequence[Work]] = []
+    took: dict[Key, float] = {}
+    for name in names:
+        trials += _recorded(name, bars[name], took)
+    if not trials:
+        raise CampaignError(f"no step of {path} has ended yet", hint="rehearse the campaign file or the script")
+    stations = list(dict.fromkeys(bar.station for name in names for bar in bars[name]))
+    calendars = _calendars(views)
+    floor = Floor(
+        trials=trials,
+        stations=[StationState(name=name, calendar=calendars.get(name)) for name in stations],
+        begin=at,
+        in_flight={view.name: in_flight or _in_flight(view) for view in views},
+        took=took,
+    )
+    return Rehearsal(names, "the trials of the store once more, each step as long as it took", floor)
+
+
+def _recorded(campaign: str, bars: Sequence[Bar], took: dict[Key, float]) -> list[list[Work]]:
+    """Make works of what was recorded: a step may run where it ever ran, with what was ever held for it."""
+    ran: dict[str, list[str]] = {}
+    held: dict[str, list[str]] = {}
+    for bar in bars:
+        names = (ran if bar.is_run else held).setdefault(bar.step, [])
+        names += [bar.station] if bar.station not in names else []
+    trials: dict[int, dict[str, Work]] = {}
+    for bar in sorted((bar for bar in bars if bar.is_run), key=lambda bar: bar.begin):
+        n = len(bar.trials)
+        for trial in bar.trials:
+            work = Work(
+                campaign=campaign,
+                trial=trial,
+                step=bar.step,
+                stations=tuple(ran[bar.step]),
+                needs=tuple((name,) for name in held.get(bar.step, ())),
+                duration=bar.end - bar.begin,
+                batch=BatchRule(size=n, least=n) if n > 1 else None,  # those that were treated together
+                batch_key=f"{bar.station} {bar.begin:.0f}",
+            )
+            trials.setdefault(trial, {})[bar.step] = work
+            took[work.key] = work.duration
+    return [list(works.values()) for _, works in sorted(trials.items())]
+
+
+def _in_flight(view: CampaignView) -> int:
+    found = view.settings.get("in_flight")
+    return found if isinstance(found, int) else 1
+
+
+def _calendars(views: Sequence[CampaignView]) -> dict[str, Calendar]:
+    found: dict[str, Calendar] = {}
+    for view in views:
+        given = view.lab.get("calendars")
+        if isinstance(given, Mapping):
+            found |= {name: Calendar.from_data(data) for name, data in cast("Mapping[str, Any]", given).items()}
+    return found
+
+
+# --- what came of it --------------------------------------------------------------------------------------------------
+
+
+def _tell(found: Rehearsal, outcome: Outcome) -> None:
+    done, seconds = outcome.done, _seconds(found, outcome)
+    title(", ".join(found.names))
+    counted = ", ".join(f"{n} {state}" for state, n in found.counts.items())
+    say_facts(
+        [
+            ("rehearsed", found.source),
+            ("trials", f"{len(found.floor.trials)}{f' ({counted})' if counted else ''}"),
+            ("at a time", ", ".join(str(n) for n in found.floor.in_flight.values())),
+            ("begins", f"{minute(datetime.fromtimestamp(done.begin, UTC))} UTC"),
+            ("ends", f"{minute(datetime.fromtimestamp(done.begin + seconds, UTC))} UTC, after {duration(seconds)}"),
+            ("late", f"{count(len(done.late), 'step')} begin after their window" if done.late else ""),
+        ]
+    )
+    say()
+    say_table(["station", "taken", "runs"], _station_rows(outcome), indent=2)
+    say()
+    say_table(["step", "takes", "waits before it"], _step_rows(outcome), indent=2)
+    say()
+    for line in _gains(found, outcome):
+        say(line)
+
+
+def _seconds(found: Rehearsal, outcome: Outcome) -> float:
+    return outcome.done.seconds if found.seconds is None else found.seconds
+
+
+def _station_rows(outcome: Outcome) -> list[tuple[str, str, str]]:
+    runs = [name for run in outcome.done.runs for name in run.taken]
+    shares = sorted(outcome.utilisation.items(), key=lambda item: -item[1])
+    return [(name, f"{share:.0%}", f"{runs.count(name):,}") for name, share in shares]
+
+
+def _step_rows(outcome: Outcome) -> list[tuple[str, str, str]]:
+    took = _took(outcome)
+    return [
+        (step, duration(took[step]), duration(waited) if waited >= 1 else "-")
+        for step, waited in outcome.waited.items()
+    ]
+
+
+def _took(outcome: Outcome) -> dict[str, float]:
+    """Return the median seconds of each step, without set-ups."""
+    found: dict[str, list[float]] = {}
+    for run in outcome.done.runs:
+        found.setdefault(run.works[0][2], []).append(run.end - run.begin - run.setup)
+    return {step: statistics.median(seconds) for step, seconds in found.items()}
+
+
+def _gains(found: Rehearsal, outcome: Outcome) -> list[str]:
+    lines: list[str] = []
+    bottleneck = outcome.bottleneck
+    if bottleneck is not None:
+        saved = f"{duration(bottleneck.seconds)} of {duration(outcome.done.seconds)}"
+        groups = {group for works in found.floor.trials for work in works for group in work.groups}
+        has_others = any(bottleneck.station in group and len(group) > 1 for group in groups)
+        more_of = "one more like it" if has_others else f"a second {bottleneck.station}"
+        lines.append(f"The bottleneck is {bottleneck.station}: {more_of} would save {saved}.")
+    more = next((each for each in outcome.savings if not each.station), None)
+    if more is not None and more.seconds > 0.01 * outcome.done.seconds:
+        twice = ", ".join(str(2 * n) for n in found.floor.in_flight.values())
+        lines.append(f"With {twice} trials at a time it would save {duration(more.seconds)}.")
+    return lines or ["No second station would save anything to speak of."]
+
+
+def _as_json(found: Rehearsal, outcome: Outcome) -> dict[str, JsonValue]:
+    seconds, bottleneck = _seconds(found, outcome), outcome.bottleneck
+    took = _took(outcome)
+    return {
+        "campaigns": list(found.names),
+        "source": found.source,
+        "trials": len(found.floor.trials),
+        "states": dict(found.counts),
+        "in_flight": dict(found.floor.in_flight),
+        "begin": datetime.fromtimestamp(outcome.done.begin, UTC).isoformat(),
+        "end": datetime.fromtimestamp(outcome.done.begin + seconds, UTC).isoformat(),
+        "seconds": seconds,
+        "model_seconds": outcome.done.seconds,
+        "late": len(outcome.done.late),
+        "utilisation": dict(outcome.utilisation),
+        "waited": dict(outcome.waited),
+        "took": dict(took),
+        "bottleneck": None if bottleneck is None else bottleneck.station,
+        "savings": [{"station": each.station or None, "seconds": each.seconds} for each in outcome.savings],
+    }
