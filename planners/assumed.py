@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 from pydantic import AfterValidator
@@ -51,6 +51,10 @@ class Monotonic(Value):
     outcome: str | None = None
     positional: ClassVar[tuple[str, ...]] = ("parameter", "direction", "outcome")
 
+    if TYPE_CHECKING:
+
+        def __init__(self, parameter: str, direction: str, outcome: str | None = None) -> None: ...
+
 
 class Additive(Value):
     """An outcome is a sum of functions of groups of parameters, which do not act on one another.
@@ -66,6 +70,10 @@ class Additive(Value):
     groups: Tuple[Tuple[str]]
     outcome: str | None = None
     positional: ClassVar[tuple[str, ...]] = ("groups", "outcome")
+
+    if TYPE_CHECKING:
+
+        def __init__(self, groups: Sequence[Sequence[str]], outcome: str | None = None) -> None: ...
 
 
 def _reference(text: str) -> str:

@@ -27,6 +27,7 @@ from sdl.problem import Price, Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
 
 if TYPE_CHECKING:
+    from sdl.planners.proposal import Request
     from sdl.planners.robust import Risk
 
 
@@ -255,7 +256,11 @@ class BayesianPlanner(Value):
         chance = np.random.SeedSequence([self.seed, decision.seed, len(history.entries)]).generate_state(1)[0]
         request = proposal.Request.of(problem, history, domain, int(chance), self._assumptions.of(problem))
         spending = price.Spending.of(problem, history, situation, self.thrift)
-        return proposal.propose(request.paying(spending, self._risk), n, decision)
+        return proposal.propose(self._prepared(request.paying(spending, self._risk)), n, decision)
+
+    def _prepared(self, request: Request) -> Request:
+        """Return what is asked of the models; other planners ask for something else."""
+        return request
 
     @property
     def _risk(self) -> Risk | None:

@@ -101,11 +101,12 @@ class TrainingSet:
         Shape (n,), squared standard errors; 0 where none is known.
     groups
         Shape (d,), the number of the parameter that each column belongs to; a parameter's columns share a lengthscale.
-    is_finite
-        Whether the space has finitely many points. The prior mean is then the mean of the targets. Elsewhere it is
-        what generalised least squares make of it, which counts a cluster of good trials as one: far from the data a
-        function is expected to be as it was in the first, scattered trials. Among candidates that makes a planner
-        stay with the first good level of a choice and never try the others.
+    has_levels
+        Whether the space has finitely many points, or a choice among more than two. The prior mean is then the mean of
+        the targets. Elsewhere it is what generalised least squares make of it, which counts a cluster of good trials as
+        one: far from the data a function is expected to be as it was in the first, scattered trials. Among candidates
+        that makes a planner stay with the first good level of a choice and never try the others. Of two levels both
+        have been tried soon, and there is nothing to be discovered.
     links
         The groups that tell two kinds of data apart, prior data from the campaign's own, or an approximation from what
         it approximates: their lengthscale says how much the outcome of the one resembles that of the other (Swersky,
@@ -116,6 +117,8 @@ class TrainingSet:
         The groups that act together, where the function is a sum of parts; empty where all act together.
     centres
         Prior means of the logarithms of those lengthscales that differ from the others, by group.
+    floors
+        Least lengthscales, by group, where they are not :data:`LENGTHSCALE_FLOOR`.
     basis
         Shape (n,): what a user's model expects, standardised, see :data:`BASIS_PRIOR`; None where there is no model.
     noise_shape
@@ -126,11 +129,12 @@ class TrainingSet:
     targets: Array
     known_noise: Array
     groups: npt.NDArray[np.intp]
-    is_finite: bool = False
+    has_levels: bool = False
     links: tuple[int, ...] = ()
     noise_prior: tuple[float, float] = NOISE_PRIOR
     components: tuple[tuple[int, ...], ...] = ()
     centres: Mapping[int, float] = field(default_factory=dict[int, float])
+    floors: Mapping[int, float] = field(default_factory=dict[int, float])
     basis: Array | None = None
     noise_shape: Array | None = None
 
@@ -176,7 +180,7 @@ class LogPosterior:
         self._groups = data.parts
         is_whole = len(self._groups) == 1 and len(self._groups[0]) == data.n_groups
         self._parts = [distances] if is_whole else [distances[groups] for groups in self._groups]
-        self._n, self.n_groups = len(data.targets), data.n_groups
+        self._n, self.n_groups, self.floors = len(data.targets), data.n_groups, data.floors
         self._prior_locations, self._prior_scales = _priors(data)
         self._targets = data.targets if data.basis is None else data.targets - BASIS_PRIOR[0] * data.basis
 
@@ -229,7 +233,7 @@ class LogPosterior:
         return kernel
 
     def _constant(self, inverse: Array) -> float:
-        if self._data.is_finite:
+        if self._data.has_levels:
             return float(self._targets.mean())
         return float(inverse.sum(axis=0) @ self._targets / inverse.sum())
 
@@ -317,7 +321,8 @@ def starting_points(n_groups: int, n_components: int = 1) -> list[Array]:
 
 def _climb(posterior: LogPosterior, start: Array, max_iterations: int) -> tuple[float, Array]:
     n = posterior.n_groups
-    bounds = [(log(LENGTHSCALE_FLOOR), log(1e3))] * n + [(log(0.01), log(100.0))] * (len(start) - n - 1)
+    bounds = [(log(posterior.floors.get(group, LENGTHSCALE_FLOOR)), log(1e3)) for group in range(n)]
+    bounds += [(log(0.01), log(100.0))] * (len(start) - n - 1)
     bounds.append((log(NOISE_FLOOR), log(NOISE_CEILING)))
 
     def negative(theta: Array) -> tuple[float, Array]:

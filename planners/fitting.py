@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from math import log, sqrt
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from sdl.planners.assumed import Offset
 from sdl.planners.encoding import Array, Encoding
 from sdl.planners.evidence import (
+    LENGTHSCALE_FLOOR,
     NOISE_CEILING,
     ORIGIN_PRIOR,
     Hyperparameters,
@@ -25,7 +27,8 @@ from sdl.planners.evidence import (
     starting_points,
 )
 from sdl.planners.field import Field
-from sdl.planners.noise import noise_model_of
+from sdl.planners.monotony import log_chance, with_monotony
+from sdl.planners.noise import NoiseModel, noise_model_of
 from sdl.planners.outcome import OutcomeData, OutcomeFit
 from sdl.planners.repeats import noise_by_repeats
 from sdl.planners.warp import Scale, Warp, possible_scales
@@ -54,6 +57,9 @@ MAX_ROUNDS = 6
 TIME_PRIOR = log(0.5)
 """Mean of the logarithm of the lengthscale of a drift, in units of the time so far."""
 
+FLOORS = (0.3, 0.6)
+"""Least lengthscales that are compared for a parameter in which an outcome is monotonic."""
+
 MAX_ITERATIONS = 100
 FEW_ITERATIONS = 6
 """Iterations of a fit, and of one that begins with what was fitted to fewer data."""
@@ -75,15 +81,18 @@ class Form:
         Whether a part of it depends on time.
     extra_noise
         Variance of noise beside the usual, standardised, shape (n,): of measurements that are not to be relied on.
-    noise_shape
-        Factors of the noise, shape (n,).
+    noise_model
+        How the noise depends on the place.
+    floor
+        Least lengthscale of the parameters in which the outcome is monotonic.
     """
 
     scale: Scale = Scale.LINEAR
     has_model: bool = False
     drifts: bool = False
     extra_noise: Array | None = None
-    noise_shape: Array | None = None
+    noise_model: NoiseModel | None = None
+    floor: float = LENGTHSCALE_FLOOR
 
 
 def fit_outcome(measured: OutcomeData, encoding: Encoding) -> OutcomeFit:
@@ -135,13 +144,12 @@ class Fitting:
             best, form = self._with_model(best, form)
         if assumed.drift != "no" and (n >= ENOUGH or assumed.drift == "yes"):
             best, form = self._with_drift(best, form)
-        if assumed.outliers != "no" and n >= ENOUGH:
-            best, form = self._without_outliers(best, form)
-        if assumed.noise != "no" and n >= ENOUGH:
-            best, form = self._with_noise_model(best, form)
+        if n >= ENOUGH:
+            best, form = self._with_doubts(best, form)
         if len(self.few) < n:
             best = self.fitted(form, [best.hyperparameters.theta], self._part(MORE), FEW_ITERATIONS)
-        return best if assumed.model is None else replace(best, prior_weight=best.hyperparameters.weight)
+        best = best if assumed.model is None else replace(best, prior_weight=best.hyperparameters.weight)
+        return self._with_monotony(best, form) if assumed.monotonic else best
 
     def _on_best_scale(self) -> tuple[OutcomeFit, Form]:
         scales = possible_scales(self.measured.values[self.few], self.measured.wanted)
@@ -173,23 +181,48 @@ class Fitting:
         gain = fitted.hyperparameters.log_posterior - plain.hyperparameters.log_posterior
         return (fitted, richer) if is_sure or gain > DRIFT_MARGIN else (plain, form)
 
+    def _with_doubts(self, plain: OutcomeFit, form: Form) -> tuple[OutcomeFit, Form]:
+        """Return the fit that takes outliers and noise by place into account; in whichever order explains more."""
+        assumed = self.measured.assumed
+        steps = [self._without_outliers] * (assumed.outliers != "no") + [self._with_noise_model] * (
+            assumed.noise != "no"
+        )
+        found = [(plain, form)]
+        for order in permutations(steps):
+            fitted = plain, form
+            for step in order:
+                fitted = step(*fitted)
+            found.append(fitted)
+        return max(found, key=lambda pair: self._merit(*pair))
+
+    def _merit(self, fitted: OutcomeFit, form: Form) -> float:
+        """Return the log evidence of a fit, less what its form must explain to be worth it."""
+        n_outliers = 0 if form.extra_noise is None else int(np.count_nonzero(form.extra_noise[self.few]))
+        margin = 0.0 if form.noise_model is None or self.measured.assumed.noise == "yes" else NOISE_MARGIN
+        return fitted.hyperparameters.log_posterior - OUTLIER_MARGIN * n_outliers - margin
+
     def _without_outliers(self, plain: OutcomeFit, form: Form) -> tuple[OutcomeFit, Form]:
         """Return the fit in which measurements that contradict all others count less, where that explains much more."""
-        best, best_form, best_value = plain, form, plain.hyperparameters.log_posterior
-        current, richer = plain, form
+        found, current, richer = [(plain, form)], plain, form
         for _ in range(MAX_ROUNDS):
             extra = self._suspects(current, richer)
             if extra is None:
                 break
             richer = replace(form, extra_noise=extra)
             current = self.fitted(richer, [current.hyperparameters.theta, plain.hyperparameters.theta])
-            value = current.hyperparameters.log_posterior - OUTLIER_MARGIN * np.count_nonzero(extra[self.few])
-            if value > best_value:
-                best, best_form, best_value = current, richer, value
-        if best_form.extra_noise is None:
-            return best, best_form
-        numbers = np.flatnonzero(best_form.extra_noise)
-        return replace(best, discounted=tuple(self.measured.trials[int(i)] for i in numbers)), best_form
+            found.append((current, richer))
+        return max(found, key=lambda pair: self._merit(*pair))
+
+    def _with_monotony(self, plain: OutcomeFit, form: Form) -> OutcomeFit:
+        """Return the fit that knows in which parameters it is monotonic.
+
+        Short lengthscales, which noise may speak for, are compared with longer ones, that monotonic functions have.
+        """
+        signs, theta = self.measured.assumed.monotonic, plain.hyperparameters.theta
+        longer = [replace(form, floor=floor) for floor in FLOORS]
+        fits = [plain, *(replace(self.fitted(form, [theta]), prior_weight=plain.prior_weight) for form in longer)]
+        likeliest = max(fits, key=lambda fit: fit.hyperparameters.log_posterior + log_chance(fit, signs, self.encoding))
+        return with_monotony(likeliest, signs, self.encoding)
 
     def _suspects(self, current: OutcomeFit, form: Form) -> Array | None:
         """Return the noise of measurements that contradict the others, a few more than before; None where none do."""
@@ -213,11 +246,9 @@ class Fitting:
         model = noise_model_of(plain, errors, deviations)
         if model is None:
             return plain, form
-        richer = replace(form, noise_shape=model.factors(plain.data.inputs))
-        fitted = replace(self.fitted(richer, [plain.hyperparameters.theta]), noise_model=model)
-        gain = fitted.hyperparameters.log_posterior - plain.hyperparameters.log_posterior
-        is_better = gain > (0.0 if self.measured.assumed.noise == "yes" else NOISE_MARGIN)
-        return (fitted, richer) if is_better else (plain, form)
+        richer = replace(form, noise_model=model)
+        fitted = self.fitted(richer, [plain.hyperparameters.theta])
+        return max([(plain, form), (fitted, richer)], key=lambda pair: self._merit(*pair))
 
     def fitted(
         self, form: Form, starts: Sequence[Array], chosen: Numbers | None = None, max_iterations: int = MAX_ITERATIONS
@@ -235,7 +266,15 @@ class Fitting:
             self.measured.set_names,
             offset=self._offset(warp, found) if form.has_model else None,
             drifts=form.drifts,
+            noise_model=form.noise_model,
+            discounted=self._discounted(form),
         )
+
+    def _discounted(self, form: Form) -> tuple[int, ...]:
+        trials = self.measured.trials
+        if form.extra_noise is None or not trials:
+            return ()
+        return tuple(trials[int(number)] for number in np.flatnonzero(form.extra_noise))
 
     def evidence(self, fitted: OutcomeFit) -> float:
         """Return the log density of the outcomes themselves: that of the standardised values, times the Jacobian."""
@@ -249,18 +288,20 @@ class Fitting:
         sets = tuple(encoding.n_groups + number for number in range(len(measured.set_names)))
         rows, targets = np.hstack([measured.rows, measured.origins]), warp.forward(measured.values)
         time = encoding.n_groups + len(sets)
+        inputs = np.hstack([rows, measured.times]) if form.drifts else rows
         return TrainingSet(
-            np.hstack([rows, measured.times]) if form.drifts else rows,
+            inputs,
             targets,
             noise if form.extra_noise is None else noise + form.extra_noise,
             np.concatenate([encoding.groups, sets, [time] * form.drifts]).astype(np.intp),
-            encoding.is_finite,
+            encoding.has_levels,
             (*encoding.links, *sets),
             noise_by_repeats(rows, targets, noise),
             components=self._components(sets, time if form.drifts else None),
             centres=dict.fromkeys(encoding.stand_ins, ORIGIN_PRIOR) | ({time: TIME_PRIOR} if form.drifts else {}),
+            floors={group: form.floor for name in measured.assumed.monotonic for group in encoding.groups_of(name)},
             basis=self._offset(warp).values(measured.rows) if form.has_model else None,
-            noise_shape=form.noise_shape,
+            noise_shape=None if form.noise_model is None else form.noise_model.factors(inputs),
         )
 
     def _components(self, sets: Sequence[int], time: int | None = None) -> tuple[tuple[int, ...], ...]:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import user_models
 from trials import Values, ask, completed, explore, history_of, measured, unfinished
 
-from sdl.campaign.planner import History, Situation
+from sdl.campaign.planner import History, Situation, TrialState
 from sdl.errors import PlannerError, ProblemError
-from sdl.planners import BayesianPlanner
-from sdl.problem import Categorical, Continuous, Maximize, Minimize, Problem, SearchSpace, Target
+from sdl.planners import Additive, BayesianPlanner, Monotonic
+from sdl.planners.monotony import WIDTH, propagated
+from sdl.planners.numerics import normal_cdf
+from sdl.problem import (
+    Categorical,
+    Continuous,
+    Discrete,
+    Maximize,
+    Minimize,
+    OutcomeConstraint,
+    Problem,
+    SearchSpace,
+    Target,
+)
 
 SPACE = SearchSpace({name: Continuous(0.0, 1.0) for name in "abcd"})
 PROBLEM = Problem(SPACE, Minimize("loss"))
@@ -143,3 +158,127 @@ def test_a_named_point_that_is_none_is_refused() -> None:
 def test_planners_with_knowledge_are_data() -> None:
     planner = NAMED.replace(prior_mean={"gain": "user_models:good"})
     assert BayesianPlanner.from_json(planner.to_json()) == planner
+
+
+# --- structure --------------------------------------------------------------------------------------------------------
+
+CUBE = SearchSpace({name: Continuous(0.0, 1.0) for name in "xyz"})
+
+
+def rising(v: Values) -> dict[str, float]:
+    """Rises with x everywhere, and does as it likes with the others."""
+    x, y, z = (float(v[name]) for name in "xyz")
+    return {"loss": 2.0 * x**1.5 + np.sin(6.0 * y) * 0.6 + 0.8 * (z - 0.3) ** 2}
+
+
+def in_sum(v: Values) -> dict[str, float]:
+    x, y, z = (float(v[name]) for name in "xyz")
+    return {"loss": np.sin(7.0 * x) + np.cos(8.0 * y) + np.sin(6.0 * z + 1.0)}
+
+
+def squared_error(
+    planner: BayesianPlanner, function: Callable[[Values], dict[str, float]], n: int, noise: float
+) -> float:
+    places = CUBE.sample(100, np.random.default_rng(99))
+    errors = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        points = CUBE.sample(n, rng)
+        values = [function(point)["loss"] + noise * rng.normal() for point in points]
+        noisy = History(
+            [completed(i, at, loss=value) for i, (at, value) in enumerate(zip(points, values, strict=True), 1)]
+        )
+        predicted = planner.predict(Problem(CUBE, Minimize("loss")), noisy, places)
+        missed = [p["loss"].mean - function(at)["loss"] for p, at in zip(predicted, places, strict=True)]
+        errors.append(np.mean(np.square(missed)))
+    return float(np.mean(errors))
+
+
+def test_a_monotonic_outcome_is_predicted_better_from_few_noisy_data() -> None:
+    told = BayesianPlanner(monotonic=(Monotonic("x", "increasing"),))
+    assert squared_error(told, rising, 14, 0.3) < 0.9 * squared_error(BayesianPlanner(), rising, 14, 0.3)
+
+
+@pytest.mark.parametrize("direction", ["increasing", "decreasing"])
+def test_the_model_of_a_monotonic_outcome_is_monotonic(direction: str) -> None:
+    """Even against the data, where these are noisy."""
+    planner = BayesianPlanner(monotonic=(Monotonic("x", direction, "loss"),))
+    sign = 1.0 if direction == "increasing" else -1.0
+    rng = np.random.default_rng(0)
+    history = history_of(CUBE.sample(14, rng), lambda v: {"loss": sign * float(v["x"]) + 0.7 * rng.normal()})
+    lines = [{"x": x, "y": y, "z": 0.5} for y in (0.2, 0.8) for x in np.linspace(0.0, 1.0, 9).tolist()]
+    means = [p["loss"].mean for p in planner.predict(Problem(CUBE, Minimize("loss")), history, lines)]
+    steps = sign * np.diff(np.reshape(means, (2, 9)), axis=1)
+    assert steps.min() > -0.05
+
+
+def test_parts_that_do_not_act_on_one_another_need_fewer_data() -> None:
+    told = BayesianPlanner(additive=(Additive([["x"], ["y"], ["z"]]),))
+    assert squared_error(told, in_sum, 24, 0.0) < 0.5 * squared_error(BayesianPlanner(), in_sum, 24, 0.0)
+
+
+def test_normal_factors_give_the_moments_of_the_truncated_normal() -> None:
+    """Against samples."""
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(3, 3))
+    means, covariance = np.array([-0.5, 0.5, -0.3]), root @ root.T
+    values, variances = propagated(means, covariance)
+    posterior = np.linalg.inv(np.linalg.inv(covariance) + np.diag(1.0 / variances))
+    centre = posterior @ (np.linalg.solve(covariance, means) + values / variances)
+    drawn = rng.multivariate_normal(means, covariance, size=300_000)
+    weights = normal_cdf(drawn / WIDTH).prod(axis=1)
+    mean = weights @ drawn / weights.sum()
+    assert centre == pytest.approx(mean, abs=0.05)
+    deviation = np.sqrt(weights @ (drawn - mean) ** 2 / weights.sum())
+    assert np.sqrt(np.diag(posterior)) == pytest.approx(deviation, abs=0.05)
+
+
+STRUCTURED = BayesianPlanner(
+    monotonic=(Monotonic("x", "increasing", "loss"),),
+    additive=(Additive((("x", "y"),), "loss"),),
+    prior_mean={"loss": "user_models:of_nothing"},
+    drift="yes",
+    outliers="yes",
+    noise="yes",
+)
+
+
+@pytest.mark.parametrize("goal", ["plain", "constrained", "several", "target"])
+def test_everything_together_works_with_every_goal(goal: str) -> None:
+    """With levels, choices, noise, a pending and a failed trial; twice the same."""
+    space = SearchSpace(x=Continuous(0.0, 1.0), y=Discrete([1.0, 2.0, 4.0]), base=Categorical(["a", "b", "c"]))
+    objectives: dict[str, object] = {
+        "several": [Minimize("loss"), Maximize("gain")],
+        "target": Target("loss", value=0.5),
+    }
+    limits = (OutcomeConstraint("gain", lower=0.2),) if goal == "constrained" else ()
+    problem = Problem(space, objectives.get(goal, Minimize("loss")), limits)  # type: ignore[arg-type] # of two kinds
+    rng = np.random.default_rng(1)
+
+    def function(v: Values) -> dict[str, float]:
+        return {"loss": float(v["x"]) + 0.2 * float(v["y"]) + rng.normal() * 0.2, "gain": float(v["x"])}
+
+    points = space.sample(16, rng)
+    known = [completed(number, point, **function(point)) for number, point in enumerate(points[:14], 1)]
+    others = [unfinished(15, points[14]), unfinished(16, points[15], TrialState.FAILED)]
+    suggestions = [ask(STRUCTURED, problem, History([*known, *others]), 2, seed=3) for _ in range(2)]
+    assert suggestions[0] == suggestions[1]
+    assert all(space.contains(suggestion.values) for suggestion in suggestions[0])
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"monotonic": [Monotonic("speed", "increasing")]}, "no parameter"),
+        ({"monotonic": [Monotonic("x", "increasing", "gain")]}, "outcome 'gain'"),
+        ({"additive": [Additive([["x", "speed"]])]}, "no parameter"),
+        ({"additive": [Additive([["x"], ["x", "y"]])]}, "in two groups"),
+    ],
+)
+def test_structure_of_what_is_not_there_is_refused(said: dict[str, Any], why: str) -> None:
+    with pytest.raises(PlannerError, match=why):
+        ask(
+            BayesianPlanner(**said),
+            Problem(CUBE, Minimize("loss")),
+            history_of(CUBE.sample(9, np.random.default_rng(0)), rising),
+        )
