@@ -10,6 +10,7 @@ from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.ledger import Balance, Consumption, Ledger, LotBalance, Sample
 from sdl.lab.materials import Consumable, Plate, Rack, Reagent, Stock, Use
+from sdl.lab.person import Person, SimulatedPerson
 from sdl.lab.schedule.calendar import Calendar
 from sdl.lab.station import Station
 from sdl.lab.virtual import VirtualClock
@@ -33,12 +34,14 @@ __all__ = [
     "Ledger",
     "LotBalance",
     "Mailbox",
+    "Person",
     "Plate",
     "Rack",
     "Reagent",
     "Sample",
     "SampleState",
     "Settings",
+    "SimulatedPerson",
     "Station",
     "Step",
     "Stock",
