@@ -15,12 +15,13 @@ from pydantic import JsonValue
 
 from sdl.campaign.active import Status
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
+from sdl.campaign.comparing import comparison
 from sdl.campaign.concluding import Rules
 from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.campaign.floor import Floor
 from sdl.campaign.inspection import Check
 from sdl.campaign.loop import Loop, check_parameters, check_stations
-from sdl.campaign.opening import Opening
+from sdl.campaign.opening import Opening, settings_of
 from sdl.campaign.planner import Planner
 from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for, memory_bytes
 from sdl.campaign.progress import terminal_observer, terminal_questions
@@ -33,6 +34,7 @@ from sdl.campaign.view import CampaignView
 from sdl.errors import CampaignError, JournalNotFound, LabError
 from sdl.journal import open_journal
 from sdl.journal.protocol import Journal
+from sdl.journal.records import Entry
 from sdl.journal.seeds import SeedData
 from sdl.journal.trust import Role
 from sdl.lab import Experiment, Lab, Ledger
@@ -106,6 +108,9 @@ class Campaign:
     fit_to_stock
         Whether a suggestion that the stock cannot make gives way to the nearest point found that it can make. Else the
         trial is proposed, and the campaign pauses until somebody adds what it lacks.
+    plan_ahead
+        Whether the planner is asked for one trial more than there is room for, so that no free station waits for it.
+        That trial is proposed with one result less to learn from.
     journal
         A store's path or a journal object.
     progress
@@ -138,6 +143,7 @@ class Campaign:
         priority: int = 0,
         share: float = 1.0,
         fit_to_stock: bool = False,
+        plan_ahead: bool = False,
         journal: Journal | Path | str | None = None,
         progress: bool | Observer = True,
     ) -> None:
@@ -154,7 +160,7 @@ class Campaign:
         self.in_flight = default_in_flight(self.experiment, lab) if in_flight is None else in_flight
         self.priority = priority
         self.share = share
-        self._fit_to_stock = fit_to_stock
+        self._fit_to_stock, self._plan_ahead = fit_to_stock, plan_ahead
         self.budget = budget or Budget()
         self.stopping = tuple(stopping)
         self.seed_data = tuple(seed_data)
@@ -289,6 +295,17 @@ class Campaign:
             for latch in rearm(journal, by=by, because=because, station=station, lab=self.lab.name):
                 self.lab.interlocks.release(latch.station)
 
+    def compare(self, better: int, worse: int, *, by: str) -> None:
+        """Record that the person *by* likes the outcomes of trial *better* more than those of trial *worse*.
+
+        A :class:`~sdl.planners.PreferencePlanner` learns from it. Raises CampaignError for trials without outcomes.
+        """
+        with self._opened_journal() as journal:
+            journal.keep_time(self.lab.clock)
+            self._view.catch_up(journal)
+            journal.append(Entry(body=comparison(self._view, better, worse, by), campaign=self.name, actor=by.strip()))
+            self._view.catch_up(journal)
+
     @property
     def _running_loop(self) -> Loop:
         if self._loop is None:
@@ -384,32 +401,13 @@ class Campaign:
         ).record(journal, self._view)
 
     def _description(self, budget: Budget) -> dict[str, dict[str, JsonValue]]:
-        settings: dict[str, JsonValue] = {
-            "in_flight": self.in_flight,
-            "steps": [step.name for step in self.experiment.steps],
-            "budget": budget.model_dump(mode="json"),
-            "stopping": [
-                rule.model_dump(mode="json") if isinstance(rule, Value) else repr(rule) for rule in self.stopping
-            ],
-            "on_failure": self.on_failure.model_dump(mode="json"),
-            "on_unknown": self.on_unknown
-            if isinstance(self.on_unknown, str)
-            else self.on_unknown.model_dump(mode="json"),
-            "planner_deadline": self._deadline,
-            "fallback": None if self.fallback is None else self.fallback.name,
-        }
-        if self.quality is not None:
-            settings["quality"] = self.quality.model_dump(mode="json")
-            settings["checks"] = [getattr(check, "__name__", type(check).__name__) for check in self.checks]
+        settings = settings_of(self._rules(budget), self.experiment, self._deadline, self.fallback)
         return {"planner": describe_planner(self.planner), "lab": dict(self.lab.describe()), "settings": settings}
 
     # --- running --------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _looping(self, journal: Journal, budget: Budget, floor: Floor) -> Generator[Loop]:
-        is_virtual, deadline = self.lab.clock.is_virtual, self._deadline
-        host = host_for(self.planner, self._place, is_virtual=is_virtual, deadline=deadline, memory=self._memory)
-        rules = Rules(
+    def _rules(self, budget: Budget) -> Rules:
+        return Rules(
             budget=budget,
             stopping=self.stopping,
             on_failure=self.on_failure,
@@ -422,15 +420,21 @@ class Campaign:
             priority=self.priority,
             share=self.share,
             fit_to_stock=self._fit_to_stock,
+            plan_ahead=self._plan_ahead,
         )
+
+    @contextlib.contextmanager
+    def _looping(self, journal: Journal, budget: Budget, floor: Floor) -> Generator[Loop]:
+        is_virtual, deadline = self.lab.clock.is_virtual, self._deadline
+        host = host_for(self.planner, self._place, is_virtual=is_virtual, deadline=deadline, memory=self._memory)
         self._loop = Loop(
             view=self._view,
             journal=journal,
             lab=self.lab,
             experiment=self.experiment,
             desk=self._desk(host),
-            rules=rules,
-            observers=self._observers(budget),
+            rules=self._rules(budget),
+            observers=_observers(self._progress, budget),
             floor=floor,
         )
         try:
@@ -442,10 +446,11 @@ class Campaign:
     def _desk(self, host: PlannerHost) -> Callable[[Any], PlanningDesk]:
         return lambda on_failure: PlanningDesk(host, self.fallback, on_failure)
 
-    def _observers(self, budget: Budget) -> list[Observer]:
-        if isinstance(self._progress, bool):
-            return [terminal_observer(budget)] if self._progress else []
-        return [self._progress]
+
+def _observers(progress: bool | Observer, budget: Budget) -> list[Observer]:
+    if isinstance(progress, bool):
+        return [terminal_observer(budget)] if progress else []
+    return [progress]
 
 
 @contextlib.contextmanager

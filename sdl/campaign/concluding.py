@@ -53,6 +53,7 @@ class Rules:
     priority: int = 0
     share: float = 1.0
     fit_to_stock: bool = False
+    plan_ahead: bool = False
 
 
 class Concluding:

@@ -185,6 +185,7 @@ class CampaignFile(Value):
     seed: Annotated[int, Field(ge=0)] = 0
     in_flight: Annotated[int, Field(ge=1)] | None = None
     fit_to_stock: bool = False
+    plan_ahead: bool = False
     on_failure: FailurePolicy = FailurePolicy()
     on_unknown: UnknownPolicy | None = None
     quality: QualityControl | None = None
@@ -222,6 +223,7 @@ class CampaignFile(Value):
             "seed": self.seed,
             "in_flight": self.in_flight,
             "fit_to_stock": self.fit_to_stock,
+            "plan_ahead": self.plan_ahead,
             "budget": self.budget,
             "stopping": self.stopping,
             "seed_data": [load_seed(folder / path) for path in self.seed_data],

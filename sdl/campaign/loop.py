@@ -62,6 +62,7 @@ class Loop(Execution, Foresight):
         self._full_reason = ""
         self._dry_at = -1
         self._asked_for = 0
+        self._room_since: float | None = None
         self._safeguard = Safeguard(lab, journal, self._recorder, lambda: self._post(Wake()))
 
     # --- from any thread ------------------------------------------------------------------------------------------
@@ -198,6 +199,7 @@ class Loop(Execution, Foresight):
     def propose(self) -> None:
         """Take in what is known, and propose what there is room for."""
         self._take_trips()
+        self._note_room()
         self._start_trials()
 
     @property
@@ -300,7 +302,19 @@ class Loop(Execution, Foresight):
 
     @property
     def _n_free(self) -> int:
-        return 0 if self._full_reason else self._rules.in_flight - len(self._active) - len(self._waiting)
+        return 0 if self._full_reason else self._n_places + self._rules.plan_ahead
+
+    @property
+    def _n_places(self) -> int:
+        """How many more trials could begin now."""
+        return self._rules.in_flight - len(self._active) - len(self._waiting)
+
+    def _note_room(self) -> None:
+        """Note since when there has been room for a trial that the planner has not proposed yet."""
+        if self._n_places <= 0 or not self._may_ask or self._n_left == 0:
+            self._room_since = None
+        elif self._room_since is None:
+            self._room_since = self._lab.clock.monotonic()
 
     def _n_wanted(self) -> int:
         left = self._rules.budget.trials_left(self.view)
@@ -357,7 +371,15 @@ class Loop(Execution, Foresight):
 
     def _propose(self, suggestions: Sequence[Suggestion]) -> None:
         """Record the suggestions of one answer together: after a crash all of them are there, or none."""
-        self._propose_each([(TrialProposed(values=each.values, decision=each.decision),) for each in suggestions])
+        waited = 0.0 if self._room_since is None else self._lab.clock.monotonic() - self._room_since
+        waits = [waited if place < self._n_places else 0.0 for place in range(len(suggestions))]
+        self._room_since = None
+        self._propose_each(
+            [
+                (TrialProposed(values=each.values, decision=each.decision, planner_wait=wait),)
+                for each, wait in zip(suggestions, waits, strict=True)
+            ]
+        )
 
     def _propose_each(self, proposals: Sequence[Sequence[Body]]) -> None:
         fail_point("loop.before_proposal")

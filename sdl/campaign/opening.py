@@ -8,12 +8,16 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from sdl.campaign.concluding import Rules
+from sdl.campaign.planner import Planner
 from sdl.campaign.view import CampaignView
 from sdl.errors import CampaignError
 from sdl.journal.protocol import Journal
 from sdl.journal.records import CampaignChanged, CampaignOpened, Entry, SeedAdded, SeedRow
 from sdl.journal.seeds import SeedData
+from sdl.lab import Experiment
 from sdl.problem import Problem
+from sdl.problem.value import Value
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,29 @@ class Opening:
         rows = tuple(SeedRow(values=values, outcomes=outcomes) for values, outcomes in data.for_problem(self.problem))
         body = SeedAdded(name=data.name, origin=data.origin, licence=data.licence, rows=rows)
         return Entry(body=body, campaign=self.name)
+
+
+def settings_of(
+    rules: Rules, experiment: Experiment, deadline: float, fallback: Planner | None
+) -> dict[str, JsonValue]:
+    """Return what the journal keeps of the settings of a campaign."""
+    unknown = rules.on_unknown
+    settings: dict[str, JsonValue] = {
+        "in_flight": rules.in_flight,
+        "steps": [step.name for step in experiment.steps],
+        "budget": rules.budget.model_dump(mode="json"),
+        "stopping": [
+            rule.model_dump(mode="json") if isinstance(rule, Value) else repr(rule) for rule in rules.stopping
+        ],
+        "on_failure": rules.on_failure.model_dump(mode="json"),
+        "on_unknown": unknown if isinstance(unknown, str) else unknown.model_dump(mode="json"),
+        "planner_deadline": deadline,
+        "fallback": None if fallback is None else fallback.name,
+    }
+    if rules.quality is not None:
+        settings["quality"] = rules.quality.model_dump(mode="json")
+        settings["checks"] = [getattr(check, "__name__", type(check).__name__) for check in rules.checks]
+    return settings
 
 
 def _differences(old: Problem, new: Problem) -> str:

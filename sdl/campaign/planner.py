@@ -68,14 +68,25 @@ class HistoryEntry(Value):
     """What it cost, in the campaign's unit of cost."""
 
 
+class Comparison(Value):
+    """A person likes the outcomes of one trial better than those of another."""
+
+    better: int
+    worse: int
+
+
 class History(Value):
-    """All trials that a planner may learn from, oldest first; seed data come before the campaign's own."""
+    """All trials that a planner may learn from, oldest first; seed data come before the campaign's own.
+
+    *comparisons* are what a person has said of pairs of them.
+    """
 
     if TYPE_CHECKING:
 
-        def __init__(self, entries: Sequence[HistoryEntry] = ()) -> None: ...
+        def __init__(self, entries: Sequence[HistoryEntry] = (), *, comparisons: Sequence[Comparison] = ()) -> None: ...
 
     entries: Tuple[HistoryEntry] = Field(default=(), kw_only=False)
+    comparisons: Tuple[Comparison] = ()
     positional: ClassVar[tuple[str, ...]] = ("entries",)
 
     @property

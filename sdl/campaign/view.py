@@ -10,7 +10,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from sdl.campaign.planner import History, HistoryEntry, TrialState
+from sdl.campaign.planner import Comparison, History, HistoryEntry, TrialState
 from sdl.campaign.quality import QualityControl
 from sdl.campaign.ranking import Ranking
 from sdl.campaign.standing import Standing
@@ -33,6 +33,7 @@ from sdl.journal.records import (
     TrialCompleted,
     TrialFailed,
     TrialResolved,
+    TrialsCompared,
     TrialUnknown,
 )
 from sdl.journal.trust import TRUST_KINDS, TrialAssigned
@@ -62,6 +63,7 @@ FOLDED = (
     "trial.resolved",
     *ACT_KINDS,
     "step.recovered",
+    "trials.compared",
     *TRUST_KINDS,
 )
 """The kinds of events that the fold reads; documents and comments it leaves where they are."""
@@ -96,6 +98,7 @@ class CampaignView:
         self._traces: dict[int, Trace] = {}
         self._records: dict[int, TrialRecord] = {}
         self._seeds: list[HistoryEntry] = []
+        self._comparisons: list[Comparison] = []
         self.standing = Standing()
         self._ranking: Ranking | None = None
         self._seconds_before = 0.0
@@ -125,6 +128,7 @@ class CampaignView:
             "step.recovered": self._on_recovered,
             "trial.assigned": self._on_assigned,
             "trial.judged": self._on_judged,
+            "trials.compared": self._on_compared,
             **dict.fromkeys(ACT_KINDS, self.take_act),
         }
 
@@ -263,7 +267,7 @@ class CampaignView:
             record.to_entry(is_trusted=record.state is not TrialState.COMPLETED or standing.is_trusted(record))
             for record in known
         )
-        return History(entries=(*self._seeds, *own))
+        return History((*self._seeds, *own), comparisons=tuple(self._comparisons))
 
     @property
     def lab_seconds(self) -> float:
@@ -357,6 +361,10 @@ class CampaignView:
         first = len(self._seeds) + 1
         name = event.body.name
         self._seeds.extend(seed_entry(number, row, name) for number, row in enumerate(event.body.rows, first))
+
+    def _on_compared(self, event: Event) -> None:
+        assert isinstance(event.body, TrialsCompared)
+        self._comparisons.append(Comparison(better=event.body.better, worse=event.body.worse))
 
     def _on_session_started(self, event: Event) -> None:
         assert isinstance(event.body, SessionStarted)

@@ -18,12 +18,14 @@ from sdl.journal.records import (
     StepEnded,
     TrialCompleted,
     TrialFailed,
+    TrialProposed,
 )
 
 KINDS = (
     "session.started",
     "session.ended",
     "step.ended",
+    "trial.proposed",
     "trial.completed",
     "trial.failed",
     "campaign.seeded",
@@ -67,12 +69,15 @@ class Account:
         Station and step to the time that they took.
     seeds, planner_failures, comments
         As they were recorded; comments with their time and author.
+    planner_waits
+        For each trial the laboratory seconds for which there was room for it, and no proposal yet.
     head
         Number and hash of the journal's last event; None without a journal.
     """
 
     lab_seconds: dict[int, float] = field(default_factory=dict[int, float])
     sessions: list[Session] = field(default_factory=list[Session])
+    planner_waits: list[float] = field(default_factory=list[float])
     use: dict[tuple[str, str], StepUse] = field(default_factory=dict[tuple[str, str], StepUse])
     seeds: list[SeedAdded] = field(default_factory=list[SeedAdded])
     planner_failures: list[PlannerFailed] = field(default_factory=list[PlannerFailed])
@@ -121,6 +126,8 @@ class Account:
                 self.seeds.append(body)
             case PlannerFailed() as body:
                 self.planner_failures.append(body)
+            case TrialProposed(planner_wait=wait):
+                self.planner_waits.append(wait)
             case Comment(text=text):
                 self.comments.append((event.time, event.actor, text))
             case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -210,6 +211,11 @@ def _facts(view: CampaignView, account: Account) -> list[Fact]:
         Fact("Planner", str(view.planner.get("name", "unknown")), f"seed {view.seed}"),
         Fact("State", *_state(view)),
     ]
+    if any(account.planner_waits):
+        median, most = statistics.median(account.planner_waits), max(account.planner_waits)
+        found.insert(
+            3, Fact("Waited for the planner", duration(median), f"a trial in the median, {duration(most)} at most")
+        )
     if view.cost:
         found.insert(2, Fact("Cost", number(view.cost), "in the campaign's unit"))
     return found

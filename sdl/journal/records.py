@@ -238,11 +238,15 @@ class ProposalsReplayed(Value):
 
 
 class TrialProposed(Value):
-    """A new trial, with its parameter values in the declared units and the decision that led to them."""
+    """A new trial, with its parameter values in the declared units and the decision that led to them.
+
+    ``planner_wait``: for how many seconds of the laboratory there was room for it, and no proposal yet.
+    """
 
     kind: Literal["trial.proposed"] = "trial.proposed"
     values: FrozenMap[ParameterValue]
     decision: Decision
+    planner_wait: float = 0.0
 
 
 class TrialStarted(Value):
@@ -380,6 +384,15 @@ class TrialResolved(Value):
     reason: str
 
 
+class TrialsCompared(Value):
+    """A person likes the outcomes of one trial better than those of another; planners learn from it."""
+
+    kind: Literal["trials.compared"] = "trials.compared"
+    better: int
+    worse: int
+    by: str
+
+
 class Comment(Value):
     """Something a person wants on record."""
 
@@ -408,6 +421,7 @@ Body = Annotated[
     | TrialAbandoned
     | TrialUnknown
     | TrialResolved
+    | TrialsCompared
     | Comment
     | ActBody
     | MaterialBody

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -25,7 +26,7 @@ from sdl import Batch, Changeover, Step
 from sdl.campaign import History, Situation, Suggestion, TrialState
 from sdl.errors import CampaignError
 from sdl.journal import MemoryJournal
-from sdl.journal.records import DocumentEmitted, FailureCategory, StepEnded, StepQueued, StepSkipped
+from sdl.journal.records import DocumentEmitted, FailureCategory, StepEnded, StepQueued, StepSkipped, TrialProposed
 from sdl.problem import Problem
 
 MEASURE = Step("measure", measuring(60), station="meter")
@@ -386,3 +387,27 @@ def test_how_many_are_in_flight_follows_from_the_batches() -> None:
     assert floor_campaign(anneal).in_flight == 8
     assert floor_campaign(anneal, MEASURE).in_flight == 16
     assert floor_campaign(MEASURE).in_flight == 1
+
+
+@pytest.mark.parametrize("plan_ahead", [False, True])
+def test_with_plan_ahead_no_station_waits_for_a_slow_planner(plan_ahead: bool) -> None:
+    class Slow(TwoTemperatures):
+        def suggest(
+            self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
+        ) -> list[Suggestion]:
+            time.sleep(0.1)
+            return super().suggest(problem, history, n, situation=situation, seed=seed)
+
+    journal = MemoryJournal()
+    campaign = floor_campaign(
+        Step("measure", measuring(0.4), station="meter"),
+        lab=FloorLab(clock=sdl.WallClock()),
+        planner=Slow(),
+        planner_place="thread",
+        journal=journal,
+        plan_ahead=plan_ahead,
+    )
+    campaign.run(trials=4)
+    waits = [body.planner_wait for body in bodies(journal, TrialProposed)]
+    assert waits[0] >= 0.1
+    assert all(wait == 0.0 if plan_ahead else wait >= 0.1 for wait in waits[2:])
