@@ -10,6 +10,7 @@ from sdl.planners.bayesian import BayesianPlanner
 from sdl.planners.chemistry import smiles_descriptors
 from sdl.planners.exploring import ActiveLearningPlanner, BoundlessPlanner, LevelSetPlanner, PhaseMapPlanner
 from sdl.planners.manual import ManualPlanner
+from sdl.planners.preferences import PreferencePlanner
 from sdl.planners.space_filling import GridPlanner, LatinHypercubePlanner, RandomPlanner, SobolPlanner
 from sdl.planners.spreads import SpreadPlanner
 
@@ -24,6 +25,7 @@ __all__ = [
     "ManualPlanner",
     "Monotonic",
     "PhaseMapPlanner",
+    "PreferencePlanner",
     "RandomPlanner",
     "SobolPlanner",
     "SpreadPlanner",

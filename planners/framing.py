@@ -88,4 +88,4 @@ def with_pending(history: History, suggestions: Sequence[Suggestion]) -> History
         HistoryEntry(trial=first + number, values=suggestion.values, state=TrialState.PROPOSED)
         for number, suggestion in enumerate(suggestions)
     )
-    return History((*history.entries, *waiting))
+    return History((*history.entries, *waiting), comparisons=history.comparisons)

@@ -30,6 +30,7 @@ from sdl.planners.price import Spending, at_target, priced, weighed
 from sdl.planners.robust import Risk, around, measured_around, robust_improvement, told_of
 from sdl.planners.space_filling import placed, spread_points, tried_rows
 from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, calm
+from sdl.planners.utility import Utility, utility_improvement
 from sdl.planners.warp import Wanted
 from sdl.problem import Maximize, Minimize, Objective, Problem
 
@@ -65,6 +66,8 @@ class Request:
         What trials cost; None where it does not count.
     risk
         How far set-points are missed; None where they are not.
+    utility
+        What a person prefers; None where nobody was asked.
     """
 
     problem: Problem
@@ -76,6 +79,7 @@ class Request:
     assumed: Mapping[str, Assumed] = field(default_factory=dict[str, Assumed])
     spending: Spending | None = None
     risk: Risk | None = None
+    utility: Utility | None = None
 
     @classmethod
     def of(
@@ -221,6 +225,8 @@ def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Deci
             ranking,
         )
         filled = told_of(request.risk, priced(filled, acquisition, ranking.best[0]))
+        if request.utility is not None:
+            filled = filled.replace(expected_improvement=None)  # which speaks of the first objective
         suggestions.append(Suggestion(values=ranking.best[0].point, decision=filled))
         request = request.with_pending(ranking.best[0].row)
     return suggestions
@@ -228,6 +234,8 @@ def _propose_with(surrogate: Surrogate, request: Request, n: int, decision: Deci
 
 def _value(request: Request, surrogate: Surrogate, known: Evidence, seed: int) -> RowFunction:
     """Return how much a measurement is worth, what it costs left aside."""
+    if request.utility is not None:
+        return utility_improvement(request.utility, surrogate, known)
     if request.risk is None:
         return acquisition_for(request.problem, surrogate, known, seed=seed)
     return robust_improvement(request.problem, surrogate, request.domain.encoding, known, request.risk)

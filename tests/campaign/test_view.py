@@ -154,3 +154,14 @@ def test_a_person_is_asked_until_he_answers(
     monkeypatch.setattr("builtins.input", lambda _: next(answers))
     assert ask_on_terminal(CampaignView.of(JOURNAL).trial(1)) == "failed"
     assert "Nobody knows" in capsys.readouterr().out
+
+
+def test_what_a_person_likes_better_is_part_of_the_history() -> None:
+    campaign = toy_campaign()
+    campaign.run(trials=3)
+    campaign.compare(2, 1, by="Ada")
+    campaign.compare(3, 1, by="Ada")
+    assert [(each.better, each.worse) for each in campaign.view.history.comparisons] == [(2, 1), (3, 1)]
+    for better, worse, by in ((2, 2, "Ada"), (2, 9, "Ada"), (2, 1, " ")):
+        with pytest.raises(CampaignError):
+            campaign.compare(better, worse, by=by)
