@@ -121,6 +121,43 @@ def test_a_laboratory_that_cannot_be_in_two_processes_is_refused(tmp_path: Path)
     lab.close()
 
 
+class TwoRooms(sdl.Lab):
+    """A doser that an interlock holds to a detector, in two stations, and a third station with another doser."""
+
+    def __init__(self, folder: str) -> None:
+        place = Path(folder)
+        super().__init__(
+            "two rooms",
+            stations={"cell": ["doser"], "eye": ["detector"], "store": ["other"]},
+            interlocks=[sdl.lab.Interlock("dark", require="detector < 5 V", acts_on=("doser",))],
+            doser=hosted.Doser("doser", place, 0.02, has_probe=False),
+            detector=hosted.Detector("detector", place),
+            other=hosted.Doser("other", place, 0.02, has_probe=False),
+        )
+
+
+@pytest.mark.parametrize("stations", [None, ["cell"], ["eye"], ["cell", "store"]])
+def test_what_an_interlock_concerns_stays_where_it_is_watched(tmp_path: Path, stations: list[str] | None) -> None:
+    with TwoRooms(str(tmp_path)) as lab:
+        way = r"interlock 'dark'.*keep cell, eye in the engine's process: stations=\['store'\]"
+        with pytest.raises(LabError, match=way):
+            host(lab, "rooms:TwoRooms", stations=stations, folder=tmp_path / "stations")
+
+
+def test_the_other_stations_may_move_out(tmp_path: Path) -> None:
+    """The rule is watched here all the same: no station in another process has a part in it."""
+    with TwoRooms(str(tmp_path)) as lab:
+        host(lab, "rooms:TwoRooms", stations=["store"], folder=tmp_path / "stations")
+        hosted.note(tmp_path / "truth", value=3.0)  # the detector answers (3 - 0.3)²
+        for name in ("cell", "eye"):
+            lab.stations[name].connect()
+        deadline = time.monotonic() + 10.0
+        while not lab.latches and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert [latch.station for latch in lab.latches] == ["cell"]
+        assert hosted.noted(tmp_path / "stops")
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Path]:
     """A station on a thread; the folder of its sockets."""

@@ -80,8 +80,8 @@ def host(
     Raises
     ------
     LabError
-        The clock is virtual, there are interlocks, a device that acts declares no safe action, a station does not
-        exist, or others may write in the folder.
+        The clock is virtual, an interlock concerns one of the stations, a device that acts declares no safe action, a
+        station does not exist, or others may write in the folder.
     """
     chosen = tuple(lab.stations) if stations is None else tuple(stations)
     check_lab(lab, chosen)
