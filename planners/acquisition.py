@@ -24,6 +24,7 @@ from sdl.planners.field import Field
 from sdl.planners.goals import reference_point, scores
 from sdl.planners.hypervolume import Axis, EndAxis, Front, TargetAxis, boxes, stacked
 from sdl.planners.improvement import Approach, Factor, Gain, Improvement, Limit
+from sdl.planners.many import EXACT, believing
 from sdl.planners.maximise import RowFunction
 from sdl.planners.numerics import normal_draws
 from sdl.planners.outcome import OutcomeFit
@@ -102,6 +103,9 @@ class _Scene:
         fits = {name: surrogate.fits[name] for name in names}
         if not len(known.pending) and all(float(fit.noise.max()) <= LITTLE_NOISE for fit in fits.values()):
             return cls(known.observed, {}, {name: surrogate.field(name) for name in fits}, fits)
+        if len(known.observed) > EXACT:  # so many make certain what would be drawn
+            fields = {name: believing(fit, surrogate.field(name), known.pending) for name, fit in fits.items()}
+            return cls(known.observed, {}, fields, fits)
         places = np.unique(np.vstack([known.observed, known.pending]), axis=0)
         parts = np.split(normal_draws(len(fits) * len(places), n_draws, seed), len(fits))
         drawn = {name: surrogate.field(name).draw(places, part) for name, part in zip(fits, parts, strict=True)}

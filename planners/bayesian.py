@@ -100,7 +100,7 @@ class BayesianPlanner(Value):
     prior_mean: FrozenMap[Reference] = Field(default_factory=dict[str, str])
     monotonic: Tuple[Monotonic] = ()
     additive: Tuple[Additive] = ()
-    drift: Mode = "no"
+    drift: Mode = "auto"
     outliers: Mode = "no"
     noise: Mode = "no"
     price: Price | None = None

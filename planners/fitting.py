@@ -27,6 +27,7 @@ from sdl.planners.evidence import (
     starting_points,
 )
 from sdl.planners.field import Field
+from sdl.planners.many import field_of
 from sdl.planners.monotony import log_chance, with_monotony
 from sdl.planners.noise import NoiseModel, noise_model_of
 from sdl.planners.outcome import OutcomeData, OutcomeFit
@@ -171,7 +172,7 @@ class Fitting:
     def _with_drift(self, plain: OutcomeFit, form: Form) -> tuple[OutcomeFit, Form]:
         """Return the fit with a part that depends on time, where the data speak for it or a person says so."""
         is_sure, richer = self.measured.assumed.drift == "yes", replace(form, drifts=True)
-        if not is_sure and not has_trend(*Field.of(plain).left_out()):
+        if not is_sure and not has_trend(*self._left_out(plain, self.few)):
             return plain, form
         theta, n = plain.hyperparameters.theta, plain.data.n_groups
         starts = [
@@ -228,7 +229,7 @@ class Fitting:
         """Return the noise of measurements that contradict the others, a few more than before; None where none do."""
         n = len(self.measured.values)
         before = np.zeros(n) if form.extra_noise is None else form.extra_noise
-        errors, deviations = Field.of(current).left_out()
+        errors, deviations = field_of(current).left_out()
         sign = {"high": 1.0, "low": -1.0, None: 0.0}[self.measured.wanted]
         is_better = sign * errors > 0.0  # a discovery is no mistake before it was repeated
         surprise = np.where(is_better | (before > 0.0), 0.0, errors**2 / deviations**2)
@@ -242,8 +243,7 @@ class Fitting:
 
     def _with_noise_model(self, plain: OutcomeFit, form: Form) -> tuple[OutcomeFit, Form]:
         """Return the fit with noise that depends on the place, where the data speak for it or a person says so."""
-        errors, deviations = Field.of(plain).left_out()
-        model = noise_model_of(plain, errors, deviations)
+        model = noise_model_of(plain, self.few, *self._left_out(plain, self.few))
         if model is None:
             return plain, form
         richer = replace(form, noise_model=model)
@@ -269,6 +269,12 @@ class Fitting:
             noise_model=form.noise_model,
             discounted=self._discounted(form),
         )
+
+    @staticmethod
+    def _left_out(fitted: OutcomeFit, chosen: Numbers) -> tuple[Array, Array]:
+        """Return the errors, and their deviations, with which the *chosen* observations predict one another."""
+        data = fitted.data
+        return Field(fitted, data.inputs[chosen], data.targets[chosen], fitted.noise[chosen]).left_out()
 
     def _discounted(self, form: Form) -> tuple[int, ...]:
         trials = self.measured.trials

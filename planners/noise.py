@@ -12,6 +12,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from sdl.planners.kernel import Array, Kernel, Spots, Term
 from sdl.planners.numerics import cholesky, lower_inverse
@@ -55,21 +56,25 @@ class NoiseModel:
         return np.clip(np.exp(np.clip(logarithms, -20.0, 20.0)), 1.0 / LARGEST_FACTOR, LARGEST_FACTOR)
 
 
-def noise_model_of(fit: OutcomeFit, errors: Array, deviations: Array) -> NoiseModel | None:
+def noise_model_of(
+    fit: OutcomeFit, chosen: npt.NDArray[np.intp], errors: Array, deviations: Array
+) -> NoiseModel | None:
     """Return how the noise depends on the place; None where the errors are no likelier than with one noise for all.
 
     Parameters
     ----------
     fit
         A model with one noise for all.
+    chosen
+        The numbers of the observations that are looked at.
     errors, deviations
         How much all other data miss each observation by, and are expected to, shape (n,).
     """
-    share = fit.noise / deviations**2
+    share = fit.noise[chosen] / deviations**2
     if float(np.median(share)) < LITTLE:
         return None
     seen = np.log(np.maximum(errors**2 / deviations**2, 1e-6)) - LOG_CHI_SQUARED[0]
-    rows, centred = fit.data.inputs, seen - seen.mean()
+    rows, centred = fit.data.inputs[chosen], seen - seen.mean()
     best_value, best = _log_density(centred, LOG_CHI_SQUARED[1] * np.eye(len(seen)))[0], None
     for length in LENGTHS:
         scale = np.full(rows.shape[1], 1.0 / (length * rows.shape[1] ** 0.5))
