@@ -3,6 +3,7 @@
 from sdl.lab.schedule.calendar import Calendar
 from sdl.lab.schedule.dispatching import dispatch
 from sdl.lab.schedule.durations import Durations, Estimate
+from sdl.lab.schedule.planning import Planned, Schedule, plan_ahead
 from sdl.lab.schedule.values import BatchRule, Decision, Holder, Key, Start, StationState, Wait, Work
 
 __all__ = [
@@ -13,9 +14,12 @@ __all__ = [
     "Estimate",
     "Holder",
     "Key",
+    "Planned",
+    "Schedule",
     "Start",
     "StationState",
     "Wait",
     "Work",
     "dispatch",
+    "plan_ahead",
 ]

@@ -90,6 +90,19 @@ def _go_on(given: _Given, decision: Decision) -> Decision:
     return _Round(given, regard="none").decide()
 
 
+def lasting(state: StationState, trials: Mapping[Holder, Sequence[Work]]) -> StationState:
+    """Return *state* without the trials that let go of it when their run on it ends: none of their works names it."""
+    if state.busy_until is None or not state.held_by:
+        return state
+    running = {key[:2] for key in state.busy_with}
+    left = tuple(
+        holder
+        for holder in state.held_by
+        if holder not in running or any(state.name in group for work in trials.get(holder, ()) for group in work.groups)
+    )
+    return state if len(left) == len(state.held_by) else state.replace(held_by=left)
+
+
 @dataclass
 class _Given:
     """What was asked, and what follows from it whatever is decided."""
@@ -103,14 +116,15 @@ class _Given:
     timezone: str
 
     def __post_init__(self) -> None:
-        self.states = {state.name: state for state in self.stations}
         self.trials: dict[Holder, list[Work]] = {}
         for work in self.works:
             self.trials.setdefault(work.holder, []).append(work)
+        self.states = {state.name: lasting(state, self.trials) for state in self.stations}
         self.kept: dict[Holder, set[str]] = {}
-        for state in self.stations:
+        for state in self.states.values():
             for holder in state.held_by:
                 self.kept.setdefault(holder, set()).add(state.name)
+        self._chains: dict[Key, Sequence[Work]] = {}
         self.has_windows = any(work.has_window for work in self.works)
 
     def later(self, work: Work) -> Sequence[Work]:
@@ -118,6 +132,13 @@ class _Given:
         trial = self.trials[work.holder]
         place = next(place for place, each in enumerate(trial) if each is work)
         return trial[place + 1 :]
+
+    def chain_after(self, work: Work) -> Sequence[Work]:
+        """Return what comes after *work* up to the last one that has a window."""
+        known = self._chains.get(work.key)
+        if known is None:
+            known = self._chains[work.key] = chain_of(self.later(work))
+        return known
 
     def release_of(self, work: Work) -> float:
         """Return when the next work of a trial can begin: when the step that runs ends, if one does."""
@@ -264,7 +285,8 @@ class _Round:
 
     def _start(self, taken: tuple[str, ...], mates: Sequence[Work]) -> Start:
         setup = self.free[taken[0]].setup_of(mates[0])
-        keeps = tuple(name for name in taken if name in mates[0].keeps)
+        goes_on = bool(mates[0].keeps) and bool(self.given.later(mates[0]))
+        keeps = tuple(name for name in taken if name in mates[0].keeps) if goes_on else ()
         ends = self.now + setup + max(work.duration for work in mates)
         keys = tuple(work.key for work in sorted(mates, key=lambda each: each.trial))
         return Start(taken[0], keys, taken[1:], keeps, setup, ends)
@@ -482,7 +504,7 @@ class _Round:
             return None
         named = {name for group in work.groups for name in group}
         kept = {*keeps, *(self.given.kept.get(work.holder, set()) - named)}
-        works = chain_of(self.given.later(work), kept)
+        works = chain_of(self.given.later(work), kept) if kept else self.given.chain_after(work)
         return Chain(works, end, {work.step: end}) if works else None
 
     def _could_be_kept(self, mates: Sequence[Work]) -> bool:

@@ -234,9 +234,9 @@ class Outlook:
             found.setdefault(cursor.chain.holder, Late(work.key, begin - cursor.due))
         cursor.ends[work.step] = cursor.at = spot.end
         cursor.place += 1
-        return self._keep(work, spot)
+        return self._keep(work, spot, is_last=cursor.place == len(cursor.chain.works))
 
-    def _keep(self, work: Work, spot: _Spot) -> bool:
+    def _keep(self, work: Work, spot: _Spot, *, is_last: bool) -> bool:
         """Note what a trial keeps after *work*, and what it lets go of; say whether there is any of that."""
         lets_go = False
         for name in spot.taken if self._holds or work.keeps else ():
@@ -245,7 +245,7 @@ class Outlook:
                 lets_go = True
                 if since < spot.begin:
                     self.take((name,), since, spot.begin)
-            if name in work.keeps:
+            if name in work.keeps and not is_last:
                 self._holds.setdefault(name, {})[work.holder] = spot.end
         return lets_go
 
