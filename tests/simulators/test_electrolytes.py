@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import sdl
 from sdl.errors import DeviceError
 from sdl.journal import MemoryJournal
-from sdl.planners import PhaseMapPlanner, RandomPlanner
+from sdl.planners import RandomPlanner
 from sdl.simulators import ElectrolyteFaults, ElectrolyteLab
 from sdl.simulators.electrolyte_physics import MELTING, conductivity, crystals, freezing_point
 
@@ -78,23 +78,24 @@ def test_a_bubble_fails_the_measurement() -> None:
         measure(lab, {"ec": 0.3, "dmc": 0.7, "emc": 0.0, "salt": 1.0})
 
 
-def test_a_short_phase_map() -> None:
+def test_a_short_map_sees_the_phases_that_are_there() -> None:
     with ElectrolyteLab(seed=1) as lab:
-        planner = PhaseMapPlanner(seed=1)
         campaign = sdl.Campaign(
             "phases",
             space=lab.phase_space(),
             objective=lab.phase_objective,
-            planner=planner,
+            planner=RandomPlanner(seed=1),
             experiment=lab.mix_and_measure,
             lab=lab,
             journal=MemoryJournal(),
             progress=False,
         )
-        campaign.run(trials=6)
-        point = {"ec": 1.0, "dmc": 0.0, "emc": 0.0, "temperature": 20.0}
-        chances = planner.classify(campaign.problem, campaign.view.history, [point])[0]
-        assert sum(chances.values()) == pytest.approx(1.0)
+        campaign.run(trials=12)
+        seen = [
+            (t.observation.outcomes["phase"].value, lab.true_phase(t.values)) for t in campaign.trials if t.observation
+        ]
+    assert sum(found == true for found, true in seen) >= 11
+    assert len({found for found, _ in seen}) > 1
 
 
 def test_a_seed_repeats_a_campaign() -> None:
