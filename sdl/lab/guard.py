@@ -221,7 +221,7 @@ class Guard:
         """
         self.conclude_done()
         left = self.open
-        yield from self._until_ended(seconds)
+        yield from self._until_ended(seconds, is_final=False)
         self._give_up(f"it had not ended {seconds:g} s after the plan")
         yield from self.recorded()
         for act in left:
@@ -237,17 +237,23 @@ class Guard:
             if callable(getattr(act.device, "stop", None)):
                 with suppress(Exception):  # it goes on, and is unknown
                     yield message("stop", act.device)
-        yield from self._until_ended(SETTLE)
+        yield from self._until_ended(SETTLE, is_final=True)
         self._give_up("it was stopped, and did not say how far it came")
 
-    def _until_ended(self, seconds: float) -> Steps[None]:
+    def _until_ended(self, seconds: float, *, is_final: bool) -> Steps[None]:
+        """Wait for the acts that are open. An abort ends the wait, but not the *is_final* one, which is short."""
         deadline = self._clock.monotonic() + seconds
         for _ in range(len(self._open) + 3):  # each of them may fail, which is thrown in here
             left = deadline - self._clock.monotonic()
             if not self._open or left <= 0:
                 return
-            with suppress(Exception):
+            try:
                 yield message("wait_for", None, [lambda left=left: self._all_ended(left)])
+            except RunEngineControlException:
+                if not is_final:
+                    raise
+            except Exception:  # noqa: BLE001, S110 # an act that failed: its own status says so
+                pass
             self.conclude_done()
 
     async def _all_ended(self, seconds: float) -> None:

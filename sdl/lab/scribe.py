@@ -8,6 +8,7 @@ but on the plan's side, with the loop free.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,6 +22,8 @@ BATCH = 64
 
 BACKLOG = 256
 """Documents that may be under way before a plan waits for them."""
+
+_LOG = logging.getLogger("sdl.lab")
 
 Call = Callable[[], None]
 
@@ -42,22 +45,32 @@ class Scribe:
         self._is_urgent = False
         self._is_resting = True
         self._is_over = False
+        self._has_left = False
         self._thread: threading.Thread | None = None
 
     def note(self, call: Call) -> None:
         """Have *call* made soon. It must not raise: nobody would hear of it."""
         with self._changed:
-            self._calls.append((call, None))
-            if self._is_resting or len(self._calls) == BATCH:
-                self._rouse()
+            if not self._has_left:
+                self._calls.append((call, None))
+                if self._is_resting or len(self._calls) == BATCH:
+                    self._rouse()
+                return
+        _make(call, None)
 
     def submit(self, call: Call) -> Future[None]:
-        """Have *call* made at once, after what was noted before; the future says when, and what it raised."""
+        """Have *call* made at once, after what was noted before; the future says when, and what it raised.
+
+        When the thread has ended, the caller makes it: a plan that outlives its station still says what it did.
+        """
         answer: Future[None] = Future()
         with self._changed:
-            self._calls.append((call, answer))
-            self._is_urgent = True
-            self._rouse()
+            if not self._has_left:
+                self._calls.append((call, answer))
+                self._is_urgent = True
+                self._rouse()
+                return answer
+        _make(call, answer)
         return answer
 
     async def keep_up(self) -> None:
@@ -107,6 +120,7 @@ class Scribe:
                 self._changed.wait_for(lambda: self._is_urgent or self._is_over or len(self._calls) >= BATCH, LINGER)
             calls, self._calls, self._is_urgent = self._calls, [], False
             self._n_working = len(calls)
+            self._has_left = not calls
             return calls
 
 
@@ -127,12 +141,13 @@ async def ended(future: Future[None]) -> None:
 
 
 def _make(call: Call, answer: Future[None] | None) -> None:
-    if answer is None:
-        call()
-        return
     try:
         call()
-    except BaseException as error:  # noqa: BLE001 # the border: who waits for the answer gets it
-        answer.set_exception(error)
+    except BaseException as error:  # noqa: BLE001 # the border: who waits for the answer gets it, and the thread goes on
+        if answer is None:
+            _LOG.exception("what a station was to record in passing raised")
+        else:
+            answer.set_exception(error)
     else:
-        answer.set_result(None)
+        if answer is not None:
+            answer.set_result(None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -16,7 +18,9 @@ from pydantic import JsonValue
 from sdl.errors import DeviceError, DeviceTimeout, LimitError, StepAborted, TransportError
 from sdl.journal.acts import ActEnded, ActIntended
 from sdl.lab import Job, JobResult, Lab, VirtualClock, WallClock
+from sdl.lab.guard import SETTLE
 from sdl.lab.messages import message
+from sdl.lab.scribe import Scribe
 
 Heard = list[tuple[str, ...]]
 
@@ -231,6 +235,18 @@ def test_an_aborted_act_says_how_it_ended_or_is_unknown(bench: Bench) -> None:
     assert bench.heard == [("intended", "doser"), ("told", "2.0"), ("ended", "unknown")]
 
 
+def test_an_abort_is_heard_while_an_act_is_waited_for_after_the_plan(bench: Bench) -> None:
+    def plan() -> Steps:
+        yield from bps.abs_set(bench.lab.doser, 2.0)
+        asyncio.get_running_loop().call_later(5.0, bench.lab.stations["bench"].abort, "enough")
+
+    bench.lab.doser.seconds = float("inf")
+    result = bench.run(plan)
+    assert isinstance(result.error, StepAborted)
+    assert result.ended - result.started == pytest.approx(5.0 + SETTLE)  # not the 100 s that a wait may take
+    assert bench.last.outcome == "unknown"
+
+
 def test_a_plan_that_fails_elsewhere_lets_the_act_say_how_it_ended(bench: Bench) -> None:
     def plan() -> Steps:
         yield from bps.abs_set(bench.lab.doser, 2.0, group="g")
@@ -299,7 +315,7 @@ def test_a_disk_that_hangs_in_an_act_keeps_no_abort_waiting(at: Any, told: list[
     class Valve(Knob):
         action_classes = {"set": "irreversible"}  # noqa: RUF012 # a mapping of the class
 
-        async def stop(self, success: bool = True) -> None:
+        async def stop(self, success: bool = True) -> None:  # type: ignore[override] # bluesky takes either
             stopped.append(time.monotonic())
             disk.is_free.set()  # nobody else lets it go
 
@@ -309,9 +325,7 @@ def test_a_disk_that_hangs_in_an_act_keeps_no_abort_waiting(at: Any, told: list[
         disk = HangingDisk(at)
         lab = Lab("bench", clock=WallClock(), valve=Valve("valve"), vent=Knob("vent"))
         results: queue.SimpleQueue[JobResult] = queue.SimpleQueue()
-        lab.stations["bench"].submit(
-            Job(lambda lab=lab: bps.mv(lab.valve, 2.0), on_act=disk.record, on_done=results.put)
-        )
+        lab.stations["bench"].submit(Job(partial(bps.mv, lab.valve, 2.0), on_act=disk.record, on_done=results.put))
         assert disk.is_reached.wait(30.0)
         began = time.monotonic()
         lab.stations["bench"].abort("now")
@@ -358,3 +372,25 @@ def test_on_the_wall_clock_too_an_end_is_recorded_before_the_plan_goes_on() -> N
     lab.close()
     before, after = ("recorded", "ActIntended"), ("recorded", "ActEnded")
     assert heard == [before, ("told", "2.0"), after, ("on", ""), before, ("told", "stage"), after, ("on", "")]
+
+
+def test_what_is_to_be_recorded_after_the_station_has_closed_is_recorded_all_the_same() -> None:
+    heard: list[str] = []
+    scribe = Scribe("bench")
+    scribe.submit(lambda: heard.append("before")).result(30.0)
+    scribe.end(30.0)
+    scribe.submit(lambda: heard.append("after")).result(30.0)
+    scribe.drain()
+    assert heard == ["before", "after"]
+
+
+def test_a_call_that_raises_does_not_end_the_recording(caplog: pytest.LogCaptureFixture) -> None:
+    scribe = Scribe("bench")
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    scribe.note(fail)
+    scribe.submit(lambda: None).result(30.0)
+    scribe.end(30.0)
+    assert "ZeroDivisionError" in caplog.text
