@@ -2,6 +2,12 @@
 
 A planner answers a :class:`Question`. How a batch comes to its shared values, and that approximations of a target are
 chosen one at a time, is the same for all of them.
+
+In a batch that shares parameters (one furnace has one temperature, whatever lies in it) the first trial is chosen
+freely. Its shared values, those of its runners-up and those of the best trial so far are candidates for the batch: for
+each of them the batch is begun, one trial after the other with the shared values held, and the candidate whose trials
+promise the most together is kept. What the second trial of a batch promises is counted given the first, so a shared
+value that is good for one point and bad for all others does not win.
 """
 
 from __future__ import annotations
@@ -9,10 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion, TrialState
 from sdl.journal.records import ParameterValue
 from sdl.planners.domain import Domain
 from sdl.problem import Price, Problem
+
+N_CANDIDATES = 4
+"""Sets of shared values that are compared."""
+
+DEPTH = 3
+"""Trials of the batch that each of them is judged by."""
+
+Shared = Mapping[str, ParameterValue]
 
 
 @dataclass(frozen=True)
@@ -54,12 +70,11 @@ Answer = Callable[[Question], list[Suggestion]]
 
 def framed(question: Question, answer: Answer) -> list[Suggestion]:
     """Return what *answer* suggests, within the batch and with the prices of the situation."""
-    from sdl.planners.batches import in_batch  # noqa: PLC0415 # which stands on this module
 
     def one_by_one(question: Question) -> list[Suggestion]:
         return _one_by_one(question, answer) if question.problem.space.targets else answer(question)
 
-    suggestions = in_batch(question, one_by_one)
+    suggestions = _in_batch(question, one_by_one)
     price = question.situation.price
     return suggestions if price is None else [_priced(suggestion, price) for suggestion in suggestions]
 
@@ -89,3 +104,69 @@ def with_pending(history: History, suggestions: Sequence[Suggestion]) -> History
         for number, suggestion in enumerate(suggestions)
     )
     return History((*history.entries, *waiting), comparisons=history.comparisons)
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def _in_batch(question: Question, answer: Answer) -> list[Suggestion]:
+    """Return suggestions that share what the batch of the situation asks for; as they come where there is none."""
+    batch = question.situation.batch
+    if batch is None:
+        return answer(question)
+    shared = [name for name in batch.shared if name in question.problem.space.free]
+    question = question.holding({name: value for name, value in batch.fixed.items() if name in shared})
+    missing = [name for name in shared if name not in batch.fixed]
+    if not missing:
+        return answer(question)
+    first = answer(question.after([], 1))
+    if not first or (question.n == 1 and batch.size == 1):
+        return first
+    begun = _best_begun(question, answer, first, missing, min(DEPTH, max(batch.size, question.n)))
+    if len(begun) >= question.n:
+        return begun[: question.n]
+    held = question.holding({name: begun[0].values[name] for name in missing})
+    return begun + answer(held.after(begun, question.n - len(begun)))
+
+
+def _best_begun(
+    question: Question, answer: Answer, first: list[Suggestion], missing: list[str], depth: int
+) -> list[Suggestion]:
+    """Return the first trials of the batch whose shared values promise most."""
+    candidates = _candidates(question, first[0], missing)
+    if len(candidates) < 2:
+        return first
+    found = [answer(question.holding(shared).after([], depth)) for shared in candidates]
+    return max(found, key=_promise)
+
+
+def _candidates(question: Question, first: Suggestion, missing: list[str]) -> list[Shared]:
+    """Return different sets of shared values, that of the first suggestion first; none where it has no runners-up."""
+    points = [first.values, *(runner_up.values for runner_up in first.decision.runners_up)]
+    if first.decision.acquisition is None or len(points) < 2:
+        return []
+    best = _best_values(question)
+    points += [] if best is None else [best]
+    found: list[Shared] = []
+    for point in points:
+        shared = {name: point[name] for name in missing}
+        if shared not in found:
+            found.append(shared)
+    return found[:N_CANDIDATES]
+
+
+def _best_values(question: Question) -> Mapping[str, ParameterValue] | None:
+    """Return the best trial of the campaign by its first objective, if it is a point of the space."""
+    objective, space = question.problem.objectives[0], question.problem.space
+    known = [
+        (objective.score(entry.observation.outcomes[objective.outcome].value), entry)
+        for entry in question.history.completed
+        if entry.observation and objective.outcome in entry.observation.outcomes and space.contains(entry.values)
+    ]
+    return max(known, key=lambda pair: pair[0])[1].values if known else None
+
+
+def _promise(suggestions: list[Suggestion]) -> float:
+    """Return the log of what *suggestions* promise together; acquisition values are logarithms."""
+    values = [s.decision.acquisition for s in suggestions if s.decision.acquisition is not None]
+    return float(np.logaddexp.reduce(values)) if values else -np.inf

@@ -115,7 +115,7 @@ class SpreadPlanner(BayesianPlanner):
                 "a pool, or a constraint on how many components there are, has no lines of compositions",
                 hint="use BayesianPlanner with a batch that shares the parameters of the film",
             )
-        if len(problem.objectives) > 1 or isinstance(problem.objectives[0], Target):
+        if len(problem.objectives) > 1 or any(isinstance(objective, Target) for objective in problem.objectives):
             raise PlannerError("a spread is chosen for one objective to minimise or maximise", hint="state one")
 
 

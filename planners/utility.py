@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import sqrt
 
 import numpy as np
 
@@ -139,19 +140,21 @@ def _laplace(places: Array, signs: Array) -> tuple[Array, Array]:
     if not len(signs):
         return np.zeros(n), np.zeros((n, n))
     kernel = _kernel(places, places) + JITTER * np.eye(n)
-    prior, utilities = places.mean(axis=1), np.zeros(n)
-    precision, gradient = np.zeros((n, n)), np.zeros(n)
+    prior: Array = places.mean(axis=1)
+    utilities, gradient = np.zeros(n), np.zeros(n)
+    precision: Array = np.zeros((n, n))
     for _ in range(N_STEPS):
-        z = signs @ (prior + utilities) / (np.sqrt(2.0) * DOUBT)
+        z: Array = signs @ (prior + utilities) / (sqrt(2.0) * DOUBT)
         ratio = np.exp(np.minimum(-0.5 * z**2 - LOG_ROOT_2PI - log_normal_cdf(z), 700.0))
-        slopes = signs / (np.sqrt(2.0) * DOUBT)
+        slopes = signs / (sqrt(2.0) * DOUBT)
         gradient = slopes.T @ ratio
         precision = slopes.T @ ((ratio * (ratio + z))[:, None] * slopes)
-        step = np.linalg.solve(np.eye(n) + kernel @ precision, kernel @ (precision @ utilities + gradient)) - utilities
+        aim = kernel @ (precision @ utilities + gradient)
+        step: Array = np.linalg.solve(np.eye(n) + kernel @ precision, aim) - utilities
         utilities = utilities + step * min(1.0, 1.0 / max(float(np.abs(step).max()), SMALLEST))
         if float(np.abs(step).max()) < 1e-9:
             break
-    shrink = precision @ np.linalg.inv(np.eye(n) + kernel @ precision)
+    shrink: Array = precision @ np.linalg.inv(np.eye(n) + kernel @ precision)
     return gradient, 0.5 * (shrink + shrink.T)
 
 
@@ -189,16 +192,16 @@ def next_question(
     """Return the two trials whose comparison promises the best better one; None where all pairs were compared."""
     asked = {frozenset(pair) for pair in pairs}
     places = utility.normalised(_scores_of(utility.problem, entries))
-    numbers = np.array(list(combinations(range(len(entries)), 2)), dtype=np.intp).reshape(-1, 2)
+    open_pairs = [
+        (a, b)
+        for a, b in combinations(range(len(entries)), 2)
+        if frozenset((entries[a].trial, entries[b].trial)) not in asked and bool((places[a] != places[b]).any())
+    ]
+    if not open_pairs:
+        return None
+    numbers = np.array(open_pairs, dtype=np.intp)
     if len(numbers) > MOST_PAIRS:
         numbers = numbers[np.sort(rng.choice(len(numbers), MOST_PAIRS, replace=False))]
-    is_open = [
-        frozenset((entries[a].trial, entries[b].trial)) not in asked and bool((places[a] != places[b]).any())
-        for a, b in numbers
-    ]
-    numbers = numbers[np.array(is_open, dtype=bool)]
-    if not len(numbers):
-        return None
     mean, covariance = utility.mean(places), utility.covariance(places)
     a, b = numbers.T
     spread = np.sqrt(np.maximum(covariance[a, a] + covariance[b, b] - 2.0 * covariance[a, b], SMALLEST**2))
