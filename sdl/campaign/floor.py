@@ -119,13 +119,16 @@ class Floor:
         now = (keys, ends, held_by, last_setup)
         known = self._states.get(name)
         if known is None or known[0] != now:
-            known = now, StationState(
-                name=name,
-                busy_until=ends,
-                busy_with=keys,
-                held_by=held_by,
-                last_setup=last_setup,
-                calendar=self.lab.calendars.get(name),
+            known = (
+                now,
+                StationState(
+                    name=name,
+                    busy_until=ends,
+                    busy_with=keys,
+                    held_by=held_by,
+                    last_setup=last_setup,
+                    calendar=self.lab.calendars.get(name),
+                ),
             )
             self._states[name] = known
         return known[1]

@@ -16,6 +16,7 @@ from sdl.campaign.ranking import Ranking
 from sdl.campaign.standing import Standing
 from sdl.campaign.trace import Trace, policy_of
 from sdl.campaign.trials import Trial, TrialRecord, seed_entry
+from sdl.campaign.whereabouts import Whereabouts
 from sdl.errors import CampaignError
 from sdl.journal.acts import StepRecovered
 from sdl.journal.protocol import Journal
@@ -27,8 +28,6 @@ from sdl.journal.records import (
     SeedAdded,
     SessionEnded,
     SessionStarted,
-    StepQueued,
-    StepStarted,
     TrialAbandoned,
     TrialCompleted,
     TrialFailed,
@@ -38,7 +37,7 @@ from sdl.journal.records import (
 )
 from sdl.journal.trust import TRUST_KINDS, TrialAssigned
 from sdl.problem import Problem
-from sdl.problem.value import FrozenMap, listing
+from sdl.problem.value import FrozenMap
 
 ACT_KINDS = ("act.intended", "act.ended", "act.resolved")
 
@@ -93,8 +92,7 @@ class CampaignView:
         self.cost = 0.0
         self.failures_in_a_row = 0
         self._last: Event | None = None
-        self._running_steps: dict[int, Event] = {}
-        self._queued: dict[int, Event] = {}
+        self._whereabouts = Whereabouts()
         self._traces: dict[int, Trace] = {}
         self._records: dict[int, TrialRecord] = {}
         self._seeds: list[HistoryEntry] = []
@@ -117,7 +115,7 @@ class CampaignView:
             "trial.started": self._on_started,
             "step.started": self._on_step_started,
             "step.ended": self._on_step_ended,
-            "step.skipped": self._on_step_skipped,
+            "step.skipped": self._trace_step,
             "step.queued": self._on_step_queued,
             "trial.attempt_failed": self._on_attempt_failed,
             "trial.completed": self._on_completed,
@@ -223,30 +221,13 @@ class CampaignView:
     @property
     def stations(self) -> Mapping[str, str]:
         """What each working station does now: station to ``trial 3: deposit``; idle ones are left out."""
-        runs: dict[str, tuple[list[int], str]] = {}
-        for number, event in self._running_steps.items():
-            body = event.body
-            if isinstance(body, StepStarted):
-                for name in (body.station, *body.needs):
-                    runs.setdefault(name, ([], body.step))[0].append(number)
-        return {
-            name: f"trial{'s' if len(numbers) > 1 else ''} {listing(sorted(numbers))}: {step}"
-            for name, (numbers, step) in runs.items()
-        }
+        return self._whereabouts.stations
 
     @property
     def waiting(self) -> Mapping[int, str]:
         """Why each trial waits that was begun or proposed and is on no station: trial to a sentence."""
-        found: dict[int, str] = {}
-        busy = "; ".join(f"{name} has {text}" for name, text in self.stations.items())
-        for number, trace in self._traces.items():
-            if number not in self._running_steps and self._records[number].state is TrialState.RUNNING:
-                step = next((name for name in _steps_of(self.settings) if name not in trace.names_done), "the next one")
-                found[number] = f"step {step} waits for a free station{f' ({busy})' if busy else ''}"
-        for number, event in self._queued.items():
-            if isinstance(event.body, StepQueued):
-                found[number] = f"step {event.body.step} {event.body.reason}"
-        return dict(sorted(found.items()))
+        running = {n: each for n, each in self._traces.items() if self._records[n].state is TrialState.RUNNING}
+        return self._whereabouts.waiting(running, self.settings)
 
     @property
     def n_proposed(self) -> int:
@@ -315,13 +296,9 @@ class CampaignView:
         An act of a run that treats several trials is recorded under the first of them, and happened to all.
         """
         number = _trial_of(event)
-        if event.kind != "act.intended":  # the other trials have to hear of it after the first has been decided
-            for trace in self._traces.values():
-                trace.fold_act(event)
-            return
-        begun = self._running_steps.get(number)
-        members = begun.body.members if begun is not None and isinstance(begun.body, StepStarted) else ()
-        for each in members or (number,):
+        # How it ended concerns the other trials also where the first of them has been decided meanwhile.
+        is_new = event.kind == "act.intended"
+        for each in self._whereabouts.companions(number) if is_new else [*self._traces]:
             if each in self._traces:
                 self._traces[each].fold_act(event)
 
@@ -329,7 +306,7 @@ class CampaignView:
         if state not in {TrialState.RUNNING, TrialState.UNKNOWN}:
             self._traces.pop(record.number, None)
         if state is not TrialState.RUNNING:
-            self._queued.pop(record.number, None)
+            self._whereabouts.go(record.number)
         self.counts[record.state] -= 1
         self.counts[state] += 1
         record.state = state
@@ -377,8 +354,7 @@ class CampaignView:
         self.session, self.is_session_open, self.ended = event.body.session, True, None
         self._session_began = self._session_latest = event.monotonic
         self._session_boot = event.boot_id
-        self._running_steps.clear()
-        self._queued.clear()
+        self._whereabouts.clear()
 
     def _on_session_ended(self, event: Event) -> None:
         assert isinstance(event.body, SessionEnded)
@@ -400,24 +376,18 @@ class CampaignView:
         self._move(record, TrialState.RUNNING)
 
     def _on_step_started(self, event: Event) -> None:
-        number = _trial_of(event)
-        self._running_steps[number] = event
-        self._queued.pop(number, None)
-        self._trace_step(number, event)
-
-    def _on_step_skipped(self, event: Event) -> None:
-        self._trace_step(_trial_of(event), event)
-
-    def _on_step_queued(self, event: Event) -> None:
-        self._queued[_trial_of(event)] = event
+        self._whereabouts.begin(_trial_of(event), event)
+        self._trace_step(event)
 
     def _on_step_ended(self, event: Event) -> None:
-        number = _trial_of(event)
-        self._running_steps.pop(number, None)
-        self._trace_step(number, event)
+        self._whereabouts.end(_trial_of(event))
+        self._trace_step(event)
 
-    def _trace_step(self, number: int, event: Event) -> None:
-        trace = self._traces.get(number)
+    def _on_step_queued(self, event: Event) -> None:
+        self._whereabouts.queue(_trial_of(event), event)
+
+    def _trace_step(self, event: Event) -> None:
+        trace = self._traces.get(_trial_of(event))
         if trace is not None:
             trace.fold_step(event)
 
@@ -469,7 +439,7 @@ class CampaignView:
         record.reason = event.body.reason
         self._spend(record, event.body.cost)
         self.trace(record.number).unknown_cost = event.body.cost
-        self._running_steps.pop(record.number, None)
+        self._whereabouts.end(record.number)
         self._move(record, TrialState.UNKNOWN)
 
     def _on_attempt_failed(self, event: Event) -> None:
@@ -498,11 +468,6 @@ class CampaignView:
         record.ended = event
         self._move(record, state)
         return record
-
-
-def _steps_of(settings: Mapping[str, JsonValue]) -> list[str]:
-    steps = settings.get("steps")
-    return [str(step) for step in steps] if isinstance(steps, list) else []
 
 
 def _trial_of(event: Event) -> int:
