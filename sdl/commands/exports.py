@@ -101,13 +101,15 @@ def export_events(store: Path, output: Path) -> None:
 
     A line has the columns of the row, the body's text as it was hashed, and so all that is needed to check it.
     """
+    if output != STANDARD_OUTPUT:
+        check_writable(output)
     with reading(store) as journal:
         lines = (json.dumps(event._asdict(), ensure_ascii=False) + "\n" for event in journal.read())
         if output == STANDARD_OUTPUT:
             sys.stdout.writelines(lines)
             return
         n_lines = _written_lines(output, lines)
-    say(f"{output}: {n_lines} events")
+    say(f"{output}: {words.count(n_lines, 'event')}")
 
 
 def _written_lines(output: Path, lines: Iterable[str]) -> int:
@@ -125,7 +127,7 @@ def backup(store: Path, target: Path) -> None:
     found = audit.verify(target, expected_head=(number, digest))
     if not found.ok:
         raise JournalError(f"the copy {target} is not sound: {found.problems[0]}", hint=f"sdl verify {store}")
-    say(f"{target}: {number} events, checked")
+    say(f"{target}: {words.count(number, 'event')}, checked")
     say(f"head  {number}:{digest}")
 
 
@@ -159,8 +161,6 @@ def _say_found(store: Path, found: VerifyReport) -> None:
 
 
 def _problem(problem: Finding) -> str:
-    return (
-        f"{problem} -> restore the store from a backup made before event {problem.sequence}"
-        if (problem.sequence)
-        else str(problem)
-    )
+    if not problem.sequence:
+        return str(problem)
+    return f"{problem} -> restore the store from a backup made before event {problem.sequence}"

@@ -6,7 +6,7 @@ import contextlib
 import runpy
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from sdl.export.words import count, duration, minute
 from sdl.journal import Journal, MemoryJournal, open_journal
 from sdl.lab import Settings, WallClock
 from sdl.lab.schedule import BatchRule, Calendar, Key, StationState, Work
-from sdl.lab.schedule.whatif import Floor, Outcome, look_into
+from sdl.lab.schedule.whatif import WORTH, Floor, Outcome, look_into
 
 SEED = 0
 """Where points are only wanted for what their steps would take."""
@@ -105,34 +105,40 @@ def _of_file(file: Path, at: float, trials: int | None, in_flight: int | None, *
             return _of_campaigns([campaign], at, trials, in_flight, quick=quick)
 
 
-class _Caught(BaseException):
+_RUN, _RUN_ALL = Campaign.run, Campaign.run_all
+
+
+class _Rehearsed(BaseException):
     """A script has come to where it would run its campaigns. No ``except Exception`` of it may hold this up."""
 
-    def __init__(self, campaigns: Sequence[Campaign], trials: int | None) -> None:
+    def __init__(self, found: Rehearsal) -> None:
         super().__init__()
-        self.campaigns = campaigns
-        self.trials = trials
+        self.found = found
 
 
 def _of_script(script: Path, at: float, trials: int | None, in_flight: int | None, *, quick: bool) -> Rehearsal:
-    def run(campaign: Campaign, n: int | None = None, **more: int | None) -> NoReturn:
-        raise _Caught([campaign], more.get("trials", n))
-
+    # At the place where the script would run them: its own `with lab:` closes the laboratory when it is left.
     def run_all(campaigns: Sequence[Campaign], n: int | None = None, **more: int | None) -> NoReturn:
-        raise _Caught(campaigns, more.get("trials", n))
+        wanted = more.get("trials", n) if trials is None else trials
+        with _running(_RUN, _RUN_ALL), campaigns[0].lab:
+            raise _Rehearsed(_of_campaigns(campaigns, at, wanted, in_flight, quick=quick))
 
-    caught: _Caught | None = None
-    with importing_from(script.parent), patch.object(sys, "argv", [str(script)]):
-        with patch.object(Campaign, "run", run), patch.object(Campaign, "run_all", run_all):
-            try:
-                runpy.run_path(str(script), run_name="__main__")
-            except _Caught as found:
-                caught = found
-        if caught is None:
-            raise CampaignError(f"{script} runs no campaign", hint="it has to call campaign.run(...)")
-        with caught.campaigns[0].lab:
-            wanted = caught.trials if trials is None else trials
-            return _of_campaigns(caught.campaigns, at, wanted, in_flight, quick=quick)
+    def run(campaign: Campaign, n: int | None = None, **more: int | None) -> NoReturn:
+        run_all([campaign], n, **more)
+
+    with importing_from(script.parent), patch.object(sys, "argv", [str(script)]), _running(run, run_all):
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        except _Rehearsed as rehearsed:
+            return rehearsed.found
+    raise CampaignError(f"{script} runs no campaign", hint="it has to call campaign.run(...)")
+
+
+@contextlib.contextmanager
+def _running(run: Callable[..., Any], run_all: Callable[..., Any]) -> Generator[None]:
+    """Have campaigns run by these."""
+    with patch.object(Campaign, "run", run), patch.object(Campaign, "run_all", run_all):
+        yield
 
 
 def _of_campaigns(
@@ -140,17 +146,19 @@ def _of_campaigns(
 ) -> Rehearsal:
     """Run *campaigns* aside where their laboratory is simulated and its time virtual; else let steps only take time."""
     lab = campaigns[0].lab
-    for campaign in campaigns if in_flight is not None else ():
-        campaign.in_flight = in_flight or 1
+    if in_flight is not None:
+        for campaign in campaigns:
+            campaign.in_flight = in_flight
     if quick or not (lab.is_simulated and lab.clock.is_virtual):
         return _of_times(campaigns, at, trials)
     journal = MemoryJournal(time_source=lab.clock)
     lab.clock.advance_to(at)
+    begin = lab.clock.time()  # later, where the script has let time pass
     aside = [campaign.aside(journal) for campaign in campaigns]
     Campaign.run_all(aside, trials) if len(aside) > 1 else aside[0].run(trials)
-    found = _model(aside, journal, lab.clock.time() if lab.clock.time() < at else at)
-    bars = [bar for campaign in aside for bar in bars_of(journal, campaign.name)]
-    seconds = max((bar.end for bar in bars), default=at) - min((bar.begin for bar in bars), default=at)
+    found = _model(aside, journal, begin)
+    ends = [bar.end for campaign in aside for bar in bars_of(journal, campaign.name)]
+    seconds = max(ends, default=begin) - begin  # waiting for a station to open is part of it
     counts: dict[str, int] = {}
     for campaign in aside:
         for trial in campaign.trials:
@@ -192,8 +200,8 @@ def _of_times(campaigns: Sequence[Campaign], at: float, trials: int | None) -> R
         context = dict(campaign.lab.context()) or None
         points = campaign.problem.space.sample(n, rng, context=context)
         works += _works(campaign, list(enumerate(points, 1)), stations)
-    declared = "steps only take the time that is declared for them"
-    source = f"{declared}, or that {count(n_seen, 'event')} of the journal tell" if n_seen else declared
+    declared = "no planner asked; steps take what is declared for them"
+    source = f"{declared}, or what they took in the {count(n_seen, 'event')} of the journal" if n_seen else declared
     return Rehearsal([campaign.name for campaign in campaigns], source, _floor(campaigns, works, at, {}))
 
 
@@ -366,10 +374,10 @@ def _gains(found: Rehearsal, outcome: Outcome) -> list[str]:
         more_of = "one more like it" if has_others else f"a second {bottleneck.station}"
         lines.append(f"The bottleneck is {bottleneck.station}: {more_of} would save {saved}.")
     more = next((each for each in outcome.savings if not each.station), None)
-    if more is not None and more.seconds > 0.01 * outcome.done.seconds:
+    if more is not None and more.seconds > WORTH * outcome.done.seconds:
         twice = ", ".join(str(2 * n) for n in found.floor.in_flight.values())
-        lines.append(f"With {twice} trials at a time it would save {duration(more.seconds)}.")
-    return lines or ["No second station would save anything to speak of."]
+        lines.append(f"{twice} trials at a time would save {duration(more.seconds)}.")
+    return lines or ["Neither a second station nor more trials at a time would save anything to speak of."]
 
 
 def _as_json(found: Rehearsal, outcome: Outcome) -> dict[str, JsonValue]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
 
+from sdl.campaign.budget import OnUnknown
 from sdl.campaign.inspection import control_charts
 from sdl.campaign.planner import TrialState
 from sdl.campaign.trials import Trial
@@ -245,10 +246,9 @@ def _acts_json(view: CampaignView, trial: Trial) -> list[JsonValue]:
 
 
 def _way_out(view: CampaignView) -> str:
-    match view.settings.get("on_unknown"):
-        case "redo":
-            return "it goes on, or is done again"
-        case "failed":
-            return "it goes on, or is marked failed"
-        case _:
-            return "you are asked what happened, where it cannot go on by itself (or say it with sdl resolve)"
+    policy = OnUnknown.recorded(view.settings.get("on_unknown"))
+    chosen = {policy.for_class(each) for each in OnUnknown.CLASSES}
+    if "ask" in chosen:
+        return "you are asked what happened, where it cannot go on by itself (or say it with sdl resolve)"
+    ways = [way for choice, way in (("redo", "is done again"), ("failed", "is marked failed")) if choice in chosen]
+    return f"it goes on, or {' or '.join(ways)}"

@@ -52,6 +52,14 @@ def test_export_to_standard_output(films: Path) -> None:
     assert len(list(csv.reader(io.StringIO(done.stdout)))) == 6
 
 
+@pytest.mark.parametrize("words", [("--csv",), ("--events",)])
+@pytest.mark.parametrize("place", [".", "no/such/place"])
+def test_what_cannot_be_written_is_refused_in_one_line(films: Path, words: tuple[str, ...], place: str) -> None:
+    done = sdl("export", *words, place)
+    assert done.exit_code != 0
+    assert is_one_line(done.stderr)
+
+
 def test_a_backup_is_checked_and_its_head_is_told(films: Path) -> None:
     with open_journal(films):  # while somebody writes
         done = sdl("backup", films, "copies/monday.sdl")

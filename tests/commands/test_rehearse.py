@@ -105,6 +105,23 @@ def test_people_read_it_in_words(script: Path) -> None:
     assert "The bottleneck is coater: a second coater would save 1 h 40 min of 5 h 10 min." in result.output
 
 
+def test_waiting_for_a_station_to_open_is_part_of_the_time(script: Path) -> None:
+    text = script.read_text(encoding="utf-8")
+    text = text.replace(
+        "    a=Instrument(),", '    calendars={"coater": sdl.Calendar(hours="10:00-24:00")},\n    a=Instrument(),'
+    )
+    script.write_text(text, encoding="utf-8")
+    run, quick = rehearsed(script), rehearsed(script, "--quick")
+    assert run["seconds"] == pytest.approx(quick["seconds"], abs=1)
+    assert run["end"].startswith("2026-11-23T15:10")  # open from 10:00
+
+
+def test_a_script_that_closes_its_laboratory_by_itself_can_be_rehearsed(script: Path) -> None:
+    text = script.read_text(encoding="utf-8").replace("try:\n", "with lab:\n").partition("except")[0]
+    script.write_text(text, encoding="utf-8")
+    assert rehearsed(script)["states"] == {"completed": 5}
+
+
 def test_a_store_is_rehearsed_from_what_it_tells(script: Path) -> None:
     assert sdl("run", script).exit_code != 0  # the script ends with an error after its campaign
     store = script.parent / "films.sdl"
