@@ -6,8 +6,8 @@ be done by itself, and what may not:
 =====================================================  =================================================================
 the acts of the step                                   what happens
 =====================================================  =================================================================
-none was begun                                         the step begins again
-all ended, and were done                               its plan for the rest runs, where the step has one
+none was begun, or none of them happened               the step begins again
+at least one happened, and none of them is in doubt    its plan for the rest runs, where the step has one
 one failed, or is not known to have ended              it is unknown: the device's own probe is asked, then the policy
 =====================================================  =================================================================
 
