@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdl.errors import ProblemError
+from sdl.journal import MemoryJournal
+from sdl.journal.records import Entry, StepEnded
 from sdl.lab.schedule import Calendar, Durations
 from sdl.testing.schedule import Opening
 
@@ -119,3 +121,20 @@ def test_an_instrument_that_has_become_slower_is_believed() -> None:
     for seconds in [100.0] * 500 + [200.0] * 60:
         durations.add("c", "x", "s", seconds)
     assert durations.estimate("c", "x", "s").median == 200.0
+
+
+def test_a_run_of_several_samples_is_one_run() -> None:
+    body = StepEnded(
+        step="anneal", station="furnace1", attempt=1, is_success=True, seconds=7200.0, returned={}, members=(1, 2, 3)
+    )
+    journal = MemoryJournal()
+    journal.append(*[Entry(body, "c", number) for number in body.members])
+    durations = Durations()
+    durations.catch_up(journal)
+    assert durations.estimate("c", "anneal", "furnace1", declared=60.0).median == 60.0
+    for seconds in (7300.0, 7400.0):
+        again = body.replace(seconds=seconds)
+        journal.append(*[Entry(again, "c", number) for number in body.members])
+    durations.catch_up(journal)
+    assert (found := durations.estimate("c", "anneal", "furnace1")).n_seen == 3
+    assert found.median == 7300.0

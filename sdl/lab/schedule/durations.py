@@ -69,6 +69,7 @@ class Durations:
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, str | None], _Seen] = {}
         self._last = 0
+        self._run: tuple[str, str, str, tuple[int, ...], float] | None = None
 
     def catch_up(self, journal: Journal) -> None:
         """Take in what the journal has had since the last time."""
@@ -76,11 +77,17 @@ class Durations:
             self.take(event)
 
     def take(self, event: Event) -> None:
-        """Take in one event; any other than the end of a step says nothing."""
+        """Take in one event; any other than the end of a step says nothing.
+
+        Each sample of a run of several says when it ended, one after the other: it is one run.
+        """
         self._last = max(self._last, event.sequence)
         if event.kind == "step.ended" and isinstance(event.body, StepEnded) and event.body.is_success:
             body = event.body
-            self.add(event.campaign, body.step, body.station, body.seconds - body.setup_seconds)
+            run = (event.campaign, body.step, body.station, body.members, body.seconds)
+            if not body.members or run != self._run:
+                self.add(event.campaign, body.step, body.station, body.seconds - body.setup_seconds)
+            self._run = run
 
     def add(self, campaign: str, step: str, station: str, seconds: float) -> None:
         """Take in that a run of *step* took *seconds* on *station*."""
