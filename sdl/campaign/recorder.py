@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import socket
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,20 @@ def session_started(session: int, *, is_virtual: bool) -> SessionStarted:
         host=socket.gethostname(),
         pid=os.getpid(),
         versions=installed(),
+        user=process_user(),
     )
+
+
+def process_user() -> str:
+    """Return the name of the user whose process this is, or the number where it has no name.
+
+    The operating system says so; what the environment says (``USER``, ``LOGNAME``) anybody can set.
+    """
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def installed() -> dict[str, str]:

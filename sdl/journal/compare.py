@@ -23,6 +23,7 @@ VARYING = frozenset(
         "hash",
         "session.started:host",
         "session.started:pid",
+        "session.started:user",
         "session.started:versions",
     }
 )

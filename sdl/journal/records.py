@@ -173,7 +173,10 @@ class SeedAdded(Value):
 
 
 class SessionStarted(Value):
-    """A process began to run the campaign. ``session`` counts from 1."""
+    """A process began to run the campaign. ``session`` counts from 1.
+
+    ``user`` is whom the operating system says the process belongs to; empty in journals from before it was recorded.
+    """
 
     kind: Literal["session.started"] = "session.started"
     session: int
@@ -181,6 +184,7 @@ class SessionStarted(Value):
     host: str
     pid: int
     versions: FrozenMap[str]
+    user: str = ""
 
 
 class SessionEnded(Value):

@@ -132,6 +132,19 @@ MUTANTS = (
         "tests/campaign/test_sharing.py::test_campaigns_that_share_a_stock_never_set_aside_the_same",
     ),
     Mutant(
+        "no-lease-of-further-stations",
+        "sdl/campaign/floor.py",
+        (
+            (
+                "        for name in run.taken:\n            self.busy",
+                "        for name in [run.station]:\n            self.busy",
+            ),
+            ("        for name in run.keeps:", "        for name in ():"),
+            ("        for name in stations:\n            holders", "        for name in ():\n            holders"),
+        ),
+        "tests/testing/test_contending.py::test_killed_campaigns_take_turns_at_the_instruments",
+    ),
+    Mutant(
         "two-writers",
         "sdl/journal/lock.py",
         (("            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", "            pass\n"),),
