@@ -160,7 +160,7 @@ def rehearse(
     ] = None,
     begin: Annotated[
         str | None,
-        typer.Option("--begin", metavar="TIME", help="When it begins, UTC; now at first.", show_default=False),
+        typer.Option("--begin", metavar="TIME", help="When it begins, UTC; now if left out.", show_default=False),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Ask no planner: steps only take their time.")] = False,
     as_json: AsJson = False,
@@ -367,7 +367,10 @@ def export(
     events: Annotated[
         Path | None,
         typer.Option(
-            "--events", metavar="FILE", help="Write every event as a line of JSON; - likewise.", show_default=False
+            "--events",
+            metavar="FILE",
+            help="Write all events as JSON lines; - for standard output.",
+            show_default=False,
         ),
     ] = None,
     campaign: CampaignName = None,

@@ -68,6 +68,8 @@ def rehearse(
     """Rehearse the campaign file, script or store *target*, and say what came of it."""
     at = _moment(begin)
     if target.is_dir():
+        if trials is not None:
+            raise ProblemError(f"--trials {trials}: a store is rehearsed with the trials that it holds")
         found = _of_store(find_store(target), at, in_flight)
     elif target.suffix in FILE_SUFFIXES:
         found = _of_file(target, at, trials, in_flight, quick=quick)

@@ -130,6 +130,7 @@ def test_a_store_is_rehearsed_from_what_it_tells(script: Path) -> None:
     assert found["trials"] == 5
     assert found["seconds"] == pytest.approx(5 * 3600 + 600, abs=1)
     assert store.joinpath("journal.db").read_bytes() == before
+    assert is_one_line(sdl("rehearse", store, "--trials", "9").stderr)
 
 
 @pytest.mark.parametrize("words", [("nothing.yaml",), ("nothing.py",), ("empty.py",), ("films.py", "--begin", "soon")])
