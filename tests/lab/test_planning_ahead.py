@@ -37,6 +37,14 @@ def test_a_plan_ends_sooner_where_the_rule_does_not_look_ahead() -> None:
     assert dispatch(0.0, works(), STATIONS).starts[0].works == (("c", 1, "coater"),)
 
 
+def test_of_two_runs_shorter_than_a_second_one_begins() -> None:
+    pytest.importorskip("ortools")
+    short = [Work(campaign="c", trial=number, step="look", stations=("meter",), duration=0.5) for number in (1, 2)]
+    decision = plan_ahead(0.0, short, STATIONS).decision
+    assert [start.works for start in decision.starts] == [(("c", 1, "look"),)]
+    assert [wait.because for wait in decision.waits.values()] == ["turn"]
+
+
 def test_without_the_solver_the_rule_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "has_solver", lambda: False)
     planned = plan_ahead(0.0, works(), STATIONS)

@@ -125,12 +125,15 @@ def _decision(
     """Begin what is planned for now and can begin; everything else waits for its time in the plan."""
     by_key = {work.key: work for work in works}
     starts: list[Start] = []
+    taken: set[str] = set()  # two short runs on one station may both be planned to begin within the next second
     waits: dict[Key, Wait] = {}
     wake: list[float] = []
     for run in planned:
         lead = by_key[run.works[0]]
         may_begin = all(not by_key[key].after and by_key[key].release <= now + SLACK for key in run.works)
+        may_begin = may_begin and taken.isdisjoint((run.station, *run.needs))
         if may_begin and run.begin <= now + 1.0 and _is_free(run, lead, states, now):
+            taken.update((run.station, *run.needs))
             keeps = tuple(name for name in (run.station, *run.needs) if name in lead.keeps)
             setup = states[run.station].setup_of(lead)
             ends = now + setup + max(by_key[key].duration for key in run.works)
