@@ -17,14 +17,30 @@ from hypothesis import strategies as st
 
 import sdl
 from sdl.errors import DeviceError, LabError
+from sdl.journal.acts import ActEnded, ActIntended
+from sdl.lab import Interlock
 from sdl.lab.job import Job
 from sdl.lab.remote import host
 from sdl.lab.remote.data import error_from_data, error_to_data, from_data, to_data
 from sdl.lab.remote.link import Link, Session, StationRefused
-from sdl.lab.remote.messages import MAX_MESSAGE, Accepted, Ask, Beat, Malformed, Run, decode, encode
+from sdl.lab.remote.messages import (
+    MAX_MESSAGE,
+    Accepted,
+    Ack,
+    Acted,
+    Ask,
+    Beat,
+    Event,
+    Finished,
+    Malformed,
+    Run,
+    decode,
+    encode,
+)
 from sdl.lab.remote.plans import taken_apart
 from sdl.lab.remote.server import StationServer
 from sdl.lab.remote.sockets import Address, check_point, connected, prepare_folder
+from sdl.lab.remote.station import _Errand as Errand  # pyright: ignore[reportPrivateUsage] # swapped answers reach it alone
 from sdl.problem import units
 
 
@@ -129,7 +145,7 @@ class TwoRooms(sdl.Lab):
         super().__init__(
             "two rooms",
             stations={"cell": ["doser"], "eye": ["detector"], "store": ["other"]},
-            interlocks=[sdl.lab.Interlock("dark", require="detector < 5 V", acts_on=("doser",))],
+            interlocks=[Interlock("dark", require="detector < 5 V", acts_on=("doser",))],
             doser=hosted.Doser("doser", place, 0.02, has_probe=False),
             detector=hosted.Detector("detector", place),
             other=hosted.Doser("other", place, 0.02, has_probe=False),
@@ -245,3 +261,72 @@ def test_a_station_serves_on_after_garbage(server: Path) -> None:
     link = link_to(server)
     assert link.boot
     link.close()
+
+
+class Wire:
+    """A link that keeps what is sent over it."""
+
+    session = Session("s", 1, 1.0)
+
+    def __init__(self) -> None:
+        self.sent: list[Ack] = []
+
+    def send(self, message: Ack) -> None:
+        self.sent.append(message)
+
+    def expires(self, seconds: float) -> float:
+        return seconds
+
+
+class Kept:
+    """A job, and what is recorded of it."""
+
+    def __init__(self, number: int) -> None:
+        self.recorded: list[Any] = []
+        self.job = Job(
+            lambda: iter(()),  # type: ignore[arg-type, return-value] # it is never run here
+            md={"trial": number},
+            on_document=lambda name, document: self.recorded.append((name, document)),
+            on_act=self.recorded.append,
+        )
+        self.errand = Errand(self.job, time.monotonic)
+        self.wire = Wire()
+
+    def take(self, event: Event, job: str) -> Any:
+        return self.errand.take(event, job, self.wire)  # type: ignore[arg-type] # as much of a link as it needs
+
+
+def answers(job: str, act: str, value: float) -> list[Event]:
+    """Return what a station says of a step with one act."""
+    intended = ActIntended(
+        act=act, step="dose", attempt=1, device="doser", action_class="cumulative", station="cell", verb="set"
+    )
+    return [
+        Acted(job=job, number=1, body=intended),
+        Acted(job=job, number=2, body=ActEnded(act=act, outcome="done", seconds=1.0)),
+        Finished(job=job, number=3, value=value, error=None, runs=(), started=0.0, ended=1.0, is_aborted=False),
+    ]
+
+
+@given(st.integers(0, 2))
+def test_answers_of_two_steps_that_are_swapped_are_taken_for_neither(n_before: int) -> None:
+    """They come to the wrong step from a certain one on: no result, nothing recorded, and what was begun is unknown."""
+    kept = {"a": Kept(1), "b": Kept(2)}
+    said = {"a": answers("a", "1.1.dose.1", 1.0), "b": answers("b", "2.1.dose.1", 2.0)}
+    for number in range(3):
+        for job, other in (("a", "b"), ("b", "a")):
+            event = said[job if number < n_before else other][number]
+            assert kept[job].take(event, job) is None
+    for each in kept.values():
+        assert len(each.recorded) == len(each.wire.sent) == n_before
+        each.errand.give_up("the station is lost")
+        outcomes = [body.outcome for body in each.recorded if isinstance(body, ActEnded)]
+        assert outcomes == [[], ["unknown"], ["done"]][n_before]
+
+
+def test_answers_in_their_order_are_taken() -> None:
+    """Without this, the test above could pass because nothing ever is."""
+    kept = Kept(1)
+    *before, last = answers("a", "1.1.dose.1", 1.5)
+    assert [kept.take(event, "a") for event in before] == [None, None]
+    assert kept.take(last, "a").value == 1.5

@@ -136,8 +136,8 @@ MUTANTS = (
         "sdl/campaign/floor.py",
         (
             (
-                "        for name in run.taken:\n            self.busy",
-                "        for name in [run.station]:\n            self.busy",
+                "        for name in run.taken:\n            self.busy[name]",
+                "        for name in [run.station]:\n            self.busy[name]",
             ),
             ("        for name in run.keeps:", "        for name in ():"),
             ("        for name in stations:\n            holders", "        for name in ():\n            holders"),
