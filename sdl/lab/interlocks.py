@@ -380,6 +380,11 @@ class Interlocks:
 
         return look
 
+    @property
+    def stations(self) -> frozenset[str]:
+        """The stations that have a part in a rule."""
+        return frozenset[str]().union(*(rule.stations | self.homes(rule) for rule in self.rules))
+
     def homes(self, rule: Rule) -> frozenset[str]:
         """Return the stations that read the signals of *rule*."""
         return frozenset(self.station_of(source) for source in rule.sources.values())

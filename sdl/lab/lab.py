@@ -272,8 +272,9 @@ class Lab:
         place = next(iter(self.stations)) if station is None else station
         if place not in self.stations:
             raise LabError(f"{self.name} has no station {place!r}", hint=f"it has {listing(self.stations)}")
-        if self.interlocks.rules:
-            self.connect()  # an interlock may look at signals of other stations
+        watched = self.interlocks.stations
+        for name in [name for name in self.stations if name in watched]:
+            self.stations[name].connect()  # an interlock may look at signals of other stations
         result = self.stations[place].run(Job(functools.partial(plan, self, Settings(values or {}))))
         if result.error is not None:
             raise result.error
