@@ -162,7 +162,7 @@ def scans(n: int, n_repeats: int) -> dict[str, Any]:
         for name, taken in (("station", with_guard), ("station, guard out", without), ("bare RunEngine", bare))
     ]
     print_table(f"scan of {n} moves and readings, {n_repeats} repeats", ["", "CPU µs a point"], rows)
-    print(f"\na scan through a station keeps {of_bare.median:.1%} of the speed of a bare RunEngine (90 % is asked for),")
+    print(f"\na scan through a station keeps {of_bare.median:.1%} of a bare RunEngine's speed (90 % is asked for),")
     print(f"and with the guard {kept.median:.1%} of the speed without it")
     return {
         "n": n,

@@ -26,7 +26,7 @@ def cheapest(space: SearchSpace, price: Price | None) -> dict[str, ParameterValu
     for name in space.targets:
         parameter = space.parameters[name]
         assert isinstance(parameter, Categorical)
-        listed = {} if price is None else price.of.get(name, {})
+        listed: Mapping[str, float] = {} if price is None else price.of.get(name, {})
         found[name] = min(parameter.choices, key=lambda choice: listed.get(choice, 0.0))
     return found
 

@@ -187,14 +187,16 @@ class Domain:
     def _pool(self, tried: Array, limit: int, rng: np.random.Generator) -> Candidates:
         pool = self.space.pool
         assert pool is not None
-        numbers, enough = _rows_with(pool, self.held), limit + len(tried)
+        enough = limit + len(tried)
+        numbers = _rows_with(pool, self.held)
         n_rows = len(numbers)
         if n_rows > enough:
             numbers = np.sort(rng.choice(numbers, enough, replace=False))
         rows = np.repeat(self._context_row(), len(numbers), axis=0)
         for code in self.free_codes:
             column = pool.columns[code.name]
-            rows[:, code.start : code.start + code.width] = code.encode([column[number] for number in numbers])
+            values: list[ParameterValue] = [column[int(number)] for number in numbers]
+            rows[:, code.start : code.start + code.width] = code.encode(values)
         if self.encoding.embedding.shape[1]:
             rows[:, -self.encoding.embedding.shape[1] :] = self.encoding.embedding[numbers]
         return Candidates(rows, numbers, is_complete=n_rows <= enough)
