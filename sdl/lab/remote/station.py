@@ -100,6 +100,7 @@ class RemoteStation(Station):
         self._link: Link | None = None
         self._job: Job | None = None
         self._abort_reason = ""
+        self._is_waiting = False
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
 
@@ -145,6 +146,7 @@ class RemoteStation(Station):
 
     def abort(self, reason: str) -> None:
         """Stop every device of the station, and abort its job. Takes no lock; from any thread."""
+        self._is_waiting = False
         if self._job is not None:
             self._abort_reason = self._abort_reason or reason
         link = self._link
@@ -339,17 +341,21 @@ class RemoteStation(Station):
         return answer
 
     def _recall(self, act: ActRecord, campaign: str, *, may_probe: bool) -> Evidence | None:
+        self._is_waiting = True  # until an abort
         try:
             link = self._connected()
             answer = self._ask(link, campaign, act.act)
-            while answer.state == "running":  # it is let to its end, and not told again
-                threading.Event().wait(0.1)
+            deadline = self._now() + self._grace
+            while answer.state == "running" and self._is_waiting and self._now() < deadline:
+                threading.Event().wait(0.1)  # it is let to its end, and not told again
                 answer = self._ask(link, campaign, act.act)
         except (StationLost, StationRefused) as error:
             return Evidence("cannot_tell", f"station {self.name} cannot be asked: {error.message}")
         match answer.state:
             case "done":
                 return Evidence("happened", f"station {self.name} has it in its book as done")
+            case "running":
+                return Evidence("cannot_tell", f"station {self.name} began it, and it has not come to its end")
             case "never" | "refused":
                 return Evidence("did_not_happen", f"station {self.name} has not begun it, and will not")
             case _:
