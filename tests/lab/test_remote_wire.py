@@ -248,6 +248,9 @@ def test_a_step_that_is_delivered_twice_late_or_from_a_dead_epoch_is_begun_once(
         link_to(server, epoch=1)
     with pytest.raises(StationRefused, match="belongs to store s"):
         link_to(server, store="another")
+    for fenced in ({"store": "another"}, {"epoch": 1}):  # a restored store, too, is told the way out
+        with pytest.raises(StationRefused, match="--transfer --by NAME --because TEXT"):
+            link_to(server, **fenced)  # type: ignore[arg-type] # one of the two
     assert not hosted.noted(server.parent / "truth")
 
 

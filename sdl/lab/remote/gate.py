@@ -20,6 +20,9 @@ from sdl.lab.remote.messages import Code
 State = Literal["started", "done", "failed", "refused", "unknown", "cancelled"]
 """What became of an act. ``cancelled``: somebody asked before it was begun, and it is not begun any more."""
 
+TRANSFER = "sdl station LAB --station NAME --transfer --by NAME --because TEXT"
+"""How a person lets a store have the station that it refuses."""
+
 
 class Refusal(LabError):
     """The gate stays closed."""
@@ -110,10 +113,14 @@ class Gate:
             raise Refusal(
                 "store",
                 f"the station belongs to store {self.store[:8]}, and store {store[:8]} asks",
-                hint="sdl station ... --transfer lets another store have it, after you have looked",
+                hint=f"{TRANSFER} lets another store have it, after you have looked",
             )
         if epoch < self.epoch:
-            raise Refusal("epoch", f"epoch {epoch} is over: the station has seen epoch {self.epoch}")
+            raise Refusal(
+                "epoch",
+                f"epoch {epoch} is over: the station has seen epoch {self.epoch}",
+                hint=f"where the store was restored from a backup: {TRANSFER} lets it in, after you have looked",
+            )
 
     def check_present(self, store: str, epoch: int) -> None:
         """Raise unless that engine owns the station now."""

@@ -46,7 +46,7 @@ class StationRefused(LabError):
     """The station refuses, and nothing has moved."""
 
     def __init__(self, refused: Refused, station: str) -> None:
-        super().__init__(f"station {station}: {refused.reason}")
+        super().__init__(f"station {station}: {refused.reason}", hint=refused.hint)
         self.code = refused.code
 
 

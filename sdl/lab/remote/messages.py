@@ -58,6 +58,7 @@ class Refused(Value):
     kind: Literal["refused"] = "refused"
     code: Code
     reason: str
+    hint: str = ""
 
 
 class Run(Value):

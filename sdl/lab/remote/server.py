@@ -198,7 +198,7 @@ class StationServer:
         try:
             answer = self._answer(sender, number, decode(data))
         except Refusal as refusal:
-            answer = Refused(code=refusal.code, reason=refusal.message)
+            answer = Refused(code=refusal.code, reason=refusal.message, hint=refusal.hint)
         except Malformed as error:
             answer = Refused(code="malformed", reason=error.message)
         except SdlError as error:
