@@ -16,8 +16,8 @@ import numpy as np
 
 from sdl.journal.records import Prediction
 from sdl.planners.encoding import ApproximationCode, Array, Encoding
-from sdl.planners.field import Field
 from sdl.planners.fitting import fit_outcome
+from sdl.planners.many import field_of
 from sdl.planners.outcome import OutcomeData, OutcomeFit
 from sdl.planners.surrogate import NUMERICAL_ERRORS
 
@@ -109,7 +109,7 @@ def _line(own: OutcomeData, target: OutcomeData, columns: tuple[int, ...], encod
     places[:, list(columns)] = own.rows[0, list(columns)]
     try:
         fit: OutcomeFit = fit_outcome(own, encoding)
-        glance = Field.of(fit).at(places)
+        glance = field_of(fit).at(places)
     except NUMERICAL_ERRORS:
         return Line()
     told = fit.warp.backward(glance.mean[:, 0])

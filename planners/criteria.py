@@ -27,6 +27,7 @@ from sdl.planners.domain import LinearForm, Mask
 from sdl.planners.encoding import Array
 from sdl.planners.field import Field, Glance
 from sdl.planners.improvement import Improvement
+from sdl.planners.many import believing, field_of
 from sdl.planners.numerics import owen
 from sdl.planners.outcome import OutcomeFit
 
@@ -62,13 +63,8 @@ class Belief:
     @classmethod
     def of(cls, fit: OutcomeFit, pending: Array) -> Belief:
         """Return what *fit* expects once the trials at the rows *pending* are measured."""
-        field = Field.of(fit)
-        if not len(pending):
-            return cls(fit, field)
-        rows = np.vstack([fit.data.inputs, pending])
-        values = np.concatenate([fit.data.targets, field.at(pending).mean[:, 0]])
-        noise = np.concatenate([fit.noise, np.full(len(pending), fit.next_noise)])
-        return cls(fit, Field(fit, rows, values, noise))
+        field = field_of(fit)
+        return cls(fit, believing(fit, field, pending) if len(pending) else field)
 
     def shifts(self, rows: Array, references: Glance) -> Array:
         """Return by how much a measurement at each row would move the means, shape (rows, references).

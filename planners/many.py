@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sdl.planners.encoding import Array
 from sdl.planners.evidence import JITTERS
 from sdl.planners.field import Field
+from sdl.planners.kernel import padded
 from sdl.planners.numerics import cholesky, lower_inverse
 from sdl.planners.outcome import OutcomeFit
 
@@ -33,14 +34,13 @@ def field_of(fit: OutcomeFit) -> Field:
 
 def believing(fit: OutcomeFit, field: Field, rows: Array) -> Field:
     """Return *field* as it will be when what is expected at *rows* was measured there."""
-    padded = np.pad(rows, ((0, 0), (0, field.kernel.n_columns - rows.shape[1])))
     data, n = fit.data, len(rows)
     shape = None if data.noise_shape is None else np.append(data.noise_shape, np.ones(n))
     more = replace(
         data,
-        inputs=np.vstack([data.inputs, padded]),
+        inputs=np.vstack([data.inputs, padded(rows, field.kernel.n_columns)]),
         targets=np.append(data.targets, field.at(rows).mean[:, 0]),
-        known_noise=np.append(data.known_noise, np.zeros(n)),
+        known_noise=np.append(data.known_noise, np.full(n, np.median(data.known_noise))),
         noise_shape=shape,
         basis=None,
     )

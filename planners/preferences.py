@@ -67,7 +67,8 @@ class PreferencePlanner(BayesianPlanner):
         return Utility.of(problem, _comparable(problem, history), _pairs(history))
 
     def _prepared(self, request: Request) -> Request:
-        if not request.history.comparisons or len(request.problem.objectives) < 2:
+        is_asked = request.history.comparisons and len(request.problem.objectives) > 1
+        if not is_asked or not _comparable(request.problem, request.history):
             return request
         return replace(request, utility=self._utility(request.problem, request.history))
 

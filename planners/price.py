@@ -22,9 +22,9 @@ from sdl.journal.records import Decision
 from sdl.planners.acquisition import Evidence
 from sdl.planners.criteria import Belief
 from sdl.planners.encoding import Array, Encoding, NumberCode, are_at_target, to_target
-from sdl.planners.field import Field
 from sdl.planners.fitting import fit_outcome
 from sdl.planners.improvement import Improvement
+from sdl.planners.many import field_of
 from sdl.planners.maximise import Ranked, RowFunction
 from sdl.planners.outcome import OutcomeData
 from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate
@@ -123,7 +123,7 @@ def _learned(history: History, encoding: Encoding) -> Callable[[Array], Array] |
     rows = encoding.encode([entry.values for entry in paid])
     try:
         fit = fit_outcome(OutcomeData(rows, np.log(costs), np.zeros(len(costs))), encoding)
-        field = Field.of(fit)
+        field = field_of(fit)
     except NUMERICAL_ERRORS:
         return None
     low, high = float(np.log(costs.min() / 10.0)), float(np.log(costs.max() * 10.0))

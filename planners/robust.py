@@ -111,8 +111,8 @@ class Around:
         self._belief, self._sign, self._deviations = belief, sign, deviations
         self._n_worst = max(1, round(share * len(deviations)))
         self._normals = normal_draws(len(deviations), N_DRAWS, 0)
-        glance = belief.field.at(deviations)
-        self._prior = belief.field.covariance(glance, glance) + glance.whitened @ glance.whitened.T
+        spots = belief.field.kernel.spots(deviations)
+        self._prior = belief.field.kernel.between(spots, spots)
 
     def score(self, rows: Array) -> tuple[Array, Array]:
         """Return mean and deviation at *rows*, both of shape (n,)."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from sdl.campaign.planner import Suggestion
+from sdl.campaign.planner import History, Situation, Suggestion
 from sdl.errors import PlannerError
 from sdl.planners.bayesian import BayesianPlanner, warm_up
 from sdl.planners.domain import Candidates, Domain, is_among
@@ -61,6 +61,26 @@ class SpreadPlanner(BayesianPlanner):
     def name(self) -> str:
         """The name that decision records carry."""
         return "composition spread"
+
+    def suggest(
+        self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
+    ) -> list[Suggestion]:
+        """Return *n* suggestions, the places of one film; fewer where places were tried before.
+
+        Raises
+        ------
+        PlannerError
+            No film can be made in the space of *problem*.
+        """
+        if n > 1 and problem.space.targets:
+            raise PlannerError(
+                "a film is measured as what counts, and not by approximations", hint="leave target= away"
+            )
+        # A film has all else in common, whatever its batch shares; only what is settled already binds it.
+        batch = situation.batch
+        if batch is not None:
+            situation = situation.replace(batch=batch.replace(shared=tuple(batch.fixed)))
+        return super().suggest(problem, history, n, situation=situation, seed=seed)
 
     def _answer(self, question: Question) -> list[Suggestion]:
         if question.n < 2:

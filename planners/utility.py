@@ -41,7 +41,7 @@ LENGTHSCALE = 0.7
 """Of the bent part."""
 
 DOUBT = 0.05
-"""Differences in utility of this size are told right two times in three or four."""
+"""Of two outcomes whose utility differs by so much, the better one is named three times in four."""
 
 N_DRAWS = 32
 """Draws of the outcomes at a point."""

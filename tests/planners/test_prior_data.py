@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from trials import NOWHERE, Values, ask, completed, explore
+from trials import NOWHERE, Values, ask, completed, explore, unfinished
 
-from sdl.campaign.planner import History, HistoryEntry
-from sdl.planners import BayesianPlanner
+from sdl.campaign.planner import History, HistoryEntry, Planner
+from sdl.planners import ActiveLearningPlanner, BayesianPlanner
 from sdl.problem import Continuous, Minimize, Problem, SearchSpace, Target
 
 SPACE = SearchSpace(x=Continuous(0.0, 1.0), y=Continuous(0.0, 1.0), z=Continuous(0.0, 1.0))
@@ -47,6 +47,16 @@ def best_of(function: Function | None, n: int) -> float:
         own = [e.observation.outcomes["loss"].value for e in history.entries if e.trial > 0 and e.observation]
         found.append(min(own))
     return float(np.median(found))
+
+
+@pytest.mark.parametrize("planner", [BayesianPlanner(spread={"x": 0.1}), ActiveLearningPlanner()], ids=lambda p: p.name)
+def test_trials_may_be_under_way_beside_prior_data(planner: Planner) -> None:
+    points = SPACE.sample(7, np.random.default_rng(0))
+    own = [completed(number, point, **bowl(point)) for number, point in enumerate(points[:6], 1)]
+    history = History([*prior(likewise, 6), *own, unfinished(7, points[6])])
+    (suggestion,) = ask(planner, PROBLEM, history)
+    assert SPACE.contains(suggestion.values)
+    assert suggestion.decision.models
 
 
 def test_prior_data_of_the_same_kind_save_trials() -> None:
