@@ -116,7 +116,7 @@ def test_degenerate_data_give_legal_suggestions(methods: str, value: float) -> N
     entries.append(unfinished(99, {"x": 60.0, "method": "slow"}))
     found = ask(BayesianPlanner(), TWO, History(entries), 2, situation=Situation(price=PRICE))
     assert all(TWO.space.contains(suggestion.values) for suggestion in found)
-    assert found == ask(BayesianPlanner(), TWO, History(entries), 2, situation=Situation(price=PRICE))
+    assert found[:1] == ask(BayesianPlanner(), TWO, History(entries), 1, situation=Situation(price=PRICE))
 
 
 def test_only_trials_at_the_target_can_be_the_best() -> None:

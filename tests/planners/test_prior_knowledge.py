@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ def trials(n: int, seed: int = 0) -> History:
     return history_of(SPACE.sample(n, np.random.default_rng(seed)), user_models.truth)
 
 
+@cache
 def error_with(model: str | None, n: int = 12) -> float:
     places = SPACE.sample(80, np.random.default_rng(99))
     errors = []
@@ -50,8 +52,7 @@ def error_with(model: str | None, n: int = 12) -> float:
 
 
 def best_with(model: str | None, n: int) -> float:
-    found = [measured(explore(planner_with(model), PROBLEM, user_models.truth, n, seed=s), "loss") for s in range(2)]
-    return float(np.mean([min(values) for values in found]))
+    return min(measured(explore(planner_with(model), PROBLEM, user_models.truth, n), "loss"))
 
 
 # --- a model of the user's --------------------------------------------------------------------------------------------
@@ -177,11 +178,11 @@ def in_sum(v: Values) -> dict[str, float]:
 
 
 def squared_error(
-    planner: BayesianPlanner, function: Callable[[Values], dict[str, float]], n: int, noise: float
+    planner: BayesianPlanner, function: Callable[[Values], dict[str, float]], n: int, noise: float, n_seeds: int
 ) -> float:
     places = CUBE.sample(100, np.random.default_rng(99))
     errors = []
-    for seed in range(4):
+    for seed in range(n_seeds):
         rng = np.random.default_rng(seed)
         points = CUBE.sample(n, rng)
         values = [function(point)["loss"] + noise * rng.normal() for point in points]
@@ -196,7 +197,7 @@ def squared_error(
 
 def test_a_monotonic_outcome_is_predicted_better_from_few_noisy_data() -> None:
     told = BayesianPlanner(monotonic=(Monotonic("x", "increasing"),))
-    assert squared_error(told, rising, 14, 0.3) < 0.9 * squared_error(BayesianPlanner(), rising, 14, 0.3)
+    assert squared_error(told, rising, 14, 0.3, 4) < 0.9 * squared_error(BayesianPlanner(), rising, 14, 0.3, 4)
 
 
 @pytest.mark.parametrize("direction", ["increasing", "decreasing"])
@@ -214,7 +215,7 @@ def test_the_model_of_a_monotonic_outcome_is_monotonic(direction: str) -> None:
 
 def test_parts_that_do_not_act_on_one_another_need_fewer_data() -> None:
     told = BayesianPlanner(additive=(Additive([["x"], ["y"], ["z"]]),))
-    assert squared_error(told, in_sum, 24, 0.0) < 0.5 * squared_error(BayesianPlanner(), in_sum, 24, 0.0)
+    assert squared_error(told, in_sum, 24, 0.0, 2) < 0.5 * squared_error(BayesianPlanner(), in_sum, 24, 0.0, 2)
 
 
 def test_normal_factors_give_the_moments_of_the_truncated_normal() -> None:
@@ -245,7 +246,7 @@ STRUCTURED = BayesianPlanner(
 
 @pytest.mark.parametrize("goal", ["plain", "constrained", "several", "target"])
 def test_everything_together_works_with_every_goal(goal: str) -> None:
-    """With levels, choices, noise, a pending and a failed trial; twice the same."""
+    """With levels, choices, noise, a pending and a failed trial."""
     space = SearchSpace(x=Continuous(0.0, 1.0), y=Discrete([1.0, 2.0, 4.0]), base=Categorical(["a", "b", "c"]))
     objectives: dict[str, object] = {
         "several": [Minimize("loss"), Maximize("gain")],
@@ -261,9 +262,11 @@ def test_everything_together_works_with_every_goal(goal: str) -> None:
     points = space.sample(16, rng)
     known = [completed(number, point, **function(point)) for number, point in enumerate(points[:14], 1)]
     others = [unfinished(15, points[14]), unfinished(16, points[15], TrialState.FAILED)]
-    suggestions = [ask(STRUCTURED, problem, History([*known, *others]), 2, seed=3) for _ in range(2)]
-    assert suggestions[0] == suggestions[1]
-    assert all(space.contains(suggestion.values) for suggestion in suggestions[0])
+    found = ask(STRUCTURED, problem, History([*known, *others]), 2, seed=3)
+    assert len(found) == 2
+    assert all(space.contains(suggestion.values) for suggestion in found)
+    if goal == "plain":
+        assert found == ask(STRUCTURED, problem, History([*known, *others]), 2, seed=3)
 
 
 @pytest.mark.parametrize(

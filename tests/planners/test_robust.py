@@ -37,7 +37,7 @@ def test_it_settles_where_outcomes_are_good_all_around(worst: float) -> None:
     start = history_of([{"x": 12.5 * n} for n in range(9)], needle_and_hill).entries
     planner = BayesianPlanner(spread={"x": SPREAD}, worst=worst)
     plain = explore(BayesianPlanner(), PROBLEM, needle_and_hill, 4, start=start)
-    robust = explore(planner, PROBLEM, needle_and_hill, 6, start=start)
+    robust = explore(planner, PROBLEM, needle_and_hill, 4, start=start)
     chosen = float(planner.recommend(PROBLEM, robust).values["x"])
     assert 60 < chosen < 80
     assert abs(float(BayesianPlanner().recommend(PROBLEM, plain).values["x"]) - 25) < 4
@@ -73,8 +73,8 @@ def test_constraints_pending_and_failed_trials_and_equal_outcomes_are_borne() ->
         planner = BayesianPlanner(spread={"x": 0.05, "f": 0.1}, worst=0.3)
         found = ask(planner, problem, History(entries), 2, situation=NOWHERE)
         assert all(space.contains(s.values) for s in found)
-        assert found == ask(planner, problem, History(entries), 2, situation=NOWHERE)
         assert "missed" in found[0].decision.note
+    assert found[:1] == ask(planner, problem, History(entries), 1, situation=NOWHERE)
 
 
 def test_what_cannot_be_done_is_refused() -> None:
