@@ -52,8 +52,7 @@ class BayesianPlanner(Value):
     scale, whichever the data speak for, and the suggestion is the point of the greatest expected improvement: log EI
     for one objective, its noisy form under noise, constraints or pending trials, hypervolume improvement for several.
     Standard errors of measurements are used where they are given; noise beyond them is inferred, from repeated
-    measurements of a point above all. Failed trials make
-    their neighbourhood less attractive.
+    measurements of a point above all. Failed trials make their neighbourhood less attractive.
 
     Parameters
     ----------
@@ -78,9 +77,11 @@ class BayesianPlanner(Value):
         speak for it.
     outliers
         Whether single measurements may be wrong beyond all noise; those that seem to be get less weight, and the
-        summary of the model names them. One that is better than expected is never among them.
+        summary of the model names them. One that is better than expected is never among them. From 12 measurements on;
+        ``"yes"`` does what ``"auto"`` does.
     noise
-        Whether the noise may depend on the place.
+        Whether the noise may depend on the place. From 12 measurements on; ``"auto"``: where the data speak for it
+        clearly, ``"yes"``: where they speak for it at all.
     price
         What a trial costs. None: what the experiment says, where its ``cost`` is a :class:`~sdl.Price`.
     thrift

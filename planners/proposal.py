@@ -114,11 +114,6 @@ class Request:
         """Return the request with what trials cost, and how far set-points are missed."""
         return replace(self, spending=spending, risk=risk)
 
-    @property
-    def can_be_modelled(self) -> bool:
-        """Whether at least two different points were measured."""
-        return len(np.unique(self.known.observed, axis=0)) >= 2
-
     def fit(self, fit_one: FitOutcome) -> Surrogate:
         """Fit a Gaussian process to every outcome."""
         return fit_surrogate(self.problem, self.history, self.domain.encoding, fit_one, self.assumed)

@@ -117,8 +117,7 @@ def test_nothing_is_found_where_nothing_is() -> None:
 
 
 @pytest.mark.parametrize("option", ["drift", "outliers", "noise"])
-def test_asked_for_it_is_used_from_the_start(option: str) -> None:
-    """With few data, repeats and equal outcomes."""
+def test_asked_for_it_bears_few_data_and_equal_outcomes(option: str) -> None:
     options: Any = {option: "yes"}
     planner = BayesianPlanner(n_initial=2, **options)
     history = explore(planner, PROBLEM, lambda v: {"loss": 1.0}, 4)
