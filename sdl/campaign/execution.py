@@ -141,7 +141,8 @@ class Execution(Concluding):
     @property
     def is_plain(self) -> bool:
         """Whether the oldest trial takes the first station that is free, and nothing else is to be minded."""
-        return self._experiment.is_plain and not self._lab.calendars and len(self._floor.shares) < 2
+        is_bound = any(active.resumes and active.cut_off[0] for active in self._active.values())  # to where it was
+        return self._experiment.is_plain and not self._lab.calendars and len(self._floor.shares) < 2 and not is_bound
 
     def prepare_steps(self) -> None:
         """Let go of what is not to begin any more, skip and complete what is to be, fail what is too late."""

@@ -224,7 +224,7 @@ class Recovery:
         trace = self._view.trace(number)
         self._reconcile(trace)
         results, lost = self._results(trace)
-        decide = partial(verdict, self._experiment.steps, trace, keeps_state=keeps_state, lost=lost)
+        decide = partial(self._verdict, trace, keeps_state=keeps_state, lost=lost)
         found = decide()
         if found.action == "policy":
             self._become_unknown(number, f"{why}: {found.reason}", self._recovered(trace, found))
@@ -234,6 +234,14 @@ class Recovery:
             self._apply_policy(number, trace, found, may_ask=may_ask)
             return None
         return self._go_on(number, trace, found, results)
+
+    def _verdict(self, trace: Trace, *, keeps_state: bool, lost: str) -> Verdict:
+        found = verdict(self._experiment.steps, trace, keeps_state=keeps_state, lost=lost)
+        begun = trace.step_begun
+        if found.action == "resume" and begun is not None and begun.station not in self._lab.stations:
+            gone = f"it was cut off in station {begun.station!r}, which the laboratory does not have any more"
+            return Verdict("policy", found.step, gone)
+        return found
 
     # --- finding out ----------------------------------------------------------------------------------------------
 

@@ -226,11 +226,12 @@ class Pump:
     """Doses; answers late, or not at all; its balance remembers."""
 
     parent = None
-    name = "pump"
-    timeout_s = 30.0
+    timeout_s = 90.0
     action_classes: ClassVar[dict[str, str]] = {"set": "cumulative"}
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "pump", *, seconds: float = 5.0) -> None:
+        self.name = name
+        self.seconds = seconds
         self.doses: list[float] = []
         self.errors: list[Exception | None] = []
         self.answer: Evidence | Exception | None = None
@@ -243,7 +244,7 @@ class Pump:
         error = self.errors.pop(0) if self.errors else None
 
         async def work() -> None:
-            await asyncio.sleep(5.0)
+            await asyncio.sleep(self.seconds)
             if error is not None:
                 raise error
 
@@ -273,7 +274,14 @@ class Session:
     def __init__(self) -> None:
         self.pump = Pump()
         self.journal = MemoryJournal()
-        self.lab = sdl.Lab("pumps", clock=sdl.VirtualClock(), pump=self.pump, motor=Motor("motor", 10.0))
+        self.motor = Motor("motor", 10.0)
+        self.lab = sdl.Lab("pumps", clock=sdl.VirtualClock(), pump=self.pump, motor=self.motor)
+
+    def move_to(self, station: str) -> None:
+        self.lab.close()
+        self.lab = sdl.Lab(
+            "pumps", clock=sdl.VirtualClock(), stations={station: ["pump", "motor"]}, pump=self.pump, motor=self.motor
+        )
 
     def run(self, *, resume: bool = False, **options: Any) -> sdl.Campaign:
         campaign = sdl.Campaign(
@@ -324,6 +332,49 @@ def test_a_probe_that_saw_the_dose_lets_the_step_go_on(session: Session) -> None
     assert [act.device for act in session.pump.asked] == ["pump"]
     assert [each.action for each in bodies(session.journal, StepRecovered)] == ["resume"]
     assert [each.answer for each in bodies(session.journal, TrialResolved)] == ["continue"]
+
+
+def test_the_rest_of_a_step_runs_where_it_was_cut_off_though_another_station_is_free() -> None:
+    """The sample is in there."""
+    journal = MemoryJournal()
+    pumps = {"a": Pump("pump_a"), "b": Pump("pump_b", seconds=60.0)}
+    pumps["b"].errors, pumps["b"].answer = [LATE], Evidence("happened", "5 mL less in the bottle")
+
+    def dose_there(lab: Any, s: sdl.Settings) -> Plan:
+        yield from bps.mv(pumps[s.station], s["x"])
+        return {"signal": sdl.Measurement(1.0, "V")}
+
+    stations = {name: [pump.name] for name, pump in pumps.items()}
+    devices: dict[str, Any] = {pump.name: pump for pump in pumps.values()}
+    with sdl.Lab("pumps", clock=sdl.VirtualClock(), stations=stations, **devices) as lab:
+        campaign = sdl.Campaign(
+            "doses",
+            space=SPACE,
+            objective=sdl.Minimize("signal", unit="V"),
+            planner=SpaceFillingFallback(),
+            experiment=sdl.Experiment(Step("dose", dose_there, station=["a", "b"], resume=after_dose)),
+            lab=lab,
+            journal=journal,
+            in_flight=2,
+            on_unknown="ask",
+            progress=False,
+        )
+        campaign.run(trials=2)
+    assert states(campaign) == ["completed", "completed"]
+    assert [body.station for body in bodies(journal, StepStarted)] == ["a", "b", "b"]
+
+
+def test_the_rest_of_a_step_runs_nowhere_where_its_station_is_gone(session: Session) -> None:
+    session.pump.errors = [LATE]
+    session.run(resume=True, on_unknown="ask")
+    (act,) = (body.act for body in bodies(session.journal, ActIntended) if body.act.startswith("1."))
+    answer = ActResolved(act=act, answer="happened", evidence="a full vial")
+    session.journal.append(Entry(answer, "doses", 1, actor="kim"))
+    session.move_to("next_door")
+    campaign = session.run(resume=True, on_unknown="failed")
+    assert states(campaign) == ["failed", "completed"]
+    (resolved,) = bodies(session.journal, TrialResolved)
+    assert "cut off in station 'pumps', which the laboratory does not have any more" in resolved.reason
 
 
 def test_a_probe_that_saw_nothing_lets_the_step_begin_again(session: Session) -> None:
