@@ -66,6 +66,7 @@ def test_whatever_is_delivered_an_act_is_begun_once_and_never_after_it_was_said_
     pages, now, boots = Pages(), 0.0, 0
     gate = gate_of(pages)
     begun: Counter[str] = Counter()
+    proposed: set[str] = set()
     denied: set[str] = set()
     highest = 1
     for kind, *rest in moves:
@@ -75,6 +76,8 @@ def test_whatever_is_delivered_an_act_is_begun_once_and_never_after_it_was_said_
                 epoch = int(str(rest[1]))
                 told = command(boot=gate.boot if rest[2] == "a" else "old", epoch=epoch, expires=now + 5)
                 with suppress(Refusal):
+                    gate.propose(act)
+                    proposed.add(act)
                     gate.start(act, told, now)
                     begun[act] += 1
                     assert epoch == highest
@@ -85,9 +88,10 @@ def test_whatever_is_delivered_an_act_is_begun_once_and_never_after_it_was_said_
                     gate.end(act, "done", "")
             case "ask":
                 state = gate.query_or_cancel(act).state
-                if state == "cancelled":
+                if state in {"cancelled", "missing"}:
                     denied.add(act)
-                assert (state == "cancelled") == (act not in begun)
+                assert (state == "cancelled") == (act in proposed - set(begun))
+                assert (state == "missing") == (act not in proposed)
             case "kill":
                 boots += 1
                 gate = Gate(pages, f"boot{boots}")
@@ -175,6 +179,23 @@ def test_after_a_restart_what_was_begun_is_not_known_and_what_was_ended_is() -> 
     assert after.query_or_cancel("begun").state == "started"
     assert not after.query_or_cancel("begun").is_ours
     assert (after.query_or_cancel("ended").state, after.query_or_cancel("ended").reason) == ("failed", "it clogged")
+
+
+def test_a_book_that_has_nothing_of_an_act_does_not_say_that_it_was_not_begun() -> None:
+    """It may be a new one. The act is not begun any more all the same."""
+    pages = Pages()
+    gate = gate_of(pages)
+    gate.propose("waits")
+    gate.propose("begun")
+    gate.start("begun", command(), 0.0)
+    assert Gate(pages, "b").query_or_cancel("waits").state == "cancelled"
+    lost = gate_of(Pages(), boot="b", epoch=2)
+    for act in ("waits", "begun"):
+        assert lost.query_or_cancel(act).state == "missing"
+        with pytest.raises(Refusal, match="was missing before"):
+            lost.propose(act)
+        with pytest.raises(Refusal, match="was missing before"):
+            lost.start(act, command(boot="b", epoch=2), 0.0)
 
 
 def test_a_latch_outlives_the_process_and_only_a_person_opens_it() -> None:

@@ -51,3 +51,27 @@ def test_an_act_that_does_not_come_to_its_end_keeps_no_recovery_waiting(
     assert found is not None
     assert found.answer == "cannot_tell"
     assert "has not come to its end" in found.text
+
+
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [
+        ("done", "happened"),
+        ("never", "did_not_happen"),
+        ("refused", "did_not_happen"),
+        ("failed", "cannot_tell"),
+        ("missing", "cannot_tell"),
+    ],
+)
+def test_what_a_station_answers_and_what_the_engine_takes_it_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: Any, answer: str
+) -> None:
+    monkeypatch.setattr(RemoteStation, "_connected", lambda _: None)
+    monkeypatch.setattr(RemoteStation, "_ask", lambda *_: Answer(act=ACT.act, state=state))
+    with hosted.HostedLab(str(tmp_path)) as lab:
+        address = Address.under(tmp_path, "cell")
+        station = RemoteStation(lab.stations["cell"], lab, address, child=None, lease=1.0)
+        found = station.recall(ACT, "c", may_probe=False)
+        station.close()
+    assert found is not None
+    assert found.answer == answer

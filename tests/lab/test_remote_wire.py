@@ -239,6 +239,7 @@ def test_a_step_that_is_delivered_twice_late_or_from_a_dead_epoch_is_begun_once(
         link.ask(step(link, job="other", sequence=1))
     # The engine never says that it has recorded the intent: nothing is done.
     assert link.ask(Ask(store="s", epoch=1, campaign="c", act="1.1.dose.1")).state == "never"
+    assert link.ask(Ask(store="s", epoch=1, campaign="c", act="of another book")).state == "missing"
     link.close()
     newer = link_to(server, epoch=2)
     with pytest.raises(StationRefused, match="epoch 1 is over"):

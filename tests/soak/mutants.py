@@ -219,11 +219,11 @@ MUTANTS = (
         "sdl/lab/remote/gate.py",
         (
             (
-                '                self.acts[record["act"]] = Act(record["state"], record["reason"])\n',
-                "                pass\n",
+                '            self._record(act, "missing", "the book',
+                '            self._record(act, "cancelled", "the book',
             ),
         ),
-        f"{STATION}[station.after_done-True-states3]",
+        GATE,
     ),
     Mutant(
         "retry-on-timeout",
@@ -247,7 +247,7 @@ MUTANTS = (
         "sdl/lab/remote/gate.py",
         (
             (
-                "        if known is not None:\n            raise Refusal",
+                '        if known is not None and known.state != "proposed":\n            raise Refusal',
                 "        if known is None and act is None:\n            raise Refusal",
             ),
         ),
@@ -258,8 +258,7 @@ MUTANTS = (
         "sdl/lab/remote/gate.py",
         (
             (
-                '            self._record(act, "cancelled", "it was asked about before it was begun")\n'
-                "            return self.acts[act]\n",
+                '            self._record(act, "cancelled", "it was asked about before it was begun")\n',
                 '            return Act("cancelled")\n',
             ),
         ),

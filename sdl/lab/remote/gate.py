@@ -17,8 +17,9 @@ from sdl.failpoints import fail_point
 from sdl.lab.remote.book import Keeper
 from sdl.lab.remote.messages import Code
 
-State = Literal["started", "done", "failed", "refused", "unknown", "cancelled"]
-"""What became of an act. ``cancelled``: somebody asked before it was begun, and it is not begun any more."""
+State = Literal["proposed", "started", "done", "failed", "refused", "unknown", "cancelled", "missing"]
+"""What became of an act. ``proposed``: the engine has not said its word. ``cancelled``: somebody asked before it was
+begun, and it is not begun any more. ``missing``: somebody asked, and the book had nothing of it."""
 
 TRANSFER = "sdl station LAB --station NAME --transfer --by NAME --because TEXT"
 """How a person lets a store have the station that it refuses."""
@@ -208,8 +209,16 @@ class Gate:
     def check_new(self, act: str) -> None:
         """Raise where the act was begun before, or is not to be begun any more."""
         known = self.acts.get(act)
-        if known is not None:
+        if known is not None and known.state != "proposed":
             raise Refusal("seen", f"act {act} was {known.state} before, and is not done again")
+
+    def propose(self, act: str) -> None:
+        """Note that the engine is going to be asked whether *act* may begin.
+
+        This comes before the intent is in any journal. So a book without it is not the one of that time.
+        """
+        self.check_new(act)
+        self._record(act, "proposed")
 
     def start(self, act: str, command: Command, now: float) -> None:
         """Let an act begin, once: that it does is on the disk when this returns."""
@@ -224,22 +233,24 @@ class Gate:
     def end(self, act: str, state: Literal["done", "failed", "refused", "unknown"], reason: str) -> None:
         """Record how an act ended. An end stands: it is recorded once."""
         known = self.acts.get(act)
-        if known is not None and known.state != "started":
+        if known is not None and known.state not in {"proposed", "started"}:
             return
         fail_point("station.before_done")
         self._record(act, state, reason)
         fail_point("station.after_done")
 
     def query_or_cancel(self, act: str) -> Act:
-        """Say what became of an act. One that was never begun is not begun any more: the book says so first.
+        """Say what became of an act. One that was not begun is not begun any more: the book says so first.
 
-        One that an earlier process began, and whose end is not in the book, is ``started``: nobody knows.
+        One that an earlier process began, and whose end is not in the book, is ``started``: nobody knows. One that is
+        not in the book at all is ``missing``, and nobody knows either: another book may have it.
         """
         known = self.acts.get(act)
         if known is None:
+            self._record(act, "missing", "the book that was asked had nothing of it")
+        elif known.state == "proposed":
             self._record(act, "cancelled", "it was asked about before it was begun")
-            return self.acts[act]
-        return known
+        return self.acts[act]
 
     def _record(self, act: str, state: State, reason: str = "") -> None:
         self._write("act", act=act, state=state, reason=reason)

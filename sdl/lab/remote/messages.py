@@ -143,11 +143,15 @@ class Ask(Value):
 
 
 class Answer(Value):
-    """What the station's own book says. ``started``: it was begun, and nobody knows how it ended."""
+    """What the station's own book says.
+
+    ``started``: it was begun, and nobody knows how it ended. ``missing``: the book has nothing of it; it may be a new
+    one.
+    """
 
     kind: Literal["answer"] = "answer"
     act: str
-    state: Literal["done", "failed", "refused", "unknown", "started", "running", "never"]
+    state: Literal["done", "failed", "refused", "unknown", "started", "running", "never", "missing"]
     reason: str = ""
 
 

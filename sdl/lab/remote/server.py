@@ -327,7 +327,8 @@ class StationServer:
         if known.state == "cancelled":
             return Answer(act=ask.act, state="never", reason=known.reason)
         is_running = known.state == "started" and known.is_ours and self._station.is_busy
-        return Answer(act=ask.act, state="running" if is_running else known.state, reason=known.reason)
+        state = cast("Any", "running" if is_running else known.state)  # not proposed: it was asked about
+        return Answer(act=ask.act, state=state, reason=known.reason)
 
     # --- on the threads of the station ----------------------------------------------------------------------------
 
@@ -344,10 +345,10 @@ class StationServer:
         work.stream.post(lambda number: Acted(job=work.run.job, number=number, body=body), window=window)
 
     def _intend(self, work: _Work, body: ActIntended) -> None:
-        """Have the engine record the intent; on its word, and not later than it says, note that the act begins."""
+        """Note the act, have the engine record the intent; on its word, not later than it says, note that it begins."""
         run, key = work.run, work.key(body.act)
         with self._guarding:
-            self._gate.check_new(key)
+            self._gate.propose(key)
         number = work.stream.post(lambda number: Acted(job=run.job, number=number, body=body), window=0)
         command = Command(run.boot, run.store, run.epoch, work.words.pop(number, 0.0))
         try:

@@ -360,9 +360,13 @@ class RemoteStation(Station):
                 return Evidence("did_not_happen", f"station {self.name} has not begun it, and will not")
             case _:
                 found = self._probe(link, act) if may_probe else None
-                reason = f": {answer.reason}" if answer.reason else ""
-                told = f"station {self.name} began it, and its book has it as {answer.state}{reason}"
-                return found or Evidence("cannot_tell", told)
+                return found or Evidence("cannot_tell", self._told(answer))
+
+    def _told(self, answer: Answer) -> str:
+        if answer.state == "missing":
+            return f"the book of station {self.name} has nothing of it: it is not the book of that time"
+        reason = f": {answer.reason}" if answer.reason else ""
+        return f"station {self.name} began it, and its book has it as {answer.state}{reason}"
 
     def _probe(self, link: Link, act: ActRecord) -> Evidence | None:
         record = cast("dict[str, JsonValue]", asdict(act))
