@@ -178,7 +178,8 @@ class FailurePolicy(Value):
     Parameters
     ----------
     retries
-        How many more attempts a trial gets after a failure of a category in *retry_on*.
+        How many more attempts a trial gets after a failure of a category in *retry_on*. After acts that may not be
+        repeated, it gets one only where ``on_unknown`` says ``redo`` for them.
     retry_on
         The categories that another attempt may mend.
     max_in_a_row

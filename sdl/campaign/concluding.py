@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sdl.campaign.active import ActiveTrial, Run, Status, StepDone
-from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
+from sdl.campaign.budget import Budget, FailurePolicy, OnUnknown, StoppingRule, UnknownPolicy
 from sdl.campaign.floor import Floor
 from sdl.campaign.inspection import Check, Inspection
 from sdl.campaign.planner import TrialState
@@ -16,7 +16,7 @@ from sdl.campaign.provisions import Provisions
 from sdl.campaign.quality import QualityControl
 from sdl.campaign.queueing import CHANGEOVER, RATIO, declared_seconds
 from sdl.campaign.recorder import Observer, Recorder
-from sdl.campaign.recovery import Continuation, Questions, Recovery
+from sdl.campaign.recovery import Continuation, Questions, Recovery, choose
 from sdl.campaign.results import failure_of, keep_raw, observe
 from sdl.campaign.returned import written
 from sdl.campaign.view import CampaignView
@@ -261,10 +261,14 @@ class Concluding:
         active = self._active[number]
         cost = self._experiment.cost_of(active.settings)
         bodies = (*ended, *self._provisions.over(number, besides=besides))
-        if self._may_retry(active, failure):
+        may_retry = self._may_retry(active, failure)
+        objection = self._objection(number) if may_retry else ""
+        if may_retry and not objection:
             self._record(*bodies, AttemptFailed(attempt=active.attempt, failure=failure, cost=cost), trial=number)
             self._waiting.appendleft(number)
         else:
+            if objection:
+                failure = failure.replace(reason=f"{failure.reason}; not tried again: {objection}")
             self._record(*bodies, TrialFailed(failure=failure, cost=cost), trial=number)
         self._leave(number)
 
@@ -279,6 +283,17 @@ class Concluding:
     def _may_retry(self, active: ActiveTrial, failure: Failure) -> bool:
         policy = self._rules.on_failure
         return self._ending is None and active.attempt <= policy.retries and failure.category in policy.retry_on
+
+    def _objection(self, number: int) -> str:
+        """Return why nobody has agreed that a trial is done again from its first step; empty where it may be."""
+        trace = self.view.trace(number)
+        if not trace.begun:
+            return ""
+        chosen, reason = choose(OnUnknown.of(self._rules.on_unknown), OnUnknown.recorded(trace.policy), trace)
+        if chosen == "redo":
+            return ""
+        why = "nobody has agreed to another attempt" if chosen == "ask" else reason
+        return f"{trace.begun[0]} may not be repeated, and on_unknown says {chosen!r}: {why}"
 
     def _end(self, status: Status, reason: str) -> None:
         if self._ending is None:

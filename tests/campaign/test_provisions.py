@@ -186,7 +186,8 @@ def test_another_attempt_has_another_sample_and_pays_again() -> None:
     with InkLab(INK, VIALS) as lab:
         lab.dispenser.fault_rate = 1.0
         policy = FailurePolicy(retries=2, retry_on=tuple(FailureCategory))
-        ink_campaign(lab, journal, on_failure=policy).run(trials=1)
+        consent = sdl.OnUnknown(cumulative="redo", redos=2, consent="Kim: every attempt has a new vial")
+        ink_campaign(lab, journal, on_failure=policy, on_unknown=consent).run(trials=1)
     ledger = Ledger.of(journal)
     assert [sample.name for sample in ledger.samples] == ["ink/1.1", "ink/1.2", "ink/1.3"]
     assert ledger.balance("vial", DAY).left == Amount(37.0, 40.0)

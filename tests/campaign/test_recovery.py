@@ -334,6 +334,31 @@ def test_a_probe_that_saw_the_dose_lets_the_step_go_on(session: Session) -> None
     assert [each.answer for each in bodies(session.journal, TrialResolved)] == ["continue"]
 
 
+BENT = RuntimeError("the needle is bent")
+
+
+@pytest.mark.parametrize(
+    ("policy", "doses", "reason"),
+    [
+        ("ask", 2, "on_unknown says 'ask'"),
+        ("failed", 2, "on_unknown says 'failed'"),
+        (OnUnknown(cumulative="redo", consent="Kim: every attempt has a new vial"), 3, ""),
+    ],
+)
+def test_a_failed_trial_is_tried_again_after_acts_only_with_consent(
+    session: Session, policy: Any, doses: int, reason: str
+) -> None:
+    session.pump.errors = [BENT]
+    campaign = session.run(on_failure=sdl.FailurePolicy(retries=1), on_unknown=policy)
+    assert len(session.pump.doses) == doses
+    failure = campaign.trials[0].failure
+    assert (failure is None) == (not reason)
+    if failure is not None:
+        assert "needle is bent" in failure.reason
+        assert "not tried again" in failure.reason
+        assert reason in failure.reason
+
+
 def test_the_rest_of_a_step_runs_where_it_was_cut_off_though_another_station_is_free() -> None:
     """The sample is in there."""
     journal = MemoryJournal()
