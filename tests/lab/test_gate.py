@@ -59,6 +59,7 @@ MOVES = st.lists(
 @example([("start", 0, 1, "a"), ("start", 0, 1, "a")])
 @example([("start", 0, 1, "a"), ("end", 0), ("start", 0, 1, "a")])
 @example([("ask", 0), ("start", 0, 1, "a")])
+@example([("start", 0, 1, "b"), ("ask", 0), ("start", 0, 1, "a")])
 @example([("start", 0, 1, "a"), ("wait", 12.0), ("start", 1, 1, "a")])
 def test_whatever_is_delivered_an_act_is_begun_once_and_never_after_it_was_said_that_it_was_not(
     moves: list[tuple[object, ...]],

@@ -10,11 +10,14 @@ from typing import Any
 import hosted
 import pytest
 
+from sdl.journal import Entry, MemoryJournal
+from sdl.journal.acts import ActIntended
+from sdl.journal.records import StepStarted
 from sdl.lab import ActRecord
 from sdl.lab.actions import ActionClass
 from sdl.lab.remote.messages import Answer
 from sdl.lab.remote.sockets import Address
-from sdl.lab.remote.station import RemoteStation
+from sdl.lab.remote.station import RemoteStation, mark_of
 
 ACT = ActRecord("1.1.dose.1", 1, 1, "dose", "cell", "doser", "set", ActionClass.CUMULATIVE, None, 0.0)
 
@@ -75,3 +78,22 @@ def test_what_a_station_answers_and_what_the_engine_takes_it_for(
         station.close()
     assert found is not None
     assert found.answer == answer
+
+
+def test_an_act_of_a_trial_that_a_restored_store_has_lost_is_not_taken_for_the_new_one() -> None:
+    """Numbers come again after a restore, and so do the ids of acts. The event by which a step begins does not."""
+    intended = ActIntended(
+        act=ACT.act, step="dose", station="cell", attempt=1, device="doser", verb="set", action_class="cumulative"
+    )
+    marks: list[str] = []
+    for _ in ("lost", "restored"):
+        journal = MemoryJournal()
+        began = journal.append(Entry(StepStarted(step="dose", station="cell", attempt=1), "c", 1))
+        assert mark_of(journal, "c", 1, "dose") == began[0].hash
+        journal.append(Entry(intended, "c", 1))
+        again = journal.append(Entry(StepStarted(step="dose", station="cell", attempt=2), "c", 1))
+        assert mark_of(journal, "c", 1, "dose") == again[0].hash
+        marks.append(mark_of(journal, "c", 1, "dose", ACT.act))
+        assert marks[-1] == began[0].hash
+        assert mark_of(journal, "c", 2, "dose") == ""
+    assert len(set(marks)) == 2

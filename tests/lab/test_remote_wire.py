@@ -223,6 +223,7 @@ def step(link: Link, *, job: str = "job", sequence: int = 1, epoch: int = 1, exp
         md={"campaign": "c", "trial": 1, "attempt": 1, "step": "dose"},
         timeout=None,
         n_acts_before=0,
+        mark="m",
     )
 
 
@@ -238,8 +239,9 @@ def test_a_step_that_is_delivered_twice_late_or_from_a_dead_epoch_is_begun_once(
     with pytest.raises(StationRefused, match="under way"):
         link.ask(step(link, job="other", sequence=1))
     # The engine never says that it has recorded the intent: nothing is done.
-    assert link.ask(Ask(store="s", epoch=1, campaign="c", act="1.1.dose.1")).state == "never"
-    assert link.ask(Ask(store="s", epoch=1, campaign="c", act="of another book")).state == "missing"
+    assert link.ask(Ask(store="s", epoch=1, campaign="c", act="1.1.dose.1", mark="m")).state == "never"
+    for act, mark in (("of another book", "m"), ("1.1.dose.1", "of a trial that a restored store has lost")):
+        assert link.ask(Ask(store="s", epoch=1, campaign="c", act=act, mark=mark)).state == "missing"
     link.close()
     newer = link_to(server, epoch=2)
     with pytest.raises(StationRefused, match="epoch 1 is over"):
@@ -249,9 +251,9 @@ def test_a_step_that_is_delivered_twice_late_or_from_a_dead_epoch_is_begun_once(
         link_to(server, epoch=1)
     with pytest.raises(StationRefused, match="belongs to store s"):
         link_to(server, store="another")
-    for fenced in ({"store": "another"}, {"epoch": 1}):  # a restored store, too, is told the way out
+    for store, epoch in (("another", 3), ("s", 1)):  # a restored store, too, is told the way out
         with pytest.raises(StationRefused, match="--transfer --by NAME --because TEXT"):
-            link_to(server, **fenced)  # type: ignore[arg-type] # one of the two
+            link_to(server, store=store, epoch=epoch)
     assert not hosted.noted(server.parent / "truth")
 
 

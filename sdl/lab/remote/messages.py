@@ -62,7 +62,10 @@ class Refused(Value):
 
 
 class Run(Value):
-    """One attempt at one step. ``sequence`` counts the steps of the epoch; a lower one than the last is refused."""
+    """One attempt at one step. ``sequence`` counts the steps of the epoch; a lower one than the last is refused.
+
+    ``mark`` is the hash of the event by which the journal has the step begin: no other history has it.
+    """
 
     kind: Literal["run"] = "run"
     job: str
@@ -76,6 +79,7 @@ class Run(Value):
     md: FrozenMap[JsonValue]
     timeout: float | None
     n_acts_before: int
+    mark: str
 
 
 class Accepted(Value):
@@ -133,13 +137,14 @@ class Ack(Value):
 
 
 class Ask(Value):
-    """What became of an act? One that was never begun is not begun any more after this."""
+    """What became of an act? One that was never begun is not begun any more after this. ``mark``: of its step."""
 
     kind: Literal["ask"] = "ask"
     store: str
     epoch: int
     campaign: str
     act: str
+    mark: str
 
 
 class Answer(Value):

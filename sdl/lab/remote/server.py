@@ -87,12 +87,16 @@ class _Work:
 
     def key(self, act: str) -> str:
         """Return what the book calls an act of the step."""
-        return key_of(self.run.store, str(self.run.md.get("campaign", "")), act)
+        return key_of(self.run.store, str(self.run.md.get("campaign", "")), act, self.run.mark)
 
 
-def key_of(store: str, campaign: str, act: str) -> str:
-    """Return what the book calls an act: the same id may occur in another campaign, and in another store."""
-    return f"{store}/{campaign}/{act}"
+def key_of(store: str, campaign: str, act: str, mark: str) -> str:
+    """Return what the book calls an act.
+
+    The same id may occur in another campaign, in another store, and, where a store was restored from a backup, in
+    trials that it has lost; *mark* tells these from the new ones.
+    """
+    return f"{store}/{campaign}/{act}/{mark}"
 
 
 class StationServer:
@@ -323,7 +327,7 @@ class StationServer:
     def _ask(self, ask: Ask) -> Value:
         with self._guarding:
             self._gate.check_present(ask.store, ask.epoch)
-            known = self._gate.query_or_cancel(key_of(ask.store, ask.campaign, ask.act))
+            known = self._gate.query_or_cancel(key_of(ask.store, ask.campaign, ask.act, ask.mark))
         if known.state == "cancelled":
             return Answer(act=ask.act, state="never", reason=known.reason)
         is_running = known.state == "started" and known.is_ours and self._station.is_busy

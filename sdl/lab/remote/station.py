@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from sdl.errors import DeviceTimeout, LabError, SdlError, StepAborted
 from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
 from sdl.journal.protocol import Journal
+from sdl.journal.records import StepStarted
 from sdl.journal.safety import SAFETY_KINDS, LatchSet, Rearmed
 from sdl.lab.actions import ActRecord, Evidence
 from sdl.lab.job import Job, JobResult
@@ -52,6 +53,8 @@ EXPIRY = 5.0
 
 GRACE = 30.0
 """Seconds beyond a step's own time limit after which the engine asks what became of its acts."""
+
+_STEPS = ("step.started", "act.intended")
 
 LINK = "the link to the engine"
 """What latches a station that has lost its engine, in place of an interlock's name."""
@@ -95,6 +98,7 @@ class RemoteStation(Station):
         self._lease = lease
         self._grace = grace
         self._session: Session | None = None
+        self._journal: Journal | None = None
         self._rearmed: Mapping[str, tuple[str, str]] = {}
         self._sequence = 0
         self._link: Link | None = None
@@ -111,6 +115,7 @@ class RemoteStation(Station):
         self._do(self._part)
         first = next(iter(journal.read()))
         self._session = Session(store=first.hash, epoch=journal.head[0], lease=self._lease)
+        self._journal = journal
         self._rearmed = rearmed_in(journal, self._lab, self.name)
 
     @property
@@ -308,6 +313,7 @@ class RemoteStation(Station):
             md=job.md,
             timeout=job.timeout,
             n_acts_before=job.n_acts_before,
+            mark=self._mark(job.md),
         )
         link.ask(run)
         if self._abort_reason:
@@ -315,7 +321,7 @@ class RemoteStation(Station):
         deadline = None if job.timeout is None else self._now() + job.timeout + self._grace
         while True:
             if deadline is not None and self._now() > deadline:
-                return self._overdue(link, errand)
+                return self._overdue(link, errand, run.mark)
             event = link.event(0.05)
             if event is not None:
                 ended = errand.take(event, run.job, link)
@@ -323,11 +329,18 @@ class RemoteStation(Station):
                     return ended
             link.check()
 
-    def _overdue(self, link: Link, errand: _Errand) -> JobResult:
+    def _mark(self, md: Mapping[str, JsonValue]) -> str:
+        if self._journal is None:
+            return ""
+        trial = md.get("trial")
+        known = trial if isinstance(trial, int) else 0
+        return mark_of(self._journal, str(md.get("campaign", "")), known, str(md.get("step", "")))
+
+    def _overdue(self, link: Link, errand: _Errand, mark: str) -> JobResult:
         """The step should have ended, and its station says nothing: ask what became of its acts, and do nothing."""
         link.abort("it took too long")
         for act in list(errand.open):
-            answer = self._ask(link, str(errand.job.md.get("campaign", "")), act)
+            answer = self._ask(link, str(errand.job.md.get("campaign", "")), act, mark)
             if answer.state in {"done", "failed", "refused"}:
                 errand.end(act, cast("ActOutcome", answer.state), answer.reason)
         link.lost = "its step did not end in time"
@@ -335,20 +348,22 @@ class RemoteStation(Station):
 
     # --- what became of an act ------------------------------------------------------------------------------------
 
-    def _ask(self, link: Link, campaign: str, act: str) -> Answer:
+    def _ask(self, link: Link, campaign: str, act: str, mark: str) -> Answer:
         session = link.session
-        answer: Answer = link.ask(Ask(store=session.store, epoch=session.epoch, campaign=campaign, act=act))
+        ask = Ask(store=session.store, epoch=session.epoch, campaign=campaign, act=act, mark=mark)
+        answer: Answer = link.ask(ask)
         return answer
 
     def _recall(self, act: ActRecord, campaign: str, *, may_probe: bool) -> Evidence | None:
         self._is_waiting = True  # until an abort
         try:
             link = self._connected()
-            answer = self._ask(link, campaign, act.act)
+            mark = "" if self._journal is None else mark_of(self._journal, campaign, act.trial, act.step, act.act)
+            answer = self._ask(link, campaign, act.act, mark)
             deadline = self._now() + self._grace
             while answer.state == "running" and self._is_waiting and self._now() < deadline:
                 threading.Event().wait(0.1)  # it is let to its end, and not told again
-                answer = self._ask(link, campaign, act.act)
+                answer = self._ask(link, campaign, act.act, mark)
         except (StationLost, StationRefused) as error:
             return Evidence("cannot_tell", f"station {self.name} cannot be asked: {error.message}")
         match answer.state:
@@ -459,6 +474,21 @@ class _Errand:
         for act in list(self.open):
             with suppress(Exception):  # a journal that cannot be written is the session's to report
                 self.end(act, "unknown", reason)
+
+
+def mark_of(journal: Journal, campaign: str, trial: int, step: str, act: str = "") -> str:
+    """Return the hash of the event by which the step began last: before *act* was intended, where that is given.
+
+    It is the same whenever it is asked for, and after a backup was restored it is another one for each new trial.
+    """
+    mark = ""
+    for event in journal.read(campaign=campaign, trial=trial, kinds=_STEPS):
+        body = event.body
+        if isinstance(body, StepStarted) and body.step == step:
+            mark = event.hash
+        elif isinstance(body, ActIntended) and body.act == act:
+            break
+    return mark
 
 
 def rearmed_in(journal: Journal, lab: str, station: str) -> Mapping[str, tuple[str, str]]:
