@@ -240,8 +240,11 @@ class Supervisor:
         group = group_of(given)
         try:
             is_done = yield with_timeout(given, self._timeout(group))
-        finally:
+        except Exception as error:
             self._guard.conclude_done()
+            yield from self._guard.recorded_after(error)
+            raise
+        self._guard.conclude_done()
         yield from self._guard.recorded()
         if is_done is not False:
             self._commands.pop(group, None)

@@ -25,7 +25,7 @@ from typing import Any, Literal, cast
 from bluesky.utils import FailedStatus, RunEngineControlException
 from pydantic import JsonValue
 
-from sdl.errors import DeviceError, DeviceTimeout, LimitError, TransportError
+from sdl.errors import DeviceError, DeviceTimeout, TransportError
 from sdl.failpoints import fail_point
 from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
 from sdl.lab.actions import ActionClass
@@ -85,8 +85,9 @@ class Guard:
         try:
             answer = yield from do(given)
         except Exception as error:
-            is_refused = not act.is_sent or isinstance(error, LimitError)
-            self._end(act, *(("refused", str(error)) if is_refused else outcome_of(error)))
+            self._current = None
+            self._end(act, *(outcome_of(error) if act.is_sent else ("refused", str(error))))
+            yield from self.recorded_after(error)
             raise
         finally:
             self._current = None
@@ -206,6 +207,11 @@ class Guard:
             error, self._error = self._error, None
             raise error
 
+    def recorded_after(self, error: Exception) -> Steps[None]:
+        """Do as :meth:`recorded`, before the plan hears of *error*. An abort waits for no disk."""
+        if not isinstance(error, RunEngineControlException):
+            yield from self.recorded()
+
     def conclude_done(self) -> None:
         """Have the end of every act recorded whose status is done."""
         if not self._open:
@@ -219,8 +225,8 @@ class Guard:
 
         Raises :class:`~sdl.errors.DeviceError` or :class:`~sdl.errors.DeviceTimeout` for one that does not end well.
         """
-        self.conclude_done()
         left = self.open
+        self.conclude_done()
         yield from self._until_ended(seconds, is_final=False)
         self._give_up(f"it had not ended {seconds:g} s after the plan")
         yield from self.recorded()

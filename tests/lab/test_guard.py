@@ -192,6 +192,29 @@ def test_a_device_that_refuses_when_it_is_told(bench: Bench) -> None:
     assert (bench.last.outcome, bench.last.reason) == ("failed", "still busy")
 
 
+def test_a_limit_that_a_device_finds_after_it_was_told_does_not_say_that_nothing_happened(bench: Bench) -> None:
+    def overshoot(value: float) -> Any:
+        bench.heard.append(("told", str(value)))
+        raise LimitError("the vial is full")
+
+    bench.lab.doser.set = overshoot
+    assert isinstance(bench.run(lambda: bps.mv(bench.lab.doser, 2.0)).error, LimitError)
+    assert (bench.last.outcome, bench.last.reason) == ("failed", "the vial is full")
+
+
+def test_an_act_that_had_failed_before_anybody_said_so_fails_its_step(bench: Bench) -> None:
+    class Mute(Later):
+        def add_callback(self, callback: Callable[[Any], None]) -> None:
+            """As of a thread that has not come to it."""
+
+    def bend() -> None:
+        raise DeviceError("the needle is bent")
+
+    bench.lab.doser.set = lambda _: Mute(0.0, bend)
+    assert "failed after the plan had ended" in str(bench.run(lambda: bps.abs_set(bench.lab.doser, 2.0)).error)
+    assert (bench.last.outcome, bench.last.reason) == ("failed", "the needle is bent")
+
+
 def test_a_time_out_is_no_failure(bench: Bench) -> None:
     bench.lab.doser.seconds = float("inf")
     assert isinstance(bench.run(lambda: bps.mv(bench.lab.doser, 2.0)).error, DeviceTimeout)
@@ -372,6 +395,38 @@ def test_on_the_wall_clock_too_an_end_is_recorded_before_the_plan_goes_on() -> N
     lab.close()
     before, after = ("recorded", "ActIntended"), ("recorded", "ActEnded")
     assert heard == [before, ("told", "2.0"), after, ("on", ""), before, ("told", "stage"), after, ("on", "")]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_the_end_of_an_act_that_fails_is_recorded_before_the_plan_hears_of_it(is_told: bool) -> None:
+    class Valve(Knob):
+        action_classes = {"set": "irreversible"}  # noqa: RUF012 # a mapping of the class
+
+        def set(self, value: float) -> Any:
+            if not is_told:
+                raise DeviceError("stuck")
+            return super().set(value)
+
+    heard: list[str] = []
+
+    def slowly(body: ActIntended | ActEnded) -> None:
+        if isinstance(body, ActEnded):
+            time.sleep(0.2)
+        heard.append(body.kind)
+
+    def plan() -> Steps:
+        try:
+            yield from bps.mv(lab.valve, 1.0)
+        except Exception:
+            heard.append("plan")
+            raise
+
+    lab = Lab("bench", clock=WallClock(), valve=Valve("valve", seconds=0.01))
+    lab.valve.fault = DeviceError("stuck")
+    result = lab.stations["bench"].run(Job(plan, on_act=slowly))
+    lab.close()
+    assert "stuck" in str(result.error)
+    assert heard == ["act.intended", "act.ended", "plan"]
 
 
 def test_what_is_to_be_recorded_after_the_station_has_closed_is_recorded_all_the_same() -> None:
