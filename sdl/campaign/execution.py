@@ -375,7 +375,8 @@ class Execution(Concluding):
                 failure = Failure(
                     category=FailureCategory.ABORTED, reason=str(self._abort_reason), runs=tuple(active.runs)
                 )
-                self._record(*self._provisions.over(number), TrialFailed(failure=failure), trial=number)
+                cost = self._experiment.cost_of(active.settings)
+                self._record(*self._provisions.over(number), TrialFailed(failure=failure, cost=cost), trial=number)
             self._leave(number)
 
 

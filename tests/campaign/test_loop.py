@@ -448,6 +448,21 @@ def test_every_attempt_costs_and_a_retry_needs_its_share_of_the_budget() -> None
     assert len(lab.motor0.commands) == 2
 
 
+def test_a_trial_that_is_aborted_between_two_steps_costs_as_well() -> None:
+    class AtEnd(Interfering):
+        def notify(self, event: Any, view: Any) -> None:
+            if event.body.kind == "step.ended":
+                self.action()
+
+    campaign: sdl.Campaign = toy_campaign(
+        experiment=sdl.Experiment(sdl.Step("make", measure), sdl.Step("measure", measure), cost=2.5),
+        progress=AtEnd(1, lambda: campaign.abort("smoke")),
+    )
+    assert campaign.run(trials=1).status == "aborted"
+    assert [trial.state.value for trial in campaign.trials] == ["failed"]
+    assert campaign.view.cost == 2.5
+
+
 def test_trials_that_were_left_over_keep_to_the_budget_and_to_the_slots() -> None:
     journal = MemoryJournal()
     first: sdl.Campaign = costly(
