@@ -68,6 +68,12 @@ class Course:
     acts: Trace = field(default_factory=Trace)
     n_documents: int = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to say of its steps."""
+        said = (self.ended, self.under_way, self.skipped, self.queued, self.recovered, self.failed_attempts)
+        return not any(said) and not self.acts.acts
+
     @classmethod
     def of(cls, journal: Journal, campaign: str, trial: int) -> Course:
         """Read the course of *trial*."""
@@ -197,24 +203,11 @@ def _failure_facts(failure: Failure | None) -> list[tuple[str, str]]:
 
 
 def _say_steps(course: Course) -> None:
-    if not course.ended and not course.under_way:
+    if course.is_empty:
         return
     say("steps")
-    rows = [
-        [
-            step.step,
-            step.station,
-            str(step.attempt),
-            words.duration(step.seconds),
-            "done" if step.is_success else "failed",
-            ", ".join(step.runs),
-        ]
-        for step in course.ended
-    ]
-    rows += [
-        [step.step, step.station, str(step.attempt), "", "no end recorded", ""] for step in course.under_way.values()
-    ]
-    say_table(["step", "station", "attempt", "time", "end", "runs"], rows, indent=2)
+    if course.ended or course.under_way:
+        _say_table_of(course)
     for step in course.ended:
         if step.members:
             say(f"  {step.step} treated trials {words.several([str(each) for each in step.members])} in one run")
@@ -230,6 +223,24 @@ def _say_steps(course: Course) -> None:
         say(f"  step {each.step} was cut off: {each.reason}; {ACTIONS[each.action]}")
     for attempt in course.failed_attempts:
         say(f"  attempt {attempt.attempt} failed: {attempt.failure.category.value}: {attempt.failure.reason}")
+
+
+def _say_table_of(course: Course) -> None:
+    rows = [
+        [
+            step.step,
+            step.station,
+            str(step.attempt),
+            words.duration(step.seconds),
+            "done" if step.is_success else "failed",
+            ", ".join(step.runs),
+        ]
+        for step in course.ended
+    ]
+    rows += [
+        [step.step, step.station, str(step.attempt), "", "no end recorded", ""] for step in course.under_way.values()
+    ]
+    say_table(["step", "station", "attempt", "time", "end", "runs"], rows, indent=2)
 
 
 ACTIONS = {

@@ -11,6 +11,7 @@ import pytest
 from door import STATES, Pen, film_problem, sdl, write_trade_off
 
 from sdl.journal import open_journal
+from sdl.journal.records import StepQueued
 from sdl.problem import Measurement
 
 
@@ -143,6 +144,15 @@ def test_show_what_was_cut_off(films: Path) -> None:
     assert "the process that ran session 0 is gone" in sdl("show", "4").stdout
     assert "no end recorded" in sdl("show", "5").stdout
     assert "and 1 trial without a result yet" in sdl("show", "4").stdout
+
+
+def test_show_what_a_trial_waits_for_that_has_not_begun(films: Path) -> None:
+    reason = "waits for station oven, which is closed until 8:00"
+    with open_journal(films) as journal:
+        pen = Pen(journal, "films")
+        pen.propose(6, 0.2)
+        pen.write(StepQueued(step="anneal", because="closed", reason=reason), trial=6)
+    assert f"anneal {reason}" in " ".join(sdl("show", "6").stdout.split())
 
 
 def test_show_for_programs(films: Path) -> None:
