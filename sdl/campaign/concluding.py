@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from sdl.campaign.inspection import Check, Inspection
 from sdl.campaign.planner import TrialState
 from sdl.campaign.provisions import Provisions
 from sdl.campaign.quality import QualityControl
-from sdl.campaign.queueing import CHANGEOVER, RATIO, declared_seconds
+from sdl.campaign.queueing import RATIO, declared_seconds
 from sdl.campaign.recorder import Observer, Recorder
 from sdl.campaign.recovery import Continuation, Questions, Recovery, choose
 from sdl.campaign.results import failure_of, keep_raw, observe
@@ -35,6 +36,7 @@ from sdl.journal.records import (
     TrialStarted,
 )
 from sdl.lab import Experiment, Lab
+from sdl.lab.schedule.durations import CHANGEOVER
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Rules:
     plan_ahead: bool = False
 
 
-class Concluding:
+class Concluding(ABC):
     """Records what comes of the steps of one campaign's trials."""
 
     def __init__(
@@ -93,7 +95,10 @@ class Concluding:
         self._active: dict[int, ActiveTrial] = {}
         self._runs: dict[str, Run] = {}
         self._ending: tuple[Status, str] | None = None
-        self._continue: Callable[[Continuation | None], None]
+
+    @abstractmethod
+    def _continue(self, found: Continuation | None) -> None:
+        """Enter a trial that goes on where it was cut off; None: it does not."""
 
     # --- a step has ended ---------------------------------------------------------------------------------------------
 

@@ -61,7 +61,6 @@ class Execution(Concluding):
             observers=observers,
             floor=floor,
         )
-        self._continue = self._go_on_with
         self._queue = Queue(view.name, experiment, floor, priority=rules.priority)
         self._queued: dict[int, tuple[str, str]] = {}
         self._is_planning = False
@@ -87,8 +86,7 @@ class Execution(Concluding):
         for trial in self.view.in_state(TrialState.PROPOSED):
             self._waiting.append(trial.number)
 
-    def _go_on_with(self, found: Continuation | None) -> None:
-        """Enter a trial that goes on where it was cut off."""
+    def _continue(self, found: Continuation | None) -> None:
         if found is None:
             return
         self._provisions.vouch(found.trial)

@@ -52,8 +52,8 @@ class Floor:
             body = event.body
             if isinstance(body, StepStarted) and body.setup_key:
                 self.ready_for[body.station] = NOBODY_KNOWS
-            elif isinstance(body, StepEnded) and body.setup_key:
-                self.ready_for[body.station] = body.setup_key if body.is_success else NOBODY_KNOWS
+            elif isinstance(body, StepEnded) and body.setup_key and body.is_success:  # one sample of the run is enough
+                self.ready_for[body.station] = body.setup_key
 
     def join(self, campaign: str, share: float) -> None:
         """Another campaign works here, which should get so much of the stations' time in proportion to the others."""

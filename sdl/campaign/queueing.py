@@ -8,9 +8,7 @@ from sdl.campaign.active import ActiveTrial
 from sdl.campaign.floor import Floor
 from sdl.lab import Experiment, Settings, Step
 from sdl.lab.schedule import BatchRule, Work
-
-CHANGEOVER = "{} (changeover)"
-"""Under which name the durations of a step's changeover are kept."""
+from sdl.lab.schedule.durations import CHANGEOVER
 
 RATIO = "{} (by declared)"
 """Under which name it is kept how much longer a step took than its function of the settings said."""

@@ -24,9 +24,19 @@ from toy import bodies, kinds
 import sdl
 from sdl import Batch, Changeover, Step
 from sdl.campaign import History, Situation, Suggestion, TrialState
+from sdl.campaign.floor import Floor
 from sdl.errors import CampaignError
-from sdl.journal import MemoryJournal
-from sdl.journal.records import DocumentEmitted, FailureCategory, StepEnded, StepQueued, StepSkipped, TrialProposed
+from sdl.journal import Entry, MemoryJournal
+from sdl.journal.records import (
+    DocumentEmitted,
+    FailureCategory,
+    StepEnded,
+    StepQueued,
+    StepSkipped,
+    StepStarted,
+    TrialProposed,
+)
+from sdl.lab.schedule.durations import CHANGEOVER, ENOUGH
 from sdl.problem import Problem
 
 MEASURE = Step("measure", measuring(60), station="meter")
@@ -292,6 +302,18 @@ class TestChangeovers:
         again = floor_campaign(coat, MEASURE, planner=TwoTemperatures(each=2), journal=journal)
         again.run(trials=6)
         assert sorted(set(rinsed)) == [5]  # the new session knows that it was ready for 600
+
+    def test_the_next_session_knows_what_a_station_is_ready_for_and_how_long_that_took(self) -> None:
+        journal = MemoryJournal()
+        for n in range(ENOUGH):
+            run: dict[str, Any] = {"step": "heat", "station": "oven", "attempt": 1, "members": (1, 2), "setup_key": "k"}
+            journal.append(*(Entry(StepStarted(**run), "c", trial) for trial in (1, 2)))
+            run |= {"seconds": 900.0 + n, "setup_seconds": 300.0}
+            journal.append(*(Entry(StepEnded(**run, is_success=trial == 1), "c", trial) for trial in (1, 2)))
+        floor = Floor(FloorLab())
+        floor.read(journal)
+        assert floor.ready_for == {"oven": "k"}, "one sample that failed does not unmake the changeover"
+        assert floor.durations.estimate("c", CHANGEOVER.format("heat"), "oven", declared=7.0).median == 300.0
 
 
 class TestCalendars:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from sdl.journal.protocol import Journal
 from sdl.journal.records import Event, StepEnded
 
+CHANGEOVER = "{} (changeover)"
+"""Under which name the durations of a step's changeover are kept."""
+
 ENOUGH = 3
 """Runs that have to be on record before what they took replaces what was declared."""
 
@@ -87,6 +90,8 @@ class Durations:
             run = (event.campaign, body.step, body.station, body.members, body.seconds)
             if not body.members or run != self._run:
                 self.add(event.campaign, body.step, body.station, body.seconds - body.setup_seconds)
+                if body.setup_seconds:
+                    self.add(event.campaign, CHANGEOVER.format(body.step), body.station, body.setup_seconds)
             self._run = run
 
     def add(self, campaign: str, step: str, station: str, seconds: float) -> None:
