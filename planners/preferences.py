@@ -1,4 +1,4 @@
-"""Several outcomes, and a person who says which trial he likes better."""
+"""Several outcomes, and a person who says which trial they like better."""
 
 from __future__ import annotations
 

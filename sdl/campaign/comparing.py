@@ -1,4 +1,4 @@
-"""What a person says of two trials: which of them he likes better."""
+"""What a person says of two trials: which of them they like better."""
 
 from __future__ import annotations
 
