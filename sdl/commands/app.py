@@ -375,7 +375,7 @@ def export(
     ] = None,
     campaign: CampaignName = None,
 ) -> None:
-    """Write the trials as a table, or all that happened as lines of JSON."""
+    """Write the trials as a table, or all that happened as JSON."""
     from sdl.commands.exports import export, export_events
     from sdl.commands.stores import find_store
 

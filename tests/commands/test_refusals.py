@@ -140,7 +140,7 @@ def test_a_locked_store(here: Path) -> None:
         (["show", "best"], "Invalid value for 'TRIAL'"),
         (["show", "1", "a.sdl", "b.sdl"], "unexpected extra argument"),
         (["export"], "--csv FILE"),
-        (["demo", "thick-film"], "there is no simulated laboratory 'thick-film' (there is thin-film)"),
+        (["demo", "thick-film"], "there is no simulated laboratory 'thick-film' (there is thin-film, mobile-chemist, "),
         (["demo", "thin-film", "--trials", "0"], "--trials"),
         (["demo", "thin-film", "--planner", "oracle"], "oracle"),
         (["demo", "thin-film", "--in-flight", "none"], "--in-flight"),
