@@ -118,7 +118,7 @@ def test_a_campaign_that_trouble_ends(here: Path) -> None:
         ("name: films", "films.yaml: the key 'lab' is missing"),
         (FILE + "plannner: x", "films.yaml, line 6: plannner: unknown key 'plannner' (did you mean 'planner'?"),
         (FILE.replace("random", "oracle"), "films.yaml: there is no planner 'oracle' (it is one of bayesian, sobol"),
-        (FILE.replace("thin-film", "thick-film"), "there is no lab 'thick-film' (it is one of thin-film, mobile-chemist, "),
+        (FILE.replace("thin-film", "thick-film"), "there is no lab 'thick-film' (it is one of thin-film, mobile-"),
         (FILE.replace("thin-film", "{type: thin-film, options: {speed: 2}}"), "its options are seed, clock, faults"),
         (FILE.replace("thin-film", "nowhere:Lab"), "there is no module 'nowhere'"),
         (FILE.replace("thin-film", "json:Lab"), "json has no Lab"),
