@@ -1,17 +1,14 @@
-"""How the time of a suggestion grows with the number of observations: ``python -m benchmarks.planner_growth``.
+"""How the time of a suggestion grows with the number of observations, compared with that after fifty.
 
 CPU seconds of one suggestion in one process with one thread, of a function of six parameters with noise, after an
 import and a first suggestion that are not counted.
-
-Sizes can be given: ``python benchmarks/planner_growth.py 100 1000``.
 """
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Sequence
 
+import harness
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # has no type information
 
@@ -21,16 +18,28 @@ from sdl.planners import BayesianPlanner
 from sdl.problem import Continuous, Maximize, Measurement, Problem, SearchSpace
 
 SIZES = (10, 50, 100, 200, 500, 1000, 2000, 5000)
+FEW_SIZES = (50, 200, 1000)
+REFERENCE = 50
 DIMENSION = 6
 NOISE = 0.05
 
 
-def main(sizes: Sequence[int]) -> None:
-    """Print a line for each size."""
+def main() -> None:
+    parser = harness.parser(__doc__)
+    parser.add_argument("sizes", nargs="*", type=harness.to_int, help="how many observations; 10 to 5,000 at first")
+    options = parser.parse_args()
+    found = harness.environment()
+    harness.print_environment(found)
+    sizes = options.sizes or ((REFERENCE,) if options.smoke else FEW_SIZES if options.quick else SIZES)
     suggest(20)
-    print("observations  CPU s")
-    for n in sizes:
-        print(f"{n:12d}  {suggest(n):.3f}", flush=True)
+    reference = suggest(REFERENCE)
+    seconds = {n: suggest(n) for n in sizes}
+    harness.print_table(
+        "CPU seconds of a suggestion",
+        ["observations", "CPU s", f"times that after {REFERENCE}"],
+        [[n, f"{taken:.3f}", f"{taken / reference:.2f}"] for n, taken in seconds.items()],
+    )
+    harness.write_json(options.json, {"environment": found, "seconds": {str(n): taken for n, taken in seconds.items()}})
 
 
 def suggest(n: int) -> float:
@@ -63,4 +72,4 @@ def observations(problem: Problem, n: int) -> History:
 
 
 if __name__ == "__main__":
-    main([int(size) for size in sys.argv[1:]] or SIZES)
+    main()

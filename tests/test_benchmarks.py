@@ -59,7 +59,7 @@ def test_the_engine_against_a_bare_run_engine(tmp_path: Path) -> None:
 
 def test_the_guard_of_acts_against_the_same_engine_without_it(tmp_path: Path) -> None:
     printed, results = run("guard.py", tmp_path)
-    assert "with the guard a scan keeps" in printed
+    assert "a scan through a station keeps" in printed
     assert results["scan"]["kept"] > 0.3
     assert results["acts"]["n"] == 5
 
