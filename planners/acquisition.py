@@ -141,13 +141,14 @@ def acquisition_for(problem: Problem, surrogate: Surrogate, known: Evidence, *, 
     names = list(dict.fromkeys([name for name, *_ in limited] + sought))
     n_draws = N_DRAWS if len(sought) < 2 else N_FRONTS
     scene = _Scene.of(surrogate, names, known, n_draws, seed)
-    limits = [Limit(scene.fields[name], lower, upper) for name, lower, upper in limited]
     if is_lost:
+        limits = [Limit(scene.fields[name], lower, upper) for name, lower, upper in limited]
         return Improvement("log probability of feasibility", limits, known.observed, known.failed)
-    allowed = scene.allowed(limited, known)
-    gain, name = _gain(problem, surrogate, scene, allowed, known)
-    noisy = name.replace("Log", "LogN") if scene.drawn else name
-    return Improvement(noisy, [gain, *limits], known.observed, known.failed)
+    gain, called = _gain(problem, surrogate, scene, scene.allowed(limited, known), known)
+    n_kept = gain.shape[0] if isinstance(gain, Front) else n_draws
+    limits = [Limit(scene.field(name, n_kept), lower, upper) for name, lower, upper in limited]
+    called = called.replace("Log", "LogN") if scene.drawn else called
+    return Improvement(called, [gain, *limits], known.observed, known.failed)
 
 
 def _gain(problem: Problem, surrogate: Surrogate, scene: _Scene, allowed: Mask, known: Evidence) -> tuple[Factor, str]:

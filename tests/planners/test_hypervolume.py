@@ -91,6 +91,7 @@ CASES: list[dict[str, object]] = [
     {"objectives": ENDS, "noise": 0.1, "constraints": (COOL,)},
     {"objectives": THREE},
     {"objectives": THREE, "noise": 0.1, "n_pending": 1},
+    {"objectives": THREE, "noise": 0.3, "n_pending": 1, "constraints": (COOL,)},  # fewer draws than limits could have
     {"objectives": MIXED},
     {"objectives": MIXED, "noise": 0.2, "n_pending": 2},
     {"objectives": TARGET},
