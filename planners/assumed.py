@@ -24,7 +24,10 @@ Points = Sequence[Mapping[str, ParameterValue]]
 Model = Callable[[Points], Any]
 
 Mode = Literal["auto", "yes", "no"]
-"""Whether a feature of the model is used: when the data speak for it, always, or never."""
+"""Whether a feature of the model is used: when the data speak clearly for it, as soon as they can tell, or never."""
+
+Watch = Literal["auto", "no"]
+"""Whether something is looked for: there is no way to assume it."""
 
 FARTHEST = 8.0
 """A user's model is cut so many standard deviations from the mean of the measurements."""
@@ -109,7 +112,7 @@ class Assumed:
     monotonic: Mapping[str, int] = field(default_factory=dict[str, int])
     groups: tuple[tuple[str, ...], ...] = ()
     drift: Mode = "no"
-    outliers: Mode = "no"
+    outliers: Watch = "no"
     noise: Mode = "no"
 
 
@@ -123,7 +126,7 @@ class Assumptions(Value):
     monotonic: Tuple[Monotonic]
     additive: Tuple[Additive]
     drift: Mode
-    outliers: Mode
+    outliers: Watch
     noise: Mode
 
     def check(self, problem: Problem) -> None:
@@ -137,8 +140,13 @@ class Assumptions(Value):
                 )
         for said in self.monotonic:
             _check_monotonic(said, problem)
-        for sums in self.additive:
-            _check_groups(sums, problem)
+        for each in self.additive:
+            _check_groups(each, problem)
+        first = problem.objectives[0].outcome
+        _check_once([f"{m.outcome or first} is monotonic in {m.parameter}" for m in self.monotonic])
+        _check_once(
+            [f"{name} is additive" for name in problem.outcomes for a in self.additive if a.outcome in {None, name}]
+        )
 
     def of(self, problem: Problem) -> dict[str, Assumed]:
         """Return what is assumed of each outcome of *problem*. Raises PlannerError where a model is not there."""
@@ -169,6 +177,12 @@ def _check_monotonic(said: Monotonic, problem: Problem) -> None:
             f"Monotonic({said.parameter!r}) does not say of which outcome, and there are several objectives",
             hint=f"add outcome=, one of {listing(problem.outcomes)}",
         )
+
+
+def _check_once(sayings: Sequence[str]) -> None:
+    twice = next((said for number, said in enumerate(sayings) if said in sayings[:number]), None)
+    if twice is not None:
+        raise PlannerError(f"the planner is told twice that {twice}", hint="say it once")
 
 
 def _check_groups(sums: Additive, problem: Problem) -> None:

@@ -17,7 +17,7 @@ from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.journal.trust import Role
 from sdl.planners.approximations import cheapest, settled
-from sdl.planners.assumed import Additive, Assumptions, Mode, Monotonic, Reference
+from sdl.planners.assumed import Additive, Assumptions, Mode, Monotonic, Reference, Watch
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Encoding
 from sdl.planners.first_points import favoured_points, named_points
@@ -77,8 +77,7 @@ class BayesianPlanner(Value):
         speak for it.
     outliers
         Whether single measurements may be wrong beyond all noise; those that seem to be get less weight, and the
-        summary of the model names them. One that is better than expected is never among them. From 12 measurements on;
-        ``"yes"`` does what ``"auto"`` does.
+        summary of the model names them. One that is better than expected is never among them. From 12 measurements on.
     noise
         Whether the noise may depend on the place. From 12 measurements on; ``"auto"``: where the data speak for it
         clearly, ``"yes"``: where they speak for it at all.
@@ -102,7 +101,7 @@ class BayesianPlanner(Value):
     monotonic: Tuple[Monotonic] = ()
     additive: Tuple[Additive] = ()
     drift: Mode = "auto"
-    outliers: Mode = "no"
+    outliers: Watch = "no"
     noise: Mode = "no"
     price: Price | None = None
     thrift: Annotated[float, Field(ge=0, le=1)] | None = None

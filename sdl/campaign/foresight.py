@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -23,8 +24,9 @@ N_TRIED = 256
 class Foresight(Concluding):
     """The part of the loop that looks at the laboratory for the planner."""
 
+    @abstractmethod
     def _settings(self, number: int) -> Settings:
-        raise NotImplementedError
+        """Return what the plans of trial *number* get."""
 
     def _situation(self, n: int, n_trials_left: int | None, batch: BatchShape | None) -> Situation:
         """Return what the laboratory knows now, for a planner that is asked for *n* suggestions."""

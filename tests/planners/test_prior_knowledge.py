@@ -117,6 +117,19 @@ def test_a_model_that_fails_says_how(reference: str, said: str) -> None:
         ask(BayesianPlanner(prior_mean={"loss": reference}), PROBLEM, trials(10))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"monotonic": [Monotonic("a", "increasing"), Monotonic("a", "decreasing", "loss")]},
+        {"additive": [Additive([["a"]]), Additive([["a", "b"]], "loss")]},
+    ],
+    ids=["monotonic", "additive"],
+)
+def test_what_is_said_twice_is_refused(options: Any) -> None:
+    with pytest.raises(PlannerError, match="told twice that loss is"):
+        ask(BayesianPlanner(**options), PROBLEM, trials(10))
+
+
 def test_a_model_of_another_outcome_is_refused() -> None:
     with pytest.raises(PlannerError, match="outcome 'gain'"):
         ask(BayesianPlanner(prior_mean={"gain": "user_models:good"}), PROBLEM, trials(10))
@@ -239,7 +252,7 @@ STRUCTURED = BayesianPlanner(
     additive=(Additive((("x", "y"),), "loss"),),
     prior_mean={"loss": "user_models:of_nothing"},
     drift="yes",
-    outliers="yes",
+    outliers="auto",
     noise="yes",
 )
 
