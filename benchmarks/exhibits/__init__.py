@@ -1,0 +1,1 @@
+"""The benchmark of laboratories: the exhibits, how each is searched, and what is said of it."""
