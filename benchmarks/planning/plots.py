@@ -43,7 +43,7 @@ def draw_courses(rounds: Sequence[Round], path: Path) -> None:
     labels = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
     axes.flat[0].set_ylabel("gap to the best")
     figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=7, frameon=False)
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
 
@@ -60,6 +60,7 @@ def draw_case(axis: Any, shown: Round) -> None:
             low, high = np.quantile(courses, [0.25, 0.75], axis=0)
             axis.fill_between(trials, low, high, color=colour_of(name), alpha=0.15, linewidth=0)
     axis.set_yscale("log")
+    axis.minorticks_off()
     axis.set_title(shown.case, fontsize=10)
     axis.tick_params(labelsize=8)
 
@@ -71,7 +72,7 @@ def draw_ranks(overall: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     ranks = [float(overall[name]["mean_rank_unsupported_last"]) for name in ordered]
     axis.barh(ordered, ranks, color=[colour_of(name) for name in ordered])
     axis.set_xlabel("mean rank of the median final gap (1 is best)")
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
 
