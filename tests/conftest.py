@@ -24,6 +24,10 @@ settings.load_profile("sdl")
 # Threads that may stay, by the start of their name, and why.
 MAY_STAY = {
     "ophyd-": "ophyd's own dispatcher threads live as long as the process",
+    **dict.fromkeys(
+        ("metadata", "monitor", "get_put", "util", "debug_monitor"),
+        "the same, where pyepics is there: a RunEngine imports ophyd, which then starts them",
+    ),
     "pytest_timeout": "the watchdog of pytest-timeout",
     "asyncio_": "the default executor of an event loop keeps its idle workers",
     "pymp-": "pytorch's and numpy's helper threads",
