@@ -1,28 +1,25 @@
-"""What every device that can be set must do, as a test class."""
+"""What every device must do, as a test class."""
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Generator, Iterator
-from contextlib import suppress
-from typing import Any, ClassVar, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
-import bluesky.plan_stubs
 import pytest
 
-from sdl.errors import SdlError
 from sdl.lab import Lab
-from sdl.lab.clock import current_time
-
-bps: Any = bluesky.plan_stubs  # which are typed in part only
+from sdl.testing.device_checks import CHECKS, examine
+from sdl.testing.device_subject import Promise, Subject, subjects_of
 
 
 class DeviceContract:
-    """Subclass it, say what the device promises, and give it a fixture ``lab`` and a method :meth:`device`.
+    """Subclass it, give it a fixture ``lab``, and say which device is tested: :meth:`device`.
+
+    All devices of the laboratory are tested where nothing is said. What the tests go by (limits, unit, tolerance,
+    time-outs) the device says itself; the attributes below say it for one that does not, or narrow it.
 
     Run it on a simulated instrument first: the device is moved through its whole range. In virtual time that takes no
-    time.
+    time. What means nothing for a device is skipped, with the reason. ``sdl check-device`` makes the same checks.
 
     Attributes
     ----------
@@ -36,14 +33,20 @@ class DeviceContract:
         Clock seconds that a move through the whole range may take.
     stop_seconds
         Clock seconds in which it must have stopped when told to.
+    values
+        By dotted name of a device: something that it can be set to, where that is no number, or not to be repeated.
+    is_real
+        Whether it is an instrument on a bench: then it moves by a tenth of its range, from where it stands and back.
     """
 
-    low: ClassVar[float]
-    high: ClassVar[float]
-    unit: ClassVar[str]
-    tolerance: ClassVar[float]
-    longest: ClassVar[float] = 3600.0
+    low: ClassVar[float | None] = None
+    high: ClassVar[float | None] = None
+    unit: ClassVar[str | None] = None
+    tolerance: ClassVar[float | None] = None
+    longest: ClassVar[float | None] = None
     stop_seconds: ClassVar[float] = 5.0
+    values: ClassVar[Mapping[str, object]] = {}
+    is_real: ClassVar[bool] = False
 
     @pytest.fixture
     def lab(self) -> Iterator[Lab]:
@@ -51,111 +54,72 @@ class DeviceContract:
         raise NotImplementedError("give the subclass a fixture named lab")
 
     def device(self, lab: Lab) -> Any:
-        """Return the device of *lab* that is tested."""
-        raise NotImplementedError("give the subclass a method device(lab)")
+        """Return the device of *lab* that is tested, or the driver whose parts are; all devices, if not overridden."""
+        return lab
 
-    def _value(self, device: Any) -> Generator[Any, Any, float]:
-        found = yield from _reading(device)
-        return float(found[device.name]["value"])
+    def subjects(self, lab: Lab) -> Iterator[Subject]:
+        """Yield the devices that are tested, with what they promise."""
+        for subject in subjects_of(lab, self.device(lab), is_real=self.is_real):
+            promise = Promise(
+                low=self.low,
+                high=self.high,
+                unit=self.unit,
+                tolerance=self.tolerance,
+                longest=self.longest,
+                stop_seconds=self.stop_seconds,
+                value=self.values.get(subject.name),
+            )
+            yield Subject(lab, subject.name, subject.device, promise, self.is_real)
 
-    def test_it_goes_where_it_is_sent_in_time(self, lab: Lab) -> None:
-        device = self.device(lab)
-        middle = (self.low + self.high) / 2
+    def hold(self, name: str, lab: Lab) -> None:
+        """Make the check *name*: fail where a device does not keep it, skip where it means nothing for any of them."""
+        findings = [examine(CHECKS[name], subject) for subject in self.subjects(lab)]
+        assert findings, "there is no device to test"
+        failed = [f"{finding.device}: {finding.reason}" for finding in findings if finding.verdict == "failed"]
+        assert not failed, "\n".join(failed)
+        if all(finding.verdict == "not applicable" for finding in findings):
+            pytest.skip("; ".join(f"{finding.device}: {finding.reason}" for finding in findings))
 
-        def plan(_: Any, __: Any) -> Generator[Any, Any, None]:
-            for value in (self.low, self.high, middle):
-                began = current_time()
-                yield from bps.mv(device, value)
-                found = yield from self._value(device)
-                assert abs(found - value) <= self.tolerance, f"sent to {value}, {device.name} is at {found}"
-                assert current_time() - began <= self.longest, f"the move to {value} took too long"
+    def test_it_says_what_repeating_its_verbs_would_do(self, lab: Lab) -> None:
+        """A laboratory whose devices do not say it does not load."""
+        self.hold("actions", lab)
 
-        lab.run(plan)
+    def test_it_finds_itself_in_order(self, lab: Lab) -> None:
+        """Its own ``self_test``, or its driver's."""
+        self.hold("self-test", lab)
 
-    @pytest.mark.parametrize("how", ["below", "above", "far above", "nan", "inf"])
-    def test_what_lies_outside_its_limits_is_refused_and_moves_nothing(self, lab: Lab, how: str) -> None:
-        device = self.device(lab)
-        wrong = {
-            "below": math.nextafter(self.low, -math.inf) - self.tolerance,
-            "above": math.nextafter(self.high, math.inf) + self.tolerance,
-            "far above": 1e6 * (abs(self.high) + 1.0),
-            "nan": math.nan,
-            "inf": math.inf,
-        }[how]
-        seen: list[float] = []
+    def test_its_numbers_have_units(self, lab: Lab) -> None:
+        """Those that it declares, and pint knows."""
+        self.hold("units", lab)
 
-        def look(_: Any, __: Any) -> Generator[Any, Any, None]:
-            seen.append((yield from self._value(device)))
+    def test_its_readings_say_when_they_were_taken(self, lab: Lab) -> None:
+        """By the clock of the laboratory."""
+        self.hold("timestamps", lab)
 
-        def move(_: Any, __: Any) -> Generator[Any, Any, None]:
-            yield from bps.mv(device, wrong)
+    def test_what_lies_outside_its_limits_is_refused_and_moves_nothing(self, lab: Lab) -> None:
+        """NaN and infinities included."""
+        self.hold("limits", lab)
 
-        lab.run(look)
-        with pytest.raises((SdlError, ValueError)):
-            lab.run(move)
-        lab.run(look)
-        before, after = seen
-        assert abs(after - before) <= self.tolerance, f"{device.name} moved although {wrong} was refused"
+    def test_it_is_where_it_was_sent_when_it_says_so(self, lab: Lab) -> None:
+        """In time, and by a reading that is newer than the command."""
+        self.hold("readback", lab)
 
-    def test_its_readings_say_unit_and_time(self, lab: Lab) -> None:
-        device = self.device(lab)
-
-        def plan(_: Any, __: Any) -> Generator[Any, Any, None]:
-            yield from bps.mv(device, self.low)
-            moved = current_time()
-            yield from bps.sleep(1.0)
-            found = yield from _reading(device)
-            described: dict[str, dict[str, Any]] = device.describe()
-            if inspect.isawaitable(described):
-                described = yield from _awaited(described)
-            assert set(found) == set(described), "read() and describe() name different things"
-            entry = found[device.name]
-            assert described[device.name].get("units") == self.unit, f"the unit of {device.name} is not {self.unit}"
-            assert isinstance(entry["value"], float | int), f"{entry['value']!r} is no number"
-            assert math.isfinite(entry["value"])
-            assert moved <= entry["timestamp"] <= current_time(), "the reading's time is not that of the reading"
-
-        lab.run(plan)
+    def test_a_lie_of_its_would_be_noticed(self, lab: Lab) -> None:
+        """A readback elsewhere, and one that is old."""
+        self.hold("lies", lab)
 
     def test_it_stops_while_it_moves(self, lab: Lab) -> None:
-        device = self.device(lab)
-        seen: list[float] = []
+        """The move ends, and it stays where it is."""
+        self.hold("stop", lab)
 
-        def move(_: Any, __: Any) -> Generator[Any, Any, None]:
-            yield from bps.mv(device, self.low)
-            yield from bps.abs_set(device, self.high, group="move")
-            yield from bps.sleep(0.1)
-            yield from bps.stop(device)
+    def test_it_does_what_is_safe(self, lab: Lab) -> None:
+        """What it declares as its safe action."""
+        self.hold("safe action", lab)
 
-        def look_twice(_: Any, __: Any) -> Generator[Any, Any, None]:
-            for _ in range(2):
-                yield from bps.sleep(self.stop_seconds)
-                seen.append((yield from self._value(device)))
+    def test_it_fails_in_time_when_its_line_says_nothing(self, lab: Lab) -> None:
+        """And never says that it succeeded."""
+        self.hold("time-out", lab)
 
-        with suppress(SdlError):  # a move that was stopped may count as failed
-            lab.run(move)
-        lab.run(look_twice)
-        first, second = seen
-        assert abs(second - first) <= self.tolerance, f"{device.name} still moves: {first}, then {second}"
-
-    def test_its_classes_of_action_are_known(self, lab: Lab) -> None:
-        """A laboratory whose devices do not say what repeating an act would do does not load."""
-        device = self.device(lab)
-        declared = getattr(device, "action_classes", {})
-        assert all(verb in declared for verb in ("set", "trigger") if callable(getattr(device, verb, None)))
-
-
-def _reading(device: Any) -> Generator[Any, Any, dict[str, dict[str, Any]]]:
-    """Read *device*."""
-    return cast("dict[str, dict[str, Any]]", (yield from bps.read(device)))
-
-
-def _awaited(awaitable: Any) -> Generator[Any, Any, Any]:
-    """Await inside a plan."""
-    found: list[Any] = []
-
-    async def wait() -> None:
-        found.append(await awaitable)
-
-    yield from bps.wait_for([wait])
-    return found[0]
+    def test_it_works_again_after_its_line_was_cut(self, lab: Lab) -> None:
+        """Without being made anew."""
+        self.hold("reconnect", lab)
