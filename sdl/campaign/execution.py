@@ -306,12 +306,16 @@ class Execution(Concluding):
                 "step": run.step.name,
                 **more,
             },
-            on_document=partial(self._recorder.record_document, run.lead),
+            on_document=partial(self._take_document, run.lead),
             on_act=partial(self._recorder.record_act, run.lead),
             on_done=done,
             timeout=run.step.timeout,
             n_acts_before=len(acts),
         )
+
+    def _take_document(self, trial: int, name: str, document: dict[str, Any]) -> None:
+        self._recorder.record_document(trial, name, document)
+        self._lab.subscribers.publish(name, document)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from sdl.failpoints import fail_point
 from sdl.journal.protocol import Journal
 from sdl.journal.records import (
     Body,
+    Comment,
     Entry,
     PlannerFailed,
     SessionEnded,
@@ -148,7 +149,8 @@ class Loop(Execution, Foresight):
     def _close(self, status: Status | Literal["error"], reason: str) -> None:
         try:
             self._safeguard.close()
-            self._record(SessionEnded(session=self.view.session, status=status, reason=reason))
+            trouble = [Comment(text=text) for text in self._lab.subscribers.settle()]
+            self._record(*trouble, SessionEnded(session=self.view.session, status=status, reason=reason))
         finally:
             self._recorder.close()
 

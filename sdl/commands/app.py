@@ -136,6 +136,15 @@ def run(
         typer.Argument(metavar="[-- ARGUMENTS]", help="Handed to a script.", show_default=False),
     ] = None,
     trials: Trials = None,
+    documents: Annotated[
+        str | None,
+        typer.Option(
+            "--documents",
+            metavar="ADDRESS",
+            help="Publish documents for viewers: tcp://127.0.0.1:PORT.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a campaign from a script or a campaign file.
 
@@ -143,7 +152,7 @@ def run(
     """
     from sdl.commands.run import run
 
-    run(file, tuple(arguments or ()), trials)
+    run(file, tuple(arguments or ()), trials, documents)
 
 
 @app.command()

@@ -9,31 +9,40 @@ import sys
 import traceback
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdl.commands.border import CampaignInterrupted, CampaignStopped, ScriptError
 from sdl.commands.facts import winner_lines
 from sdl.commands.output import say
 from sdl.errors import CampaignError, ProblemError, SdlError
 
+if TYPE_CHECKING:
+    from sdl.lab import Lab
+
 FILE_SUFFIXES = {".yaml", ".yml"}
 
 
-def run(file: Path, arguments: Sequence[str], trials: int | None) -> None:
+def run(file: Path, arguments: Sequence[str], trials: int | None, documents: str | None = None) -> None:
     """Run the script or the campaign file."""
     if not file.exists():
         raise ProblemError(f"there is no file {file}", hint="name a Python script or a campaign file (.yaml)")
     if file.is_dir():
         raise ProblemError(f"{file} is a folder", hint="name a script or a campaign file in it")
     if file.suffix in FILE_SUFFIXES:
-        run_campaign_file(file, arguments, trials)
+        run_campaign_file(file, arguments, trials, documents)
     elif file.suffix == ".py":
-        run_script(file, arguments, trials)
+        run_script(file, arguments, trials, documents)
     else:
         raise ProblemError(f"{file} is neither a script (.py) nor a campaign file (.yaml)")
 
 
-def run_script(script: Path, arguments: Sequence[str], trials: int | None) -> None:
+def run_script(script: Path, arguments: Sequence[str], trials: int | None, documents: str | None = None) -> None:
     """Run *script* as Python itself would, in this process."""
+    if documents is not None:
+        raise ProblemError(
+            "--documents is for campaign files; a script says by itself who looks on",
+            hint=f'lab.subscribe(DocumentStream("{documents}")), of sdl.lab.stream',
+        )
     if trials is not None:
         raise ProblemError(
             "--trials is for campaign files; a script says how many trials it wants by itself",
@@ -48,7 +57,7 @@ def run_script(script: Path, arguments: Sequence[str], trials: int | None) -> No
             raise ScriptError(_where_in(script, error), hint="--debug shows the whole traceback") from error
 
 
-def run_campaign_file(file: Path, arguments: Sequence[str], trials: int | None) -> None:
+def run_campaign_file(file: Path, arguments: Sequence[str], trials: int | None, documents: str | None = None) -> None:
     """Run the campaign that *file* describes, and say what came out."""
     from sdl.campaign.file import load_campaign_file
 
@@ -59,11 +68,25 @@ def run_campaign_file(file: Path, arguments: Sequence[str], trials: int | None) 
     with importing_from(folder):
         with _naming(file):
             campaign = described.make(folder)
-        with campaign.lab:
+        with _published(campaign.lab, documents), campaign.lab:
             ended = campaign.run(trials)
     for line in winner_lines(campaign.view) or ["no result yet"]:
         say(line)
     conclude(campaign.name, ended.status, ended.reason)
+
+
+@contextlib.contextmanager
+def _published(lab: Lab, address: str | None) -> Generator[None]:
+    """Publish the documents of *lab* at *address*, where there is one."""
+    if address is None:
+        yield
+        return
+    from sdl.lab.stream import DocumentStream
+
+    with DocumentStream(address) as stream:
+        lab.subscribe(stream)
+        say(f"documents at {stream.address}, in msgpack")
+        yield
 
 
 def conclude(name: str, status: str, reason: str) -> None:

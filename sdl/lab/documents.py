@@ -10,6 +10,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+_TEXTS = ("NaN", "Infinity", "-Infinity")
+
 
 def plain(value: object) -> Any:
     """Return *value* as JSON data.
@@ -75,3 +77,42 @@ def _number_or_text(value: object) -> Any:
     if isinstance(value, float):
         return plain(float(value))
     return str(value)
+
+
+class NotFinite:
+    """Gives readers back the numbers that :func:`plain` wrote as text, in data that a descriptor calls numbers.
+
+    Called with the documents of runs in their order; returns each, changed where it is an event with such a text.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[str, frozenset[str]] = {}
+        self._descriptors: dict[str, list[str]] = {}
+
+    def __call__(self, name: str, document: dict[str, Any]) -> dict[str, Any]:
+        """Return *document* with its numbers."""
+        match name:
+            case "descriptor":
+                self._keys[document["uid"]] = _numeric(document)
+                self._descriptors.setdefault(str(document.get("run_start")), []).append(document["uid"])
+            case "event" | "event_page":
+                keys = self._keys.get(document["descriptor"], frozenset())
+                data = {key: _numbers(value) if key in keys else value for key, value in document["data"].items()}
+                return {**document, "data": data}
+            case "stop":
+                for uid in self._descriptors.pop(str(document["run_start"]), []):
+                    del self._keys[uid]
+            case _:
+                pass
+        return document
+
+
+def _numeric(descriptor: Mapping[str, Any]) -> frozenset[str]:
+    keys: Mapping[str, Mapping[str, Any]] = descriptor.get("data_keys", {})
+    return frozenset(name for name, key in keys.items() if key.get("dtype") in {"number", "array"})
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbers(item) for item in cast("Iterable[Any]", value)]
+    return float(value) if value in _TEXTS else value

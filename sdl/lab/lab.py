@@ -21,10 +21,11 @@ from sdl.lab.latches import Latch, check_person
 from sdl.lab.materials import Item, Stock
 from sdl.lab.schedule.calendar import Calendar
 from sdl.lab.station import TOLERANCE, WAIT_TIMEOUT, Station, class_of
+from sdl.lab.subscribers import Callback, Subscribers
 from sdl.problem.value import canonical_json, listing
 
 RESERVED = frozenset(
-    ("name", "clock", "devices", "limits", "stock", "interlocks", "safe_actions", "kinds", "calendars")
+    ("name", "clock", "devices", "limits", "stock", "interlocks", "safe_actions", "kinds", "calendars", "subscribers")
 )
 """Names that no device can have."""
 
@@ -130,6 +131,7 @@ class Lab:
                 for station in self.stations_called(place)
             }
         )
+        self.subscribers = Subscribers(is_virtual=self.clock.is_virtual)
         self.add_interlocks(*interlocks)
 
     def _check_device(self, lab: str, name: str, device: object) -> None:
@@ -275,10 +277,35 @@ class Lab:
         watched = self.interlocks.stations
         for name in [name for name in self.stations if name in watched]:
             self.stations[name].connect()  # an interlock may look at signals of other stations
-        result = self.stations[place].run(Job(functools.partial(plan, self, Settings(values or {}))))
+        job = Job(functools.partial(plan, self, Settings(values or {})), on_document=self.subscribers.publish)
+        result = self.stations[place].run(job)
         if result.error is not None:
             raise result.error
         return result.value
+
+    def subscribe(self, callback: Callback, name: str = "all") -> int:
+        """Tell a bluesky callback of every document, after it was recorded; return a number for :meth:`unsubscribe`.
+
+        It runs on a thread of its own. Where it raises, the log and the journal say so, and the campaign goes on; the
+        same where it falls behind. It is for looking on: the record is the journal.
+
+        Parameters
+        ----------
+        callback
+            Called as ``callback(name, document)``: a function, or any of ``bluesky.callbacks`` that draws no window.
+        name
+            The documents that it wants, such as ``"event"``.
+
+        Raises
+        ------
+        LabError
+            It cannot be called, or bluesky has no documents of that name.
+        """
+        return self.subscribers.add(callback, name)
+
+    def unsubscribe(self, number: int) -> None:
+        """Tell the callback with that *number* nothing more. Raises LabError where there is none."""
+        self.subscribers.remove(number)
 
     def describe(self) -> dict[str, JsonValue]:
         """Return the laboratory as plain data, for the journal."""
@@ -322,6 +349,7 @@ class Lab:
         """Abort what runs, disconnect the devices, and end all threads and loops."""
         for station in self.stations.values():
             station.close()
+        self.subscribers.close()
 
 
 def check_kinds(
