@@ -5,20 +5,21 @@ from sdl.devices.chromatograph import Chromatograph
 from sdl.devices.detector import BeamCamera, Counter
 from sdl.devices.diffractometer import Diffractometer
 from sdl.devices.dispenser import Dispenser
-from sdl.devices.driver import Action, Activity, Gauge, Instrument, Knob, Limits, Pause, Sensor
+from sdl.devices.driver import Action, Activity, Gauge, Identity, Instrument, Knob, Limits, Pause, Sensor
 from sdl.devices.electrolyte_cell import ElectrolyteCell
 from sdl.devices.furnace import BoxFurnace
 from sdl.devices.handling import BringSample, by_hand
 from sdl.devices.mobile_robot import MobileRobot
 from sdl.devices.motor import Motor
 from sdl.devices.probe import FourPointProbe
+from sdl.devices.recording import Exchange, RecordingTransport, ReplayTransport
 from sdl.devices.robot import TransferRobot
 from sdl.devices.sputter import SputterSource
 from sdl.devices.tasks import TaskInstrument
 from sdl.devices.transport import (
+    GuardedTransport,
     LineTransport,
-    RecordingTransport,
-    ReplayTransport,
+    SendingTransport,
     SerialTransport,
     TcpTransport,
     Transport,
@@ -37,8 +38,11 @@ __all__ = [
     "Diffractometer",
     "Dispenser",
     "ElectrolyteCell",
+    "Exchange",
     "FourPointProbe",
     "Gauge",
+    "GuardedTransport",
+    "Identity",
     "Instrument",
     "Knob",
     "Limits",
@@ -48,6 +52,7 @@ __all__ = [
     "Pause",
     "RecordingTransport",
     "ReplayTransport",
+    "SendingTransport",
     "Sensor",
     "SerialTransport",
     "SputterSource",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -21,7 +22,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from bluesky.protocols import Location, Reading, Status
 from event_model.documents.event_descriptor import DataKey
 
-from sdl.devices.transport import Transport
+from sdl.devices.transport import SendingTransport, Transport
 from sdl.errors import DeviceError, DeviceTimeout, LimitError
 from sdl.lab.actions import ActionClass
 from sdl.lab.clock import current_time
@@ -30,24 +31,104 @@ from sdl.lab.envelope import as_number
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Identity:
+    """How to find out whether the right instrument is at the other end of the line.
+
+    Parameters
+    ----------
+    question
+        What it is asked.
+    pattern
+        A regular expression that somewhere in its answer must match; case counts.
+    """
+
+    question: str
+    pattern: str
+
+
 class Instrument:
     """What a driver says to its instrument, and how the answers are read.
 
-    The convention, which all drivers here share: a command is answered ``OK``, a question by its value, and either by
-    ``ERR code text`` when the instrument refuses.
+    The convention, which the drivers of this package share: a command is answered ``OK``, a question by its value, and
+    either by ``ERR code text`` when the instrument refuses. An instrument with a convention of its own has a subclass
+    that overrides :meth:`_understood` and :meth:`command`.
+
+    Parameters
+    ----------
+    name
+        For messages.
+    transport
+        The line.
+    identity
+        Asked before the first request, and again after every failure: behind a line that was opened anew there may be
+        another instrument.
     """
 
-    def __init__(self, name: str, transport: Transport) -> None:
+    def __init__(self, name: str, transport: Transport, *, identity: Identity | None = None) -> None:
         self.name = name
         self.transport = transport
+        self.identity = identity
+        self._is_identified = False
+        self._asking_who = asyncio.Lock()
+
+    async def connect(self) -> None:
+        """Open the line, and ask who is there. Raises as :meth:`ask` does."""
+        await self.transport.open()
+        await self._identify()
+
+    async def disconnect(self) -> None:
+        """Close the line."""
+        self._is_identified = False
+        await self.transport.close()
 
     async def ask(self, question: str) -> str:
-        """Return the answer. Raises DeviceError if the instrument refuses."""
-        answer = await self.transport.request(question)
+        """Return the answer. Raises DeviceError if the instrument refuses, or is another one than expected."""
+        await self._identify()
+        return self._understood(question, await self._request(question))
+
+    async def send(self, message: str) -> None:
+        """Say something to which no answer comes. Raises DeviceError where the line cannot do that."""
+        await self._identify()
+        if not isinstance(self.transport, SendingTransport):
+            raise DeviceError(
+                f"{self.name} does not answer {message!r}, and {self.transport.name} waits for an answer to everything",
+                hint="use a transport with send(), such as TcpTransport or SerialTransport",
+            )
+        try:
+            await self.transport.send(message)
+        except BaseException:
+            self._is_identified = False
+            raise
+
+    def _understood(self, question: str, answer: str) -> str:
+        """Return the answer to *question*. Raises DeviceError where it is a refusal."""
         if answer.startswith("ERR"):
             _, code, text = [*answer.split(" ", 2), "", ""][:3]
             raise DeviceError(f"{self.name} refused {question!r} with error {code or '?'}: {text or 'no reason given'}")
         return answer
+
+    async def _request(self, message: str) -> str:
+        try:
+            return await self.transport.request(message)
+        except BaseException:  # a cancelled wait included: the line is closed, and opened by the next request
+            self._is_identified = False
+            raise
+
+    async def _identify(self) -> None:
+        if self.identity is None or self._is_identified:
+            return
+        async with self._asking_who:
+            if self._is_identified:
+                return
+            answer = await self._request(self.identity.question)
+            if re.search(self.identity.pattern, answer) is None:
+                raise DeviceError(
+                    f"{self.name} is to be {self.identity.pattern!r}, "
+                    f"and {self.transport.name} answers {answer[:80]!r}",
+                    hint="is the right instrument at this address? nothing else was said to it",
+                )
+            self._is_identified = True
 
     async def command(self, command: str) -> None:
         """Give a command. Raises DeviceError if the instrument refuses it, or answers something else than OK."""

@@ -1,8 +1,9 @@
 """Lines to instruments: a request goes out, one line of text comes back.
 
-``Transport`` is the seam between a driver and the world. On the bench it is a :class:`TcpTransport` or a
-:class:`SerialTransport`; in simulation ``sdl.simulators.SimulatedTransport``; in tests a :class:`ReplayTransport` of
-what a :class:`RecordingTransport` wrote down.
+``Transport`` is the seam between a driver and the world. On the bench it is a :class:`TcpTransport`, a
+:class:`SerialTransport` or one of :mod:`sdl.devices.lines` (HTTP, VISA, Modbus, OPC UA, SiLA 2); in simulation
+``sdl.simulators.SimulatedTransport``; in tests a :class:`~sdl.devices.recording.ReplayTransport` of what a
+:class:`~sdl.devices.recording.RecordingTransport` wrote down.
 
 The rules that every transport keeps:
 
@@ -11,23 +12,31 @@ The rules that every transport keeps:
   may be given twice.
 * After a failure inside a request (no answer in time, a broken line, a cancelled wait) the line is closed, so that a
   late answer cannot be taken for the answer to the next request. The next request opens it again.
+* An answer has a largest size; a line that says more is broken.
+* The event loop is never blocked: a library that blocks gets a thread of the transport's own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Protocol, TextIO, TypeVar, runtime_checkable
+import termios
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import serial
 
-from sdl.errors import DeviceError, DeviceTimeout, LabError, TransportError
+from sdl.devices.worker import Worker
+from sdl.errors import DeviceError, DeviceTimeout, TransportError
 
 T = TypeVar("T")
+
+LARGEST_ANSWER = 65_536
+"""Bytes of an answer, unless the transport is told otherwise."""
+
+GRACE_S = 2.0
+"""How long letting go of a broken line may take before it is left as it is."""
 
 
 @runtime_checkable
@@ -55,48 +64,35 @@ class Transport(Protocol):
         DeviceTimeout
             No complete answer came in time.
         DeviceError
-            What came is no text.
+            What came is no text, or the instrument refuses.
         TransportError
             The line cannot be opened, or broke.
         """
         ...
 
 
-class Channel(Protocol):
-    """The bytes below a :class:`LineTransport`."""
+@runtime_checkable
+class SendingTransport(Transport, Protocol):
+    """A transport for instruments that leave some commands unanswered."""
 
-    async def connect(self) -> None:
-        """Open it. Raises OSError."""
-        ...
-
-    async def exchange(self, data: bytes, terminator: bytes) -> bytes:
-        """Send *data*, return what comes back up to and with *terminator*. Raises OSError, EOFError, TimeoutError."""
-        ...
-
-    async def disconnect(self) -> None:
-        """Close it; nothing happens if it is closed."""
+    async def send(self, message: str) -> None:
+        """Send one line to which no answer comes. Raises as :meth:`Transport.request` does."""
         ...
 
 
-class LineTransport:
-    """Requests and answers as lines of ASCII text over a :class:`Channel`.
+class GuardedTransport(ABC):
+    """What keeps the rules above; a protocol says how to connect, to ask and to let go.
 
     Parameters
     ----------
-    channel
-        Where the bytes go.
     name
         For messages.
-    terminator
-        What ends a line, in both directions.
     timeout_s
         Longest wait for an answer, opening included.
     """
 
-    def __init__(self, channel: Channel, *, name: str, terminator: str = "\n", timeout_s: float = 5.0) -> None:
-        self._channel = channel
+    def __init__(self, *, name: str, timeout_s: float) -> None:
         self._name = name
-        self._terminator = terminator
         self._timeout_s = timeout_s
         self._lock = asyncio.Lock()
         self._is_open = False
@@ -106,10 +102,22 @@ class LineTransport:
         """The address, as in ``tcp://host:port``."""
         return self._name
 
+    @abstractmethod
+    async def _connect(self) -> None:
+        """Connect. Raises OSError, EOFError, TimeoutError, or an error of ours."""
+
+    @abstractmethod
+    async def _ask(self, message: str) -> str | DeviceError:
+        """Send and answer. Raises as :meth:`_connect`; a refusal, after which the line is sound, is returned."""
+
+    @abstractmethod
+    async def _disconnect(self) -> None:
+        """Let go; nothing happens where nothing is connected."""
+
     async def open(self) -> None:
         """Open the line. Raises TransportError or DeviceTimeout."""
         async with self._lock:
-            await self._guarded(self._connect(), "opening the line")
+            await self._guarded(self._opened(), "opening the line")
 
     async def close(self) -> None:
         """Close the line."""
@@ -118,24 +126,20 @@ class LineTransport:
 
     async def request(self, message: str) -> str:
         """Send *message*, return the answer; see :class:`Transport`."""
-        if self._terminator in message:
-            raise TransportError(f"{self._name}: a message is one line, got {message!r}")
         async with self._lock:
-            return await self._guarded(self._exchange(message), f"{message!r}")
+            answer = await self._guarded(self._asked(message), f"{message!r}")
+        if isinstance(answer, DeviceError):
+            raise answer
+        return answer
 
-    async def _connect(self) -> None:
+    async def _opened(self) -> None:
         if not self._is_open:
-            await self._channel.connect()
+            await self._connect()
             self._is_open = True
 
-    async def _exchange(self, message: str) -> str:
-        await self._connect()
-        end = self._terminator.encode("ascii")
-        data = await self._channel.exchange(message.encode("ascii") + end, end)
-        try:
-            return data.removesuffix(end).decode("ascii").strip()
-        except UnicodeDecodeError:
-            raise DeviceError(f"{self._name} answered {data[:40]!r} to {message!r}, which is no text") from None
+    async def _asked(self, message: str) -> str | DeviceError:
+        await self._opened()
+        return await self._ask(message)
 
     async def _guarded(self, work: Coroutine[Any, Any, T], what: str) -> T:
         """Run *work* within the time limit; close the line if it fails in any way, a cancelled wait included."""
@@ -144,6 +148,8 @@ class LineTransport:
             async with asyncio.timeout(self._timeout_s):
                 result = await work
             is_done = True
+        except TransportError:
+            raise
         except TimeoutError:
             raise DeviceTimeout(
                 f"{self._name} did not answer {what} within {self._timeout_s:g} s",
@@ -158,20 +164,138 @@ class LineTransport:
 
     async def _drop(self) -> None:
         self._is_open = False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._disconnect(), 2 * GRACE_S)
+
+
+class Channel(Protocol):
+    """The bytes below a :class:`LineTransport`."""
+
+    async def connect(self) -> None:
+        """Open it. Raises OSError."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send *data*. Raises OSError."""
+        ...
+
+    async def exchange(self, data: bytes, ends: Sequence[bytes], limit: int) -> bytes:
+        """Send *data*, return what comes back up to and with the first of *ends*, at most *limit* bytes.
+
+        What came before *data* was sent is thrown away. Raises OSError, EOFError, TimeoutError.
+        """
+        ...
+
+    async def disconnect(self) -> None:
+        """Close it; nothing happens if it is closed."""
+        ...
+
+
+class LineTransport(GuardedTransport):
+    """Requests and answers as lines of ASCII text over a :class:`Channel`.
+
+    Parameters
+    ----------
+    channel
+        Where the bytes go.
+    name
+        For messages.
+    terminator
+        What ends a line, in both directions.
+    ends
+        What ends an answer where that is something else: any one of these.
+    timeout_s
+        Longest wait for an answer, opening included.
+    largest
+        Bytes that an answer may have.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        *,
+        name: str,
+        terminator: str = "\n",
+        ends: Sequence[str] = (),
+        timeout_s: float = 5.0,
+        largest: int = LARGEST_ANSWER,
+    ) -> None:
+        super().__init__(name=name, timeout_s=timeout_s)
+        self._channel = channel
+        self._terminator = terminator
+        self._ends = tuple(end.encode("ascii") for end in ends or [terminator])
+        self._largest = largest
+
+    async def request(self, message: str) -> str:
+        """Send *message*, return the answer; see :class:`Transport`."""
+        self._check(message)
+        return await super().request(message)
+
+    async def send(self, message: str) -> None:
+        """Send *message*, to which no answer comes; see :class:`SendingTransport`."""
+        self._check(message)
+        async with self._lock:
+            await self._guarded(self._sent(message), f"{message!r}")
+
+    def _check(self, message: str) -> None:
+        if self._terminator in message or not message.isascii():
+            raise TransportError(f"{self._name}: a message is one line of ASCII text, got {message!r}")
+
+    async def _connect(self) -> None:
+        await self._channel.connect()
+
+    async def _disconnect(self) -> None:
         await self._channel.disconnect()
+
+    async def _sent(self, message: str) -> None:
+        await self._opened()
+        await self._channel.send((message + self._terminator).encode("ascii"))
+
+    async def _ask(self, message: str) -> str:
+        data = await self._channel.exchange((message + self._terminator).encode("ascii"), self._ends, self._largest)
+        for end in self._ends:
+            if data.endswith(end):
+                data = data.removesuffix(end)
+                break
+        try:
+            return data.decode("ascii").strip()
+        except UnicodeDecodeError:
+            raise DeviceError(f"{self._name} answered {data[:40]!r} to {message!r}, which is no text") from None
 
 
 class TcpTransport(LineTransport):
-    """A line over TCP, for the bench: virtual time does not wait for the other side."""
+    """A line over TCP, for the bench: virtual time does not wait for the other side.
 
-    def __init__(self, host: str, port: int, *, terminator: str = "\n", timeout_s: float = 5.0) -> None:
+    Parameters
+    ----------
+    host, port
+        Where the instrument, or the box between Ethernet and its serial port, listens.
+    terminator, ends, timeout_s, largest
+        See :class:`LineTransport`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        terminator: str = "\n",
+        ends: Sequence[str] = (),
+        timeout_s: float = 5.0,
+        largest: int = LARGEST_ANSWER,
+    ) -> None:
         super().__init__(
-            _TcpChannel(host, port), name=f"tcp://{host}:{port}", terminator=terminator, timeout_s=timeout_s
+            _TcpChannel(host, port),
+            name=f"tcp://{host}:{port}",
+            terminator=terminator,
+            ends=ends,
+            timeout_s=timeout_s,
+            largest=largest,
         )
 
 
 class SerialTransport(LineTransport):
-    """A line over a serial port (8 bits, no parity, 1 stop bit).
+    """A line over a serial port.
 
     pyserial blocks, so a thread of its own does the reading and writing.
 
@@ -181,184 +305,170 @@ class SerialTransport(LineTransport):
         As pyserial takes it: ``/dev/ttyUSB0``, ``COM3``.
     baud
         Bits per second.
+    frame
+        Data bits, parity and stop bits: ``8N1``, ``7E1``.
+    terminator, ends, timeout_s, largest
+        See :class:`LineTransport`.
     """
 
-    def __init__(self, port: str, baud: int = 9600, *, terminator: str = "\n", timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        port: str,
+        baud: int = 9600,
+        *,
+        frame: Literal["8N1", "8N2", "8E1", "8O1", "7N1", "7N2", "7E1", "7O1"] = "8N1",
+        terminator: str = "\n",
+        ends: Sequence[str] = (),
+        timeout_s: float = 5.0,
+        largest: int = LARGEST_ANSWER,
+    ) -> None:
         super().__init__(
-            _SerialChannel(port, baud, timeout_s), name=f"serial://{port}", terminator=terminator, timeout_s=timeout_s
+            _SerialChannel(port, baud, frame, timeout_s),
+            name=f"serial://{port}",
+            terminator=terminator,
+            ends=ends,
+            timeout_s=timeout_s,
+            largest=largest,
         )
+
+
+def end_of(data: bytes | bytearray, ends: Sequence[bytes]) -> int | None:
+    """Return where the first line in *data* ends, its terminator included; None where it goes on."""
+    found = [place + len(end) for end in ends if (place := data.find(end)) >= 0]
+    return min(found, default=None)
+
+
+def bounded(data: bytes | bytearray, limit: int) -> None:
+    """Raise OSError where *data* is longer than *limit* and has not ended."""
+    if len(data) > limit:
+        raise OSError(f"the answer has no end within {limit} bytes")
+
+
+class _Pipe(asyncio.Protocol):
+    """What has come over a connection and was not read yet: the last *limit* bytes of it."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.limit = LARGEST_ANSWER
+        self.lost: Exception | None = None
+        self.has_come = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        del self.buffer[: -self.limit - 1]
+        self.has_come.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = exc or EOFError("the other side hung up")
+        self.has_come.set()
+
+    async def line(self, ends: Sequence[bytes]) -> bytes:
+        while (end := end_of(self.buffer, ends)) is None:
+            bounded(self.buffer, self.limit)
+            if self.lost is not None:
+                raise self.lost
+            self.has_come.clear()
+            await self.has_come.wait()
+        return bytes(self.buffer[:end])
 
 
 class _TcpChannel:
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._ends: tuple[asyncio.WriteTransport, _Pipe] | None = None
 
     async def connect(self) -> None:
-        self._streams = await asyncio.open_connection(self._host, self._port)
+        loop = asyncio.get_running_loop()
+        self._ends = await loop.create_connection(_Pipe, self._host, self._port)
 
-    async def exchange(self, data: bytes, terminator: bytes) -> bytes:
-        assert self._streams is not None
-        reader, writer = self._streams
+    async def send(self, data: bytes) -> None:
+        assert self._ends is not None
+        writer, pipe = self._ends
+        if pipe.lost is not None:
+            raise pipe.lost
+        pipe.buffer.clear()
         writer.write(data)
-        await writer.drain()
-        try:
-            return await reader.readuntil(terminator)
-        except asyncio.LimitOverrunError:
-            raise OSError("the answer has no end") from None
+
+    async def exchange(self, data: bytes, ends: Sequence[bytes], limit: int) -> bytes:
+        assert self._ends is not None
+        _, pipe = self._ends
+        pipe.limit = limit
+        await self.send(data)
+        return await pipe.line(ends)
 
     async def disconnect(self) -> None:
-        if self._streams is None:
+        if self._ends is None:
             return
-        _, writer = self._streams
-        self._streams = None
-        # abort, not close: a late answer is not wanted, and nothing waits for the other side.
-        writer.transport.abort()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        writer, pipe = self._ends
+        self._ends = None
+        writer.abort()  # not close: a late answer is not wanted, and nothing waits for the other side
+        while pipe.lost is None:
+            pipe.has_come.clear()
+            await pipe.has_come.wait()
 
 
 class _SerialChannel:
-    def __init__(self, port: str, baud: int, timeout_s: float) -> None:
+    def __init__(self, port: str, baud: int, frame: str, timeout_s: float) -> None:
         self._port = port
-        self._baud = baud
-        self._timeout_s = timeout_s
+        self._settings: dict[str, Any] = {
+            "baudrate": baud,
+            "bytesize": int(frame[0]),
+            "parity": frame[1],
+            "stopbits": int(frame[2]),
+            "timeout": timeout_s,
+            "write_timeout": timeout_s,
+        }
         self._serial: serial.Serial | None = None
-        self._thread: ThreadPoolExecutor | None = None
+        self._worker: Worker | None = None
 
     async def connect(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"serial {self._port}")
+        self._worker = Worker(f"serial {self._port}")
         await self._run(self._open)
 
-    async def exchange(self, data: bytes, terminator: bytes) -> bytes:
-        return await self._run(lambda: self._write_and_read(data, terminator))
+    async def send(self, data: bytes) -> None:
+        await self._run(lambda: self._write(data))
+
+    async def exchange(self, data: bytes, ends: Sequence[bytes], limit: int) -> bytes:
+        return await self._run(lambda: self._write_and_read(data, ends, limit))
 
     async def disconnect(self) -> None:
-        if self._thread is None:
+        if self._worker is None:
             return
+        worker, self._worker = self._worker, None
         if self._serial is not None:
             self._serial.cancel_read()
-        await self._run(self._close)
-        self._thread.shutdown()
-        self._thread = None
+        await worker.close(self._close, grace_s=GRACE_S)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        assert self._thread is not None
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        assert self._worker is not None
+        try:
+            return await self._worker.run(work)
+        except termios.error as error:  # which pyserial lets through, and which is no OSError
+            raise OSError(*error.args) from error
 
     def _open(self) -> None:
-        self._serial = serial.Serial(
-            self._port, self._baud, timeout=self._timeout_s, write_timeout=self._timeout_s, exclusive=True
-        )
+        self._serial = serial.Serial(self._port, exclusive=True, **self._settings)
 
     def _close(self) -> None:
         if self._serial is not None:
             self._serial.close()
             self._serial = None
 
-    def _write_and_read(self, data: bytes, terminator: bytes) -> bytes:
+    def _write(self, data: bytes) -> None:
         assert self._serial is not None
         self._serial.reset_input_buffer()
         self._serial.write(data)
-        answer = self._serial.read_until(terminator)
-        if not answer.endswith(terminator):
-            raise TimeoutError
-        return answer
+        self._serial.flush()
 
-
-class RecordingTransport:
-    """Passes requests on and writes them down, one JSON object a line: ``request``, ``response``, ``seconds``.
-
-    A failed request is written with ``error`` (the name of its class) and ``message`` in place of ``response``. The
-    file is begun anew by the first request.
-    """
-
-    def __init__(self, inner: Transport, path: Path | str) -> None:
-        self._inner = inner
-        self._path = Path(path)
-        self._file: TextIO | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the line that is recorded."""
-        return self._inner.name
-
-    async def open(self) -> None:
-        """Open the line that is recorded."""
-        await self._inner.open()
-
-    async def close(self) -> None:
-        """Close the line and the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        await self._inner.close()
-
-    async def request(self, message: str) -> str:
-        """Pass *message* on, write down what came of it."""
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        try:
-            response = await self._inner.request(message)
-        except LabError as error:
-            failure = {"error": type(error).__name__, "message": error.message}
-            self._write({"request": message, **failure, "seconds": round(loop.time() - start, 6)})
-            raise
-        self._write({"request": message, "response": response, "seconds": round(loop.time() - start, 6)})
-        return response
-
-    def _write(self, row: dict[str, Any]) -> None:
-        if self._file is None:
-            self._file = self._path.open("w", encoding="utf-8")
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._file.flush()
-
-
-_ERRORS: dict[str, type[LabError]] = {error.__name__: error for error in (DeviceError, DeviceTimeout, TransportError)}
-
-
-class ReplayTransport:
-    """Answers from a recording, strictly in its order.
-
-    A request other than the recorded one raises TransportError that names both, so a test says where a driver began to
-    talk differently.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self._path = Path(path)
-        lines = self._path.read_text(encoding="utf-8").splitlines()
-        self._rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
-        self._next = 0
-
-    @property
-    def name(self) -> str:
-        """The file of the recording."""
-        return f"replay://{self._path.name}"
-
-    @property
-    def n_left(self) -> int:
-        """How many recorded requests have not been made yet."""
-        return len(self._rows) - self._next
-
-    async def open(self) -> None:
-        """Do nothing."""
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-    async def request(self, message: str) -> str:
-        """Return the recorded answer to *message*, or raise the recorded error."""
-        await asyncio.sleep(0)
-        if not self.n_left:
-            raise TransportError(f"{self.name} has ended after {self._next} requests, got {message!r}")
-        row = self._rows[self._next]
-        if row["request"] != message:
-            raise TransportError(
-                f"{self.name}: request {self._next + 1} was {row['request']!r}, got {message!r}",
-                hint="record again if the driver is meant to talk differently",
-            )
-        self._next += 1
-        if "error" in row:
-            raise _ERRORS.get(row["error"], TransportError)(row["message"])
-        return str(row["response"])
+    def _write_and_read(self, data: bytes, ends: Sequence[bytes], limit: int) -> bytes:
+        assert self._serial is not None
+        self._write(data)
+        answer = bytearray()
+        while (end := end_of(answer, ends)) is None:
+            bounded(answer, limit)
+            more = self._serial.read(max(1, min(self._serial.in_waiting, limit)))
+            if not more:
+                raise TimeoutError
+            answer += more
+        return bytes(answer[:end])

@@ -93,3 +93,17 @@ class SimulatedTransport:
                 raise DeviceTimeout(f"{self.name} did not answer {message!r} within {self._timeout_s:g} s")
             await asyncio.sleep(self._latency_s + reply.after_s)
             return reply.text
+
+    async def send(self, message: str) -> None:
+        """Say *message*, to which no answer comes: what the instrument says is dropped.
+
+        Raises
+        ------
+        TransportError
+            ``is_connected`` was set to False: somebody pulled the cable.
+        """
+        async with self._lock:
+            if not self.is_connected:
+                raise TransportError(f"{self.name}: the line is broken")
+            self.instrument.answer(message)
+            await asyncio.sleep(self._latency_s)

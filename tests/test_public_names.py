@@ -16,6 +16,7 @@ PUBLIC = (
     "sdl",
     "sdl.campaign",
     "sdl.devices",
+    "sdl.devices.lines",
     "sdl.errors",
     "sdl.journal",
     "sdl.lab",

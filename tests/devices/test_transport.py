@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import termios
 import threading
 import tty
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -13,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from sdl.devices import RecordingTransport, ReplayTransport, SerialTransport, TcpTransport, Transport
+from sdl.devices import (
+    RecordingTransport,
+    ReplayTransport,
+    SendingTransport,
+    SerialTransport,
+    TcpTransport,
+    Transport,
+)
 from sdl.errors import DeviceError, DeviceTimeout, TransportError
 
 
@@ -143,6 +151,31 @@ def test_an_answer_without_end_breaks_the_line() -> None:
     asyncio.run(main())
 
 
+def test_a_command_may_have_no_answer_and_an_answer_another_end() -> None:
+    async def main() -> None:
+        async with server() as made:
+            line = TcpTransport("127.0.0.1", made.port, ends=("\x03", "*"), timeout_s=2.0)
+            assert isinstance(line, SendingTransport)
+            made.answer = lambda text: None if text == "GO A" else f"\x02{text}*".encode()
+            await line.send("GO A")
+            assert await line.request("CP") == "\x02CP"
+            assert made.heard == ["GO A", "CP"]
+            await line.close()
+
+    asyncio.run(main())
+
+
+def test_what_an_instrument_says_unasked_is_no_answer() -> None:
+    async def main() -> None:
+        async with server() as made, tcp(made) as line:
+            made.answer = lambda text: f"{text.upper()}\nALARM 7\n".encode()
+            assert await line.request("first?") == "FIRST?"
+            await asyncio.sleep(0.02)
+            assert await line.request("second?") == "SECOND?"
+
+    asyncio.run(main())
+
+
 def test_nobody_at_the_other_side() -> None:
     async def main() -> None:
         async with server() as made:
@@ -201,6 +234,31 @@ def test_serial_carries_a_line_each_way(pty_port: str) -> None:
     asyncio.run(main())
 
 
+def test_a_command_without_answer_and_an_answer_without_end_on_a_serial_port(pty_port: str) -> None:
+    async def main() -> None:
+        line = SerialTransport(pty_port, terminator="\r", timeout_s=10, largest=100)
+        await line.send("silence")
+        assert await line.request("in_pv_2") == "IN_PV_2"
+        with pytest.raises(TransportError, match="no end within 100 bytes"):
+            await line.request("x" * 200)
+        assert await line.request("again?") == "AGAIN?"
+        await line.close()
+
+    asyncio.run(main())
+
+
+def test_a_port_that_refuses_its_settings_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel says it, and an adapter that was pulled: no OSError."""
+
+    def refuse(*_: object, **settings: object) -> None:
+        assert (settings["bytesize"], settings["parity"], settings["stopbits"]) == (7, "E", 1)
+        raise termios.error(22, "Invalid argument")
+
+    monkeypatch.setattr("serial.Serial", refuse)
+    with pytest.raises(TransportError, match=r"serial:///dev/ttyS99: the line broke at opening the line: .*Invalid"):
+        asyncio.run(SerialTransport("/dev/ttyS99", frame="7E1").open())
+
+
 def test_a_silent_serial_instrument_times_out_and_the_line_works_afterwards(
     pty_port: str,
 ) -> None:
@@ -249,6 +307,31 @@ def test_a_recording_plays_back_answers_and_errors(tmp_path: Path) -> None:
     assert first["request"] == "a"
     assert first["response"] == "A"
     assert first["seconds"] > 0
+
+
+def test_a_recording_keeps_what_was_sent_without_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "traffic.jsonl"
+
+    async def main() -> None:
+        async with server() as made, tcp(made) as line:
+            recording = RecordingTransport(line, path)
+            await recording.send("go")
+            await recording.close()
+        with pytest.raises(TransportError, match="'go' was sent without an answer"):
+            await ReplayTransport(path).request("go")
+        replay = ReplayTransport(path)
+        await replay.send("go")
+        assert replay.n_left == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("line", ["not json", '{"response": "OK"}', '{"request": "a", "response": 5, "password": "x"}'])
+def test_a_recording_that_is_none_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "traffic.jsonl"
+    path.write_text('{"request": "a", "response": "A", "seconds": 0.01}\n' + line + "\n")
+    with pytest.raises(TransportError, match=r"traffic.jsonl: line 2 is no recorded request"):
+        ReplayTransport(path)
 
 
 def test_a_replay_names_the_request_that_differs(tmp_path: Path) -> None:
