@@ -15,6 +15,7 @@ __path__ = extend_path(__path__, __name__)
 
 if TYPE_CHECKING:
     from sdl.campaign import (
+        Autonomy,
         Budget,
         Campaign,
         Control,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "sdl.campaign": (
+        "Autonomy",
         "Budget",
         "Campaign",
         "Control",

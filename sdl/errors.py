@@ -24,6 +24,7 @@
     │   ├── ReadbackError                    after a move the instrument is not where it was sent
     │   └── StepAborted                      the step was aborted on request
     ├── ObservationError (ValueError)        an experiment returned something that is no observation
+    ├── AccessError (PermissionError)        who asks may not do that
     └── CampaignError (RuntimeError)         the campaign cannot go on, or was asked the impossible
 
 Each is also the built-in that it resembles, names the object, the value and the limit, and tells the way out: ``hint``.
@@ -134,6 +135,10 @@ class StepAborted(LabError):
 
 class ObservationError(SdlError, ValueError):
     """An experiment returned something that is not a valid observation."""
+
+
+class AccessError(SdlError, PermissionError):
+    """Whoever asks may not do that, or is not known."""
 
 
 class CampaignError(SdlError, RuntimeError):

@@ -1,5 +1,6 @@
 """The loop: campaigns, trials, the planner protocol, budgets and decisions."""
 
+from sdl.campaign.autonomy import Autonomy
 from sdl.campaign.budget import (
     Budget,
     FailurePolicy,
@@ -20,6 +21,7 @@ from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
 
 __all__ = [
+    "Autonomy",
     "Budget",
     "Campaign",
     "CampaignView",

@@ -14,7 +14,7 @@ from sdl.campaign.recovery import ActVerdict, Answer, Questions
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
 from sdl.journal.acts import ActAnswer
-from sdl.journal.records import Event, PlannerFailed, SessionEnded, SessionStarted
+from sdl.journal.records import Event, PlannerFailed, ScheduleChosen, SessionEnded, SessionStarted
 from sdl.lab.actions import ActRecord
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class PlainLines:
                 self._print(f"campaign {view.name}{again or ' begins'}")
             case SessionEnded(status=status, reason=reason):
                 self._print(f"{status}: {reason}")
+            case ScheduleChosen(by=by, reason=reason):
+                self._print(f"schedule by {by}: {reason}")
             case PlannerFailed(error=error, action=action):
                 self._print(f"planner: {error} -> {action}")
             case _ if event.kind in ENDINGS and event.trial is not None:
@@ -203,6 +205,11 @@ def terminal_questions() -> Questions:
     """Return how a person is asked: at the terminal where there is one, else not at all."""
     if sys.stdin is not None and sys.stdin.isatty():
         return Questions(ask_about_act, ask_on_terminal)
+    return no_questions()
+
+
+def no_questions() -> Questions:
+    """Return how nobody is asked: what is open stays open until somebody says it."""
     return Questions(lambda _trial, _act: None, lambda _trial: None)
 
 

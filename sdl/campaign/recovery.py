@@ -220,6 +220,10 @@ class Recovery:
         self._become_unknown(number, reason, *bodies)
         return self._decide(number, reason, may_ask=False, keeps_state=True)
 
+    def answered(self, number: int) -> Continuation | None:
+        """A person has said what became of acts of the parked trial *number*: decide again, in a running session."""
+        return self._decide(number, "a person has answered", may_ask=False, keeps_state=True)
+
     def _decide(self, number: int, why: str, *, may_ask: bool, keeps_state: bool) -> Continuation | None:
         trace = self._view.trace(number)
         self._reconcile(trace)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from sdl.campaign.approvals import Approvals
 from sdl.campaign.planner import Comparison, History, HistoryEntry, TrialState
 from sdl.campaign.quality import QualityControl
 from sdl.campaign.ranking import Ranking
@@ -19,6 +20,7 @@ from sdl.campaign.trials import Trial, TrialRecord, seed_entry
 from sdl.campaign.whereabouts import Whereabouts
 from sdl.errors import CampaignError
 from sdl.journal.acts import StepRecovered
+from sdl.journal.orders import APPROVAL_KINDS
 from sdl.journal.protocol import Journal
 from sdl.journal.records import (
     AttemptFailed,
@@ -63,9 +65,12 @@ FOLDED = (
     *ACT_KINDS,
     "step.recovered",
     "trials.compared",
+    *APPROVAL_KINDS,
     *TRUST_KINDS,
 )
 """The kinds of events that the fold reads; documents and comments it leaves where they are."""
+
+WAITS = "waits for approval"
 
 
 class CampaignView:
@@ -98,6 +103,7 @@ class CampaignView:
         self._seeds: list[HistoryEntry] = []
         self._comparisons: list[Comparison] = []
         self.standing = Standing()
+        self.approvals = Approvals()
         self._ranking: Ranking | None = None
         self._seconds_before = 0.0
         self._session_began = 0.0
@@ -128,6 +134,7 @@ class CampaignView:
             "trial.judged": self._on_judged,
             "trials.compared": self._on_compared,
             **dict.fromkeys(ACT_KINDS, self.take_act),
+            **dict.fromkeys(APPROVAL_KINDS, self.approvals.take),
         }
 
     @classmethod
@@ -227,7 +234,9 @@ class CampaignView:
     def waiting(self) -> Mapping[int, str]:
         """Why each trial waits that was begun or proposed and is on no station: trial to a sentence."""
         running = {n: each for n, each in self._traces.items() if self._records[n].state is TrialState.RUNNING}
-        return self._whereabouts.waiting(running, self.settings)
+        found = self._whereabouts.waiting(running, self.settings)
+        requests = self.approvals.open(lambda number: self._records[number].state is TrialState.PROPOSED)
+        return {**dict.fromkeys((number for each in requests for number in each.asked.trials), WAITS), **found}
 
     @property
     def n_proposed(self) -> int:
@@ -327,6 +336,7 @@ class CampaignView:
     def _set(
         self, planner: Mapping[str, JsonValue], lab: Mapping[str, JsonValue], settings: Mapping[str, JsonValue]
     ) -> None:
+        self.approvals.settle(self.settings, settings)
         self.planner, self.lab, self.settings = planner, lab, settings
         before, self.standing.quality = self.standing.quality, QualityControl.recorded(settings)
         if self.standing.quality != before:

@@ -12,6 +12,7 @@ from sdl.errors import JournalCorrupt
 from sdl.journal.acts import ActBody
 from sdl.journal.beliefs import Fraction, Influences, Models, ModelSummary
 from sdl.journal.materials import MaterialBody
+from sdl.journal.orders import OrderBody
 from sdl.journal.safety import SafetyBody
 from sdl.journal.trust import TrustBody
 from sdl.problem import Measurement, Problem
@@ -328,6 +329,14 @@ class StepQueued(Value):
     reason: str
 
 
+class ScheduleChosen(Value):
+    """Who decides from now on what begins on the stations: the dispatching rule, or a schedule made ahead; and why."""
+
+    kind: Literal["schedule.chosen"] = "schedule.chosen"
+    by: str
+    reason: str
+
+
 class DocumentEmitted(Value):
     """One bluesky document, as it came."""
 
@@ -418,6 +427,7 @@ Body = Annotated[
     | StepEnded
     | StepSkipped
     | StepQueued
+    | ScheduleChosen
     | DocumentEmitted
     | AttemptFailed
     | TrialCompleted
@@ -429,6 +439,7 @@ Body = Annotated[
     | Comment
     | ActBody
     | MaterialBody
+    | OrderBody
     | SafetyBody
     | TrustBody,
     Field(discriminator="kind"),
