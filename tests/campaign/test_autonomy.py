@@ -91,12 +91,12 @@ def test_a_refused_trial_is_abandoned_and_another_one_is_proposed() -> None:
 
 
 def test_a_script_that_is_run_again_does_not_undo_what_a_person_has_said() -> None:
-    journal = MemoryJournal()
-    campaign = toy_campaign(journal=journal, autonomy=sdl.Autonomy(1))
+    lab, journal = ToyLab(), MemoryJournal()
+    campaign = toy_campaign(lab, journal=journal, autonomy=sdl.Autonomy(1))
     campaign.run(trials=2)
     free = sdl.Autonomy(4).model_dump(mode="json")
     journal.append(Entry(AutonomySet(autonomy=free), campaign.name, actor="lee"))
-    assert toy_campaign(journal=journal, autonomy=sdl.Autonomy(1), lab=campaign.lab).run(trials=2).status == "finished"
+    assert toy_campaign(journal=journal, autonomy=sdl.Autonomy(1), lab=lab).run(trials=2).status == "finished"
 
 
 @pytest.mark.parametrize(
