@@ -135,8 +135,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AtMost",
-    "Batch",
     "Autonomy",
+    "Batch",
     "Budget",
     "Calendar",
     "Campaign",
