@@ -22,7 +22,7 @@ from sdl.lab.latches import Latch, check_person, latches_in
 from sdl.lab.scribe import Scribe
 
 PATIENCE = 5.0
-"""Wall seconds that a disk may take for the last latch when a session ends."""
+"""Wall seconds that a disk, or a station in another process, may take for the last latch when a session ends."""
 
 
 class Safeguard:
@@ -60,6 +60,8 @@ class Safeguard:
 
     def close(self) -> None:
         """Listen no more."""
+        for station in self._lab.stations.values():
+            station.settle(PATIENCE)
         if self._interlocks.listener == self._hear:  # else another campaign of this laboratory does
             self._interlocks.listener = _hear_nothing
         if self._scribe is not None:

@@ -9,6 +9,7 @@ the act would make of it; and continuously, by the watchers of the stations (:mo
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,6 +99,7 @@ class Rule:
     when: Condition
     require: Condition
     is_tripped: bool = False
+    is_bound: bool = False
 
     @property
     def stations(self) -> frozenset[str]:
@@ -105,12 +107,12 @@ class Rule:
         return frozenset(reaction.station for reaction in self.reactions)
 
     def violation(self, look: Callable[[str], object]) -> bool:
-        """Tell whether it is violated, or cannot be shown to be met."""
-        return self.when.holds(look) is not False and self.require.holds(look) is not True
+        """Tell whether it is violated, or cannot be shown to be met; without the units of all signals it cannot."""
+        return not self.is_bound or (self.when.holds(look) is not False and self.require.holds(look) is not True)
 
     def surely(self, look: Callable[[str], object]) -> bool:
         """Tell whether it is known to be violated."""
-        return self.when.holds(look) is True and self.require.holds(look) is False
+        return self.is_bound and self.when.holds(look) is True and self.require.holds(look) is False
 
     def concerns(self, device: object) -> bool:
         """Tell whether an act of *device* can matter to it."""
@@ -133,15 +135,17 @@ def bind_rule(lab: str, interlock: Interlock, places: Places) -> Rule:
     names = dict.fromkeys((*when.signals(), *require.signals()))
     sources = {name: find_source(lab, places.devices, name) for name in names}
     rule = Rule(interlock, sources, _reactions(lab, interlock, when, sources, places), when, require)
-    if all(source.unit != UNASKED for source in sources.values()):
-        bind_units(rule)
+    bind_units(rule)
     return rule
 
 
 def bind_units(rule: Rule) -> None:
-    """Convert the numbers of *rule* to the units of its signals."""
+    """Convert the numbers of *rule* to the units of its signals, where all of these are known."""
+    if any(source.unit == UNASKED for source in rule.sources.values()):
+        return
     rule.when = parse(rule.interlock.when).bound(lambda name: rule.sources[name].unit)
     rule.require = parse(rule.interlock.require).bound(lambda name: rule.sources[name].unit)
+    rule.is_bound = True
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,12 @@ class Interlocks:
         self.act: Callable[[str, Sequence[Reaction], InterlockError], None] = _nobody
         self.listener: Callable[[Sequence[SafetyBody]], None] = _nobody_listens
         self.wakers: list[Callable[[], None]] = []
+        self.here: frozenset[str] | None = None
+        """The stations of this process, where it is not the engine's. It acts on no others."""
+        self.away: dict[str, float] = {}
+        """The stations in other processes: since when each tells its signals (clock seconds; infinity: not yet)."""
+        self.watched: set[str] = set()
+        """The stations of this process that read their signals."""
         self._closed: set[int] = set()
         self._concerned: dict[int, tuple[Rule, ...]] = {}
         self._mutex = threading.RLock()
@@ -248,6 +258,13 @@ class Interlocks:
         self.places = places
         self.rules += [bind_rule(self.lab, interlock, places) for interlock in interlocks]
         self._concerned.clear()
+
+    def learn(self, rule: Rule, found: Mapping[str, Source]) -> None:
+        """Take over sources of *rule* whose units are known now. Raises UnitError where they do not fit its numbers."""
+        with self._mutex:
+            rule.sources = {**rule.sources, **found}
+            if not rule.is_bound:
+                bind_units(rule)
 
     # --- what is known --------------------------------------------------------------------------------------------
 
@@ -359,17 +376,41 @@ class Interlocks:
         """Return the rules of *stations* that are violated and have not tripped yet.
 
         Somebody watches *since* then, in clock seconds. For the time of ``max_age`` after it, a rule counts only if it
-        is known to be violated: other stations, and devices that renew their readings now and then, need that long.
+        is known to be violated: other stations, and devices that renew their readings now and then, need that long. The
+        same where a station in another process is about to begin; no act that depends on it is allowed meanwhile.
         """
         now = self.clock.monotonic()
         found: list[Rule] = []
         for rule in self.rules:
-            if rule.is_tripped or not stations & (rule.stations | self.homes(rule)):
+            homes = self.homes(rule)
+            if rule.is_tripped or not stations & (rule.stations | homes) or not self.is_acted_on_here(rule):
                 continue
             look = self.look(rule)
-            if rule.violation(look) and (now - since > rule.interlock.seconds or rule.surely(look)):
+            began = max([since, *(self.away.get(home, since) for home in homes)])
+            if rule.violation(look) and (now - began > rule.interlock.seconds or rule.surely(look)):
                 found.append(rule)
         return found
+
+    def is_acted_on_here(self, rule: Rule) -> bool:
+        """Tell whether *rule* acts on a station that this process may act on, itself or by telling it."""
+        return self.here is None or bool(self.here & rule.stations)
+
+    @property
+    def n_looks(self) -> int:
+        """How often a signal is read within ``max_age``: more often where it has to come from another process."""
+        return 4 if self.away else 2
+
+    def await_station(self, station: str) -> None:
+        """Take what *station*, in another process, reads as not known, and wait for it: nobody tells it now."""
+        self.away[station] = math.inf
+        for rule in self.rules:
+            for name, source in rule.sources.items():
+                if self.station_of(source) == station:
+                    self.board.forget(name)
+
+    def is_told_of(self, station: str) -> bool:
+        """Tell whether the signals of *station* are read by now, here or in its process."""
+        return self.away[station] < math.inf if station in self.away else station in self.watched
 
     def last(self) -> Callable[[str], object]:
         """Return the signals as they were seen last, however long ago."""
@@ -393,15 +434,18 @@ class Interlocks:
         """Return the station that reads *source*."""
         return self.places.station(source.device_name)
 
-    def trip(self, rule: Rule) -> None:
-        """Latch what *rule* acts on, have it act, and tell who listens. A rule that has tripped does not trip again."""
+    def trip(self, rule: Rule, told: str = "") -> None:
+        """Latch what *rule* acts on, have it act, and tell who listens. A rule that has tripped does not trip again.
+
+        *told* is why, where another process has seen it.
+        """
         with self._mutex:
             if rule.is_tripped:
                 return
             rule.is_tripped = True
-            error = self._refusal(rule, "tripped")
+            error = InterlockError(told) if told else self._refusal(rule, "tripped")
             bodies = self._latch(rule, error.message)
-        for station in sorted(rule.stations):
+        for station in self._acted_on(rule):
             self.act(station, [reaction for reaction in rule.reactions if reaction.station == station], error)
         self.listener(bodies)
 
@@ -412,13 +456,16 @@ class Interlocks:
             lab=self.lab, interlock=name, reason=reason, signals=self.told(rule), actions=actions
         )
         bodies: list[SafetyBody] = [tripped]
-        for station in sorted(rule.stations):
+        for station in self._acted_on(rule):
             devices = tuple(each.name for each in rule.reactions if each.station == station)
             latch = LatchSet(lab=self.lab, station=station, interlock=name, devices=devices, reason=reason)
             self.latches.append(Latch(latch))
             bodies.append(latch)
         self._closed |= {id(each.device) for each in rule.reactions if each.action.is_immediate}
         return bodies
+
+    def _acted_on(self, rule: Rule) -> list[str]:
+        return sorted(rule.stations if self.here is None else rule.stations & self.here)
 
     def close_device(self, device: object) -> None:
         """Take no more commands for *device*: the step that was allowed to finish has."""
@@ -444,6 +491,13 @@ class Interlocks:
         """Note that a journal knows of a latch from now on."""
         with self._mutex:
             self.latches = [Latch(latch.body, sequence) if latch.body is body else latch for latch in self.latches]
+
+    def amend(self, latch: Latch, reason: str) -> None:
+        """Say more of why a latch is closed, and tell who listens."""
+        body = latch.body.replace(reason=reason)
+        with self._mutex:
+            self.latches = [Latch(body) if known is latch else known for known in self.latches]
+        self.listener([body])
 
     def release(self, station: str) -> None:
         """Forget the latches of *station*. What is still violated trips again at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdl.errors import LabError
 from sdl.journal.protocol import Journal
@@ -39,7 +39,9 @@ def latches_in(journal: Journal, lab: str | None = None) -> Sequence[Latch]:
     for event in journal.read(kinds=SAFETY_KINDS):
         body = event.body
         if isinstance(body, LatchSet):
-            found.setdefault((body.lab, body.station, body.interlock), Latch(body, event.sequence, event.campaign))
+            key = (body.lab, body.station, body.interlock)
+            first = found.get(key, Latch(body, event.sequence, event.campaign))
+            found[key] = replace(first, body=body)
         elif isinstance(body, Rearmed):
             found = {key: latch for key, latch in found.items() if key[:2] != (body.lab, body.station)}
     return [latch for latch in found.values() if lab is None or latch.body.lab == lab]
@@ -48,6 +50,6 @@ def latches_in(journal: Journal, lab: str | None = None) -> Sequence[Latch]:
 def check_person(by: str, because: str) -> None:
     """Raise :class:`~sdl.errors.LabError` unless a person and a reason are named."""
     if by.strip().lower() in NOBODY:
-        raise LabError(f"{by!r} is no person who can arm a station again", hint="say who you are")
+        raise LabError(f"{by!r} is no person who can answer for a station", hint="say who you are")
     if not because.strip():
-        raise LabError("arming a station again needs a reason", hint="say what was found, and what was done about it")
+        raise LabError("whoever answers for a station gives a reason", hint="say what was found, and what was done about it")

@@ -148,12 +148,12 @@ class StationSafety:
         return self._judged(given, rules) if rules else None
 
     def _judged(self, given: Message, rules: Sequence[Rule]) -> Steps[None]:
-        if self._watcher.is_doubtful(rules):
+        is_set = given.command == "set" and bool(given.args)
+        target = given.args[0] if is_set else None
+        if self._watcher.is_doubtful(rules, {id(given.obj): target} if is_set else {}):
             yield message("wait_for", None, [lambda: self._watcher.refresh(rules)], timeout=self._watcher.period * 4)
         for rule in self._interlocks.violated(frozenset((self._engine.name,)), since=self._began):
             self._interlocks.trip(rule)  # the watcher would see it in a moment
-        is_set = given.command == "set" and bool(given.args)
-        target = given.args[0] if is_set else None
         self._interlocks.check_act(self._envelope.name(given.obj), given.obj, target, is_set=is_set)
         if is_set:
             self._interlocks.note_set(given.obj, target)

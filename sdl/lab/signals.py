@@ -224,6 +224,16 @@ class Board:
         with self._mutex:
             self._samples[source.name] = Sample(value, None, math.inf, math.inf)
 
+    def put_told(self, name: str, value: object, taken: float, renewed: float) -> None:
+        """Note what another process has read, with the clock seconds of this one at which it did at the latest."""
+        with self._mutex:
+            self._samples[name] = Sample(value, None, taken, renewed)
+
+    def forget(self, name: str) -> None:
+        """Take a signal as not known."""
+        with self._mutex:
+            self._samples.pop(name, None)
+
     def sample(self, name: str) -> Sample | None:
         """Return what is known of a signal."""
         return self._samples.get(name)

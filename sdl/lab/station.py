@@ -132,6 +132,10 @@ class Station:
         if self._engine is not None:
             self._engine.safety.react(reactions, error)
 
+    def settle(self, seconds: float) -> None:
+        """Wait, no longer than that, until what latched the station is known wherever it is kept. Here it is."""
+        del seconds
+
     def abort(self, reason: str) -> None:
         """Stop every device of the station, and abort the job that is queued or running.
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from sdl.errors import LabError
 from sdl.lab.clock import Clock
 from sdl.lab.conditions import Always
-from sdl.lab.interlocks import Interlocks, Rule, bind_units
+from sdl.lab.interlocks import Interlocks, Rule
 from sdl.lab.signals import UNASKED, Board, Source, described_later, take
 
 MIN_PERIOD = 0.02
@@ -61,16 +61,18 @@ class Watcher:
             return
         self._sources = tuple({source.name: source for source in self._own(self._rules)}.values())
         shortest = min(rule.interlock.seconds for rule in self._rules)
-        self._period = max(MIN_PERIOD, self._interlocks.watch_period or shortest / 2)
+        self._period = max(MIN_PERIOD, self._interlocks.watch_period or shortest / self._interlocks.n_looks)
         self._pause = self._period
         await self._read(self._sources)
         self._began = self._clock.monotonic()
+        self._interlocks.watched.add(self._station)
         self._interlocks.wakers.append(self._wake)
         self._judge()
 
     def end(self) -> None:
         """Watch no more."""
         self._is_ended = True
+        self._interlocks.watched.discard(self._station)
         with suppress(ValueError):
             self._interlocks.wakers.remove(self._wake)
         if self._cancel is not None:
@@ -78,14 +80,29 @@ class Watcher:
         if self._task is not None:
             self._task.cancel()
 
-    async def refresh(self, rules: Iterable[Rule]) -> None:
-        """Read what *rules* look at, as far as it belongs to this station."""
+    async def refresh(self, rules: Sequence[Rule]) -> None:
+        """Read what *rules* look at, as far as it belongs to this station; what other processes tell is on its way."""
         sources = {source.name: source for source in self._own(rules)}
         await self._read(tuple(sources.values()))
+        for _ in range(int(2 * self._period / MIN_PERIOD)):
+            if not any(self._is_awaited(rule) for rule in rules):
+                return
+            await asyncio.sleep(MIN_PERIOD)
 
-    def is_doubtful(self, rules: Iterable[Rule]) -> bool:
-        """Tell whether something that *rules* look at is not fresh, or one is violated by what was read last."""
-        return any(self._is_stale(rule) or rule.violation(self._interlocks.look(rule)) for rule in rules)
+    def _is_awaited(self, rule: Rule) -> bool:
+        look, away = self._interlocks.look(rule), self._interlocks.away
+        told = (name for name, source in rule.sources.items() if self._interlocks.station_of(source) in away)
+        return any(look(name) is None for name in told)
+
+    def is_doubtful(self, rules: Iterable[Rule], changes: Mapping[int, object]) -> bool:
+        """Tell whether something that *rules* look at is not fresh, or one is violated by what was read last.
+
+        With and without *changes*, which an act would make; see :meth:`~sdl.lab.interlocks.Interlocks.look`.
+        """
+        look = self._interlocks.look
+        return any(
+            self._is_stale(rule) or rule.violation(look(rule)) or rule.violation(look(rule, changes)) for rule in rules
+        )
 
     def _is_stale(self, rule: Rule) -> bool:
         board, by_answer = self._interlocks.board, rule.interlock.fresh_by == "answer"
@@ -109,9 +126,7 @@ class Watcher:
             for name, source in rule.sources.items()
             if self._interlocks.station_of(source) == self._station
         }
-        rule.sources = {**rule.sources, **ours}
-        if all(source.unit != UNASKED for source in rule.sources.values()):
-            bind_units(rule)
+        self._interlocks.learn(rule, ours)
 
     async def _described(self, source: Source) -> Source:
         try:
