@@ -13,6 +13,8 @@ import typer
 from sdl.campaign.file import LabSection, make_lab
 from sdl.errors import LabError
 from sdl.lab.latches import check_person
+from sdl.lab.remote.access import ServerKeys
+from sdl.lab.remote.keys import FOLDER
 from sdl.lab.remote.server import StationServer
 
 
@@ -23,16 +25,24 @@ class Transfer(NamedTuple):
     because: str
 
 
+class Network(NamedTuple):
+    """Where a station listens, and the folder of its keys."""
+
+    listen: str
+    keys: Path | None
+
+
 def station_process(
-    lab: str, station: str, folder: Path, options: str, transfer: Transfer | None, *, is_child: bool
+    lab: str, station: str, folder: Path, options: str, transfer: Transfer | None, *, network: Network, is_child: bool
 ) -> None:
     """Host *station* of *lab* until the process is told to end."""
+    keys = _keys(network, station)
     if transfer is not None:
         check_person(*transfer)
     sys.path.insert(0, str(Path.cwd()))
     made, _ = make_lab(LabSection(type=lab, options=_options(options)), Path.cwd(), 0)
     try:
-        server = StationServer(made, station, folder, ends_with_engine=is_child)
+        server = StationServer(made, station, folder, ends_with_engine=is_child, listen=network.listen, keys=keys)
     except BaseException:
         made.close()
         raise
@@ -40,8 +50,20 @@ def station_process(
         server.transfer(*transfer)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: server.end())
-    typer.echo(f"station {station} of {made.name}, in {folder}. Ctrl-C ends it")
+    where = " and ".join(server.points) if network.listen else str(folder)
+    typer.echo(f"station {station} of {made.name}, at {where}. Ctrl-C ends it")
     server.serve()
+
+
+def _keys(network: Network, station: str) -> ServerKeys | None:
+    if not network.listen:
+        return None
+    if network.keys is None:
+        raise LabError(
+            f"station {station} cannot listen at {network.listen} without keys: who reaches it would command it",
+            hint=f'sdl keys make "{station}", and then --keys {FOLDER}',
+        )
+    return ServerKeys.of(network.keys, station)
 
 
 def _options(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Stations in processes of their own, on the same host, over 0MQ."""
+"""Stations in processes of their own, on this host or on others, over 0MQ."""
 
 from sdl.lab.remote.hosting import host, remote
 

@@ -61,6 +61,7 @@ class Gate:
         self.epoch = 0
         self.latch = ""
         self.latched_because = ""
+        self.by_hand = ""
         self.acts: dict[str, Act] = {}
         self.jobs: set[str] = set()
         self.is_held = False
@@ -81,6 +82,10 @@ class Gate:
                 self.jobs.add(record["job"])
             case "act":
                 self.acts[record["act"]] = Act(record["state"], record["reason"])
+            case "take":
+                self.by_hand = f"{record['by']} has taken the station by hand: {record['because']}"
+            case "give":
+                self.by_hand = ""
             case "latch":
                 self.latch, self.latched_because = record["latch"], record["reason"]
             case "rearm":
@@ -100,6 +105,7 @@ class Gate:
         ask what became of its acts, and no more.
         """
         self.check_owner(store, epoch)
+        self._check_hands()
         if (store, epoch) == (self.store, self.epoch):
             if self._lease and not self.holds(now) and not self.latch:
                 raise Refusal("lease", f"epoch {epoch} has lost its lease", hint="run the campaign again")
@@ -158,6 +164,27 @@ class Gate:
         """A person lets another store have the station."""
         self._write("transfer", by=by, because=because)
         self.store, self.epoch, self.is_held = "", 0, False
+
+    # --- a person at the instrument -------------------------------------------------------------------------------
+
+    def take(self, by: str, because: str) -> str:
+        """A person takes the station by hand: no engine has it until they give it back. Returns what is said of it."""
+        self._check_hands()
+        self._write("take", by=by, because=because)
+        self.by_hand, self.is_held = f"{by} has taken the station by hand: {because}", False
+        self.close(self.by_hand)
+        return self.by_hand
+
+    def give(self, by: str, because: str) -> None:
+        """A person gives the station back. Its latch stays closed."""
+        if not self.by_hand:
+            raise Refusal("local", "nobody has taken the station by hand")
+        self._write("give", by=by, because=because)
+        self.by_hand = ""
+
+    def _check_hands(self) -> None:
+        if self.by_hand:
+            raise Refusal("local", self.by_hand, hint="sdl panel STATION --give-back --by NAME --because TEXT")
 
     # --- the latch ------------------------------------------------------------------------------------------------
 

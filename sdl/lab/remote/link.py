@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import queue
 import threading
 from collections import deque
@@ -13,7 +14,7 @@ from typing import Any
 
 import zmq
 
-from sdl.errors import LabError, TransportError
+from sdl.errors import LabError, SdlError, TransportError
 from sdl.lab.remote.messages import (
     Abort,
     Beat,
@@ -25,7 +26,8 @@ from sdl.lab.remote.messages import (
     decode,
     encode,
 )
-from sdl.lab.remote.sockets import Address, Waker, connected
+from sdl.lab.remote.relay import EngineEnd
+from sdl.lab.remote.sockets import Address, Doubt, Waker, connected
 from sdl.problem.value import Value
 
 REPLY_TIMEOUT = 5.0
@@ -36,6 +38,12 @@ LOOK = 0.1
 
 RETRY = 0.25
 """Seconds between two tries to reach a station that is not there yet."""
+
+
+ANEW = "it was started anew"
+
+N_OFFSETS = 64
+"""The last so many answers say how far the clocks are apart: quartz may drift by a second in hours."""
 
 
 class StationLost(TransportError):
@@ -57,6 +65,23 @@ class Session:
     store: str
     epoch: int
     lease: float
+
+
+class Offset:
+    """How much the station's monotonic clock is ahead of this one: rather too little than too much.
+
+    An answer is older than the moment at which it comes, so each says too little, by the time that it was on its way.
+    Only the last answers count, because two clocks never run equally fast.
+    """
+
+    def __init__(self) -> None:
+        self._found: deque[float] = deque(maxlen=N_OFFSETS)
+        self.least = 0.0
+
+    def note(self, theirs: float, ours: float) -> None:
+        """An answer that says *theirs* came at *ours*."""
+        self._found.append(theirs - ours)
+        self.least = min(self._found)
 
 
 class Link:
@@ -83,18 +108,23 @@ class Link:
         self.lost = ""
         self.latch = ""
         self.latched_because = ""
+        self.relay: EngineEnd | None = None
+        self.on_latch: Callable[[str, str], None] | None = None
         self._is_alive = is_alive
         self._now = now
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._address = address
-        self._socket = connected(self._context, address.work)
+        self._pulse_point = address.pulse
+        self._socket = connected(self._context, address.work, address.keys)
+        self._doubt = None if address.keys is None else Doubt(self._socket)
         self._numbers = itertools.count(1)
         self._events: deque[Value] = deque()
-        self._offset = 0.0
+        self._offset = Offset()
         self._heard = 0.0
         self._aborts: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._waker = Waker()
         self._is_closed = False
+        self._is_urgent = False
         self._pulse = threading.Thread(target=self._beat, name=f"sdl-{station}-pulse", daemon=True)
 
     def open(self, seconds: float) -> Welcome:
@@ -109,19 +139,29 @@ class Link:
         """
         deadline = self._now() + seconds
         session = self.session
-        hello = Hello(store=session.store, epoch=session.epoch, lease=session.lease)
+        hello = Hello(station=self.station, store=session.store, epoch=session.epoch, lease=session.lease)
         while True:
             with suppress(StationLost):
                 welcome: Welcome = self.ask(hello, RETRY)
                 break
             if self._now() > deadline or not self._is_alive():
-                raise StationLost(
-                    f"station {self.station} does not answer", hint="is its process running? sdl station LAB --station"
-                )
+                raise self._silence()
         self.boot, self._heard = welcome.boot, self._now()
-        self._offset = welcome.now - self._heard
+        self._offset.note(welcome.now, self._heard)
+        self._pulse_point = self._address.pulse_at(welcome.pulse)
         self._pulse.start()
         return welcome
+
+    def _silence(self) -> StationLost:
+        why = "" if self._doubt is None else self._doubt.words()
+        if why:
+            return StationLost(
+                f"station {self.station} at {self._address.work} does not speak with this engine: {why}",
+                hint="sdl keys, on both computers, lists who has which key",
+            )
+        return StationLost(
+            f"station {self.station} does not answer", hint="is its process running? sdl station LAB --station NAME"
+        )
 
     def close(self) -> None:
         """Let the sockets and the thread go."""
@@ -129,6 +169,8 @@ class Link:
         self._waker.wake()
         if self._pulse.ident is not None:
             self._pulse.join()
+        if self._doubt is not None:
+            self._doubt.close()
         self._socket.close()
         self._context.term()
         self._waker.close()
@@ -137,7 +179,7 @@ class Link:
 
     def expires(self, seconds: float) -> float:
         """Return the station's time *seconds* from now, rather too early than too late."""
-        return self._now() + self._offset + seconds
+        return self._now() + self._offset.least + seconds
 
     def send(self, message: Value) -> bytes:
         """Send *message* now, and return its number. Raises :class:`StationLost` where nobody is there to take it."""
@@ -195,10 +237,14 @@ class Link:
         if not self._socket.poll(int(seconds * 1000)):
             return None
         frames = self._socket.recv_multipart()
-        if len(frames) != 2:
+        if len(frames) != 3:
+            return None
+        number, boot, data = frames
+        if self.boot and boot != self.boot.encode():
+            self.lost = self.lost or ANEW
             return None
         with suppress(Malformed):
-            return frames[0], decode(frames[1])
+            return number, decode(data)
         return None
 
     def check(self) -> None:
@@ -208,23 +254,29 @@ class Link:
 
     # --- heartbeats and aborts, on a thread of their own ----------------------------------------------------------
 
+    def beat_now(self) -> None:
+        """Say at once what an interlock has tripped. Waits for nothing; from any thread."""
+        self._is_urgent = True
+        self._waker.wake()
+
     def abort(self, reason: str) -> None:
         """Have the station stop everything. Takes no lock, and waits for nothing."""
         self._aborts.put(reason)
         self._waker.wake()
 
     def _beat(self) -> None:
-        socket = connected(self._context, self._address.pulse)
+        socket = connected(self._context, self._pulse_point, self._address.keys)
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
         poller.register(self._waker.reader, zmq.POLLIN)
-        period, due = self.session.lease / 5, 0.0
+        due = 0.0
         try:
             while not self._is_closed and not self.lost:
                 self._send_aborts(socket)
-                if self._now() >= due:
-                    due = self._now() + period
-                    self._say(socket, Beat(store=self.session.store, epoch=self.session.epoch, boot=self.boot))
+                if self._is_urgent or self._now() >= due:
+                    self._is_urgent = False
+                    is_said = self._say(socket, self._beat_to_say())
+                    due = self._now() + (self._period if is_said else min(self._period, LOOK))
                 poller.poll(max(1, int(min(LOOK, due - self._now()) * 1000)))
                 self._waker.clear()
                 while socket.poll(0):
@@ -232,6 +284,15 @@ class Link:
                 self._look()
         finally:
             socket.close()
+
+    @property
+    def _period(self) -> float:
+        usual = self.session.lease / 5
+        return usual if self.relay is None else min(usual, self.relay.period)
+
+    def _beat_to_say(self) -> Beat:
+        beat = Beat(store=self.session.store, epoch=self.session.epoch, boot=self.boot)
+        return beat if self.relay is None else self.relay.beat(beat)
 
     def _send_aborts(self, socket: zmq.Socket[bytes]) -> None:
         with suppress(queue.Empty):
@@ -244,7 +305,7 @@ class Link:
 
     def _say(self, socket: zmq.Socket[bytes], message: Value) -> bool:
         try:
-            socket.send_multipart([b"", encode(message)], zmq.DONTWAIT)
+            socket.send_multipart([repr(self._now()).encode(), encode(message)], zmq.DONTWAIT)
         except zmq.Again:
             return False
         return True
@@ -258,14 +319,36 @@ class Link:
             return
         now = self._now()
         if pulse.boot != self.boot:
-            self.lost = "it was started anew"
+            self.lost = ANEW
         elif pulse.is_spent:
             self.latch, self.latched_because = pulse.latch, pulse.reason
             self.lost = pulse.reason or "its lease has ended"
-        self._heard, self._offset = now, min(self._offset, pulse.now - now)
+        elif self.relay is not None:
+            self._heed(self.relay, frames[0], pulse)
+        self._heard = now
+        self._offset.note(pulse.now, now)
+
+    def _heed(self, relay: EngineEnd, sent: bytes, pulse: Pulse) -> None:
+        """Take what the pulse tells of signals and trips; it answers the beat that was *sent* then."""
+        try:
+            relay.felt(pulse, _seconds(sent))
+        except SdlError as error:  # units that do not fit
+            self.lost = f"an interlock does not fit it: {error.message}"
+        if pulse.tripped and pulse.latch and self.on_latch is not None:
+            self.on_latch(pulse.latch, next(iter(pulse.tripped)))
 
     def _look(self) -> None:
+        if self.relay is not None:
+            self.relay.look()
         if not self._is_alive():
             self.lost = "its process has ended"
         elif self._now() - self._heard > self.session.lease and not self.lost:
             self.lost = f"it was silent for {self.session.lease:g} s"
+
+
+def _seconds(sent: bytes) -> float:
+    """Return the time that a pulse repeats; not a number where it is none."""
+    try:
+        return float(sent)
+    except ValueError:
+        return math.nan

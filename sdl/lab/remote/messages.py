@@ -26,22 +26,43 @@ MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of one message; a longer one is not sent, and cuts the connection where it comes in."""
 
 Code = Literal[
-    "epoch", "store", "latched", "lease", "seen", "order", "expired", "boot", "busy", "plan", "failed", "malformed"
+    "epoch",
+    "store",
+    "latched",
+    "lease",
+    "local",
+    "role",
+    "station",
+    "seen",
+    "order",
+    "expired",
+    "boot",
+    "busy",
+    "plan",
+    "failed",
+    "malformed",
 ]
 """Why a station refuses."""
 
 
 class Hello(Value):
-    """An engine takes the station: which store it writes, and the how manyeth to do so. Silence ends its lease."""
+    """An engine takes the station: which store it writes, and the how manyeth to do so. Silence ends its lease.
+
+    ``station``: which it takes this one for.
+    """
 
     kind: Literal["hello"] = "hello"
+    station: str
     store: str
     epoch: int
     lease: Annotated[float, Field(gt=0)]
 
 
 class Welcome(Value):
-    """The station is taken. ``latch`` is set where it is latched; no step starts then."""
+    """The station is taken. ``latch`` is set where it is latched; no step starts then.
+
+    ``pulse`` is the TCP port of the other channel; 0 where it is no port.
+    """
 
     kind: Literal["welcome"] = "welcome"
     station: str
@@ -50,6 +71,7 @@ class Welcome(Value):
     now: float
     latch: str = ""
     reason: str = ""
+    pulse: int = 0
 
 
 class Refused(Value):
@@ -197,13 +219,34 @@ class Bye(Value):
     epoch: int
 
 
+class Signal(Value):
+    """What was read of a signal that an interlock looks at.
+
+    ``answered`` and ``stamped`` say how many seconds ago it was, by the time of the answer and by the reading's own
+    timestamp; None where that age is not known.
+    """
+
+    value: float | str | bool
+    unit: str | None
+    answered: Annotated[float, Field(ge=0)]
+    stamped: Annotated[float, Field(ge=0)] | None
+
+
 class Beat(Value):
-    """The engine is alive."""
+    """The engine is alive.
+
+    ``signals`` are of other stations, as old as they say since ``heard``: the ``now`` of the last pulse that came.
+    ``waiting`` names stations that have not begun to tell theirs, ``tripped`` interlocks and why.
+    """
 
     kind: Literal["beat"] = "beat"
     store: str
     epoch: int
     boot: str
+    heard: float | None = None
+    signals: FrozenMap[Signal] = Field(default_factory=dict[str, Signal])
+    waiting: Tuple[str] = ()
+    tripped: FrozenMap[str] = Field(default_factory=dict[str, str])
 
 
 class Abort(Value):
@@ -216,7 +259,10 @@ class Abort(Value):
 
 
 class Pulse(Value):
-    """The station is alive. ``is_spent``: it does not belong to this epoch any more."""
+    """The station is alive. ``is_spent``: it does not belong to this epoch any more.
+
+    ``signals`` are its own, as old as they say since the beat that this answers.
+    """
 
     kind: Literal["pulse"] = "pulse"
     boot: str
@@ -226,6 +272,55 @@ class Pulse(Value):
     is_spent: bool
     latch: str = ""
     reason: str = ""
+    signals: FrozenMap[Signal] = Field(default_factory=dict[str, Signal])
+    tripped: FrozenMap[str] = Field(default_factory=dict[str, str])
+
+
+class Look(Value):
+    """How does the station stand? Changes nothing."""
+
+    kind: Literal["look"] = "look"
+
+
+class Seen(Value):
+    """How it stands. ``client`` and ``roles``: for whom it takes the one who asked. ``store``: its beginning."""
+
+    kind: Literal["seen"] = "seen"
+    station: str
+    boot: str
+    client: str
+    roles: Tuple[str]
+    store: str
+    epoch: int
+    is_held: bool
+    is_busy: bool
+    by_hand: str = ""
+    latch: str = ""
+    reason: str = ""
+
+
+class Take(Value):
+    """A person takes the station by hand: its engine has lost it."""
+
+    kind: Literal["take"] = "take"
+    by: str
+    because: str
+
+
+class Give(Value):
+    """A person gives the station back. It is latched still."""
+
+    kind: Literal["give"] = "give"
+    by: str
+    because: str
+
+
+class Transfer(Value):
+    """A person lets another store have the station."""
+
+    kind: Literal["transfer"] = "transfer"
+    by: str
+    because: str
 
 
 Message = Annotated[
@@ -246,7 +341,12 @@ Message = Annotated[
     | Bye
     | Beat
     | Abort
-    | Pulse,
+    | Pulse
+    | Look
+    | Seen
+    | Take
+    | Give
+    | Transfer,
     Field(discriminator="kind"),
 ]
 Event = Documented | Acted | Finished

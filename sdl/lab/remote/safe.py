@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sdl.errors import LabError
 from sdl.lab.actions import ActionClass, acting_verbs
 from sdl.lab.envelope import tree
-from sdl.lab.interlocks import Reaction, Rule, unit_of
+from sdl.lab.interlocks import Reaction, unit_of
 from sdl.lab.lab import Lab
 from sdl.lab.safe_actions import read_action
 from sdl.problem.value import listing
@@ -25,23 +25,6 @@ def check_lab(lab: Lab, stations: Sequence[str]) -> None:
         raise LabError(
             f"{lab.name} has no station {listing(unknown) or 'that was named'}", hint=f"it has {listing(lab.stations)}"
         )
-    for rule in lab.interlocks.rules:
-        _check_rule(lab, rule, stations)
-
-
-def _check_rule(lab: Lab, rule: Rule, chosen: Sequence[str]) -> None:
-    """Refuse a rule that a process of its own would have to watch: signals are not read across processes."""
-    concerned = sorted(rule.stations | lab.interlocks.homes(rule))
-    outside = [name for name in concerned if name in chosen]
-    if not outside:
-        return
-    free = [name for name in lab.stations if name not in concerned]
-    way = f"stations={free!r} moves the others out" if free else "it concerns all stations, so none can move out"
-    raise LabError(
-        f"the interlock {rule.interlock.name!r} of {lab.name} concerns station {listing(outside)}, and signals are not "
-        "watched in a process of its own",
-        hint=f"keep {listing(concerned, len(concerned))} in the engine's process: {way}",
-    )
 
 
 def reactions_of(lab: Lab, station: str) -> tuple[Reaction, ...]:

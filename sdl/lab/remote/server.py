@@ -13,9 +13,8 @@ import logging
 import queue
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,41 +22,46 @@ import zmq
 from pydantic import JsonValue
 
 from sdl.errors import InterlockError, LabError, SdlError
-from sdl.journal.acts import ActEnded, ActIntended
 from sdl.journal.lock import WriteLock
+from sdl.journal.safety import LatchSet, SafetyBody
 from sdl.lab.actions import ActRecord, Evidence, device_called
 from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
+from sdl.lab.latches import check_person
+from sdl.lab.remote.access import ServerKeys, lacking
+from sdl.lab.remote.attempt import Attempt, key_of
 from sdl.lab.remote.book import Book
-from sdl.lab.remote.data import act_from_data, error_to_data, settings_from_data, to_data
+from sdl.lab.remote.data import act_from_data, settings_from_data
+from sdl.lab.remote.doors import HERE, Doors, Letter, Peer, send
 from sdl.lab.remote.gate import Command, Gate, Refusal
 from sdl.lab.remote.messages import (
     Abort,
     Accepted,
     Ack,
-    Acted,
     Answer,
     Ask,
     Beat,
     Bye,
-    Documented,
-    Event,
-    Finished,
     Found,
+    Give,
     Hello,
+    Look,
     Malformed,
     Probe,
     Pulse,
     Rearm,
     Refused,
     Run,
+    Seen,
+    Take,
+    Transfer,
     Welcome,
     decode,
-    encode,
 )
 from sdl.lab.remote.plans import find_plan, numbers_of
+from sdl.lab.remote.relay import StationEnd
 from sdl.lab.remote.safe import check_lab, reactions_of
-from sdl.lab.remote.sockets import Address, Waker, bound, prepare_folder
+from sdl.lab.remote.sockets import Address, Waker, prepare_folder, two_ports
 from sdl.lab.remote.stream import Stream
 from sdl.lab.station import Station
 from sdl.problem.value import Value
@@ -76,29 +80,6 @@ PROBE_TIMEOUT = 300.0
 _LOG = logging.getLogger("sdl.lab.remote")
 
 
-@dataclass(eq=False)
-class _Work:
-    """The step that is under way, or whose events the engine does not have yet."""
-
-    run: Run
-    stream: Stream
-    words: dict[int, float] = field(default_factory=dict[int, float])
-    is_over: bool = False
-
-    def key(self, act: str) -> str:
-        """Return what the book calls an act of the step."""
-        return key_of(self.run.store, str(self.run.md.get("campaign", "")), act, self.run.mark)
-
-
-def key_of(store: str, campaign: str, act: str, mark: str) -> str:
-    """Return what the book calls an act.
-
-    The same id may occur in another campaign, in another store, and, where a store was restored from a backup, in
-    trials that it has lost; *mark* tells these from the new ones.
-    """
-    return f"{store}/{campaign}/{act}/{mark}"
-
-
 class StationServer:
     """Hosts one station of *lab*.
 
@@ -112,37 +93,54 @@ class StationServer:
         Where its sockets and its book are. It belongs to the instruments, and outlives every campaign.
     ends_with_engine
         Whether the process ends when its engine is gone, once the devices are safe.
+    listen, keys
+        ``tcp://HOST:PORT`` in place of socket files, with the station's keys and those of its clients.
 
     Raises
     ------
     LabError
-        A device that acts declares no safe action, the laboratory is virtual, or another process hosts the station.
+        A device that acts declares no safe action, the laboratory is virtual, another process hosts the station, or a
+        socket cannot be had.
     """
 
-    def __init__(self, lab: Lab, station: str, folder: Path, *, ends_with_engine: bool = False) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        station: str,
+        folder: Path,
+        *,
+        ends_with_engine: bool = False,
+        listen: str = "",
+        keys: ServerKeys | None = None,
+    ) -> None:
         check_lab(lab, (station,))
         self._lab = lab
         self._station: Station = lab.stations[station]
         self._reactions = reactions_of(lab, station)
+        self._relay = StationEnd(station, lab.interlocks, lab.stations)
+        lab.interlocks.listener = self._tripped
         prepare_folder(folder)
         self._lock = WriteLock(folder / f"{station}.lock")
         self._book = Book(folder / f"{station}.book")
         self.boot = str(uuid.uuid4())
         self._gate = Gate(self._book, self.boot)
         self._guarding = threading.RLock()
-        self._address = Address.under(folder, station)
         self._ends_with_engine = ends_with_engine
         self._now = lab.clock.monotonic
         self._waker = Waker()
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._work: _Work | None = None
-        self._owner = b""
+        self._work: Attempt | None = None
+        self._owner: Peer | None = None
         self._prepared = (0, 0)
         self._is_ending = False
         self._is_orphan = False
         self._began = self._now()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = bound(self._context, self._address.work)
+        self._doors = Doors(Address.under(folder, station), two_ports(listen) if listen else None, keys)
+
+    @property
+    def points(self) -> tuple[str, str]:
+        """Where it is reached: first what is asked and told, then what nothing blocks."""
+        return self._doors.points
 
     def transfer(self, by: str, because: str) -> None:
         """Let another store have the station, as the person *by* says."""
@@ -153,7 +151,8 @@ class StationServer:
         pulse = threading.Thread(target=self._pulse, name="sdl-pulse", daemon=True)
         pulse.start()
         poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
+        for socket in self._doors.asked:
+            poller.register(socket, zmq.POLLIN)
         poller.register(self._waker.reader, zmq.POLLIN)
         try:
             while not self._is_ending:
@@ -171,8 +170,7 @@ class StationServer:
 
     def _close(self) -> None:
         self._lab.close()
-        self._socket.close()
-        self._context.term()
+        self._doors.close()
         self._waker.close()
         self._book.close()
         self._lock.release()
@@ -184,23 +182,24 @@ class StationServer:
         with suppress(queue.Empty):
             while True:
                 self._orders.get_nowait()()
-        while not self._is_ending and self._socket.poll(0):
-            self._receive()
-        if self._work is not None:
+        self._doors.refresh()
+        for socket in self._doors.asked:
+            while not self._is_ending and socket.poll(0):
+                self._receive(socket)
+        if self._work is not None and self._owner is not None:
             for event in self._work.stream.due():
                 self._send(self._owner, b"", event)
-        is_alone = self._is_orphan or (not self._owner and self._now() - self._began > ORPHANED)
+        is_alone = self._is_orphan or (self._owner is None and self._now() - self._began > ORPHANED)
         if self._ends_with_engine and is_alone and not self._station.is_busy and not self._station.is_making_safe:
             self._is_ending = True
 
-    def _receive(self) -> None:
-        frames = self._socket.recv_multipart()
-        if len(frames) != 3:
+    def _receive(self, socket: zmq.Socket[bytes]) -> None:
+        letter = self._doors.receive(socket)
+        if letter is None:
             return
-        sender, number, data = frames
         answer: Value | None
         try:
-            answer = self._answer(sender, number, decode(data))
+            answer = self._answer(letter)
         except Refusal as refusal:
             answer = Refused(code=refusal.code, reason=refusal.message, hint=refusal.hint)
         except Malformed as error:
@@ -211,33 +210,39 @@ class StationServer:
             _LOG.exception("station %s cannot answer", self._station.name)
             answer = Refused(code="malformed", reason=f"{type(error).__name__}: {error}")
         if answer is not None:
-            self._send(sender, number, answer)
+            self._send(letter.peer, letter.number, answer)
 
-    def _send(self, to: bytes, number: bytes, message: Value) -> None:
-        with suppress(zmq.Again, zmq.ZMQError):  # it is sent again, or asked again
-            self._socket.send_multipart([to, number, encode(message)], zmq.DONTWAIT)
+    def _send(self, to: Peer, number: bytes, message: Value) -> None:
+        send(to, number, self.boot.encode(), message)
 
-    def _answer(self, sender: bytes, number: bytes, message: Any) -> Value | None:  # noqa: PLR0911 # one line a message
+    def _answer(self, letter: Letter) -> Value | None:  # noqa: PLR0911 # one line a message
+        peer, message = letter.peer, allowed(letter)
         match message:
             case Hello():
-                return self._hello(sender, message)
+                return self._hello(peer, message)
             case Run():
-                return self._run(sender, message)
+                return self._run(peer, message)
             case Ack():
                 self._acknowledged(message)
                 return None
             case Ask():
                 return self._ask(message)
             case Probe():
-                return self._probe(sender, number, message)
+                return self._probe(peer, letter.number, message)
             case Rearm():
                 return self._rearm(message)
             case Bye():
                 return self._bye(message)
+            case Look():
+                return self._seen(peer)
+            case Take() | Give() | Transfer():
+                return self._by_hand(peer, message)
             case _:
                 raise Refusal("malformed", f"a station takes no {message.kind}")
 
-    def _hello(self, sender: bytes, hello: Hello) -> Value:
+    def _hello(self, peer: Peer, hello: Hello) -> Value:
+        if hello.station != self._station.name:
+            raise Refusal("station", f"this is station {self._station.name}, and not {hello.station}")
         self._gate.check_owner(hello.store, hello.epoch)
         self._station.connect()
         with self._guarding:
@@ -249,7 +254,8 @@ class StationServer:
             self._gate.hello(hello.store, hello.epoch, hello.lease, self._now())
             if self._work is not None:
                 self._work.stream.end("its engine is gone")
-        self._owner, self._is_orphan = sender, False
+        self._relay.leave()
+        self._owner, self._is_orphan = peer, False
         return self._welcome()
 
     def _welcome(self) -> Welcome:
@@ -261,6 +267,7 @@ class StationServer:
             now=self._now(),
             latch=gate.latch,
             reason=gate.latched_because,
+            pulse=self._doors.pulse_port,
         )
 
     def _rearm(self, message: Rearm) -> Value:
@@ -278,11 +285,46 @@ class StationServer:
                 raise Refusal("busy", "a step is under way")
             self._gate.let_go(message.store, message.epoch)
         self._is_orphan = True
+        self._relay.leave()
         return self._welcome()
+
+    # --- a person -------------------------------------------------------------------------------------------------
+
+    def _by_hand(self, peer: Peer, message: Take | Give | Transfer) -> Value:
+        """Do what a person says who stands at the instrument, or who has the keys for it."""
+        check_person(message.by, message.because)
+        by = message.by if peer.client is HERE else f"{message.by} (key {peer.client.name})"
+        with self._guarding:
+            match message:
+                case Take():
+                    self._lapse(self._gate.take(by, message.because))
+                case Give():
+                    self._gate.give(by, message.because)
+                case _:
+                    if self._gate.holds(self._now()):
+                        raise Refusal("busy", "an engine has the station", hint="end its campaign first")
+                    self._gate.transfer(by, message.because)
+        return self._seen(peer)
+
+    def _seen(self, peer: Peer) -> Value:
+        gate = self._gate
+        return Seen(
+            station=self._station.name,
+            boot=self.boot,
+            client=peer.client.name,
+            roles=tuple(sorted(peer.client.roles)),
+            store=gate.store[:8],
+            epoch=gate.epoch,
+            is_held=gate.holds(self._now()),
+            is_busy=self._station.is_busy,
+            by_hand=gate.by_hand,
+            latch=gate.latch,
+            reason=gate.latched_because,
+        )
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
-    def _run(self, sender: bytes, run: Run) -> Value:
+    def _run(self, peer: Peer, run: Run) -> Value:
         self._gate.check_present(run.store, run.epoch)
         if run.job in self._gate.jobs:
             if self._work is not None and self._work.run.job == run.job:
@@ -297,19 +339,20 @@ class StationServer:
         with self._guarding:
             command = Command(run.boot, run.store, run.epoch, run.expires)
             self._gate.admit(run.job, command, run.sequence, self._now())
-        self._owner = sender
+        self._owner = peer
         numbers = numbers_of(run.md)
         if numbers != self._prepared:
             self._prepared = numbers
             self._lab.prepare(*numbers)
-        work = self._work = _Work(run, Stream(self._waker.wake, self._now))
+        stream = Stream(self._waker.wake, self._now)
+        work = self._work = Attempt(run, stream, self._gate, self._guarding, self._now)
         self._station.submit(
             Job(
                 plan=functools.partial(plan, self._lab, settings),
                 md=run.md,
-                on_document=functools.partial(self._document, work),
-                on_act=functools.partial(self._act, work),
-                on_done=functools.partial(self._done, work),
+                on_document=work.document,
+                on_act=work.act,
+                on_done=work.done,
                 timeout=run.timeout,
                 n_acts_before=run.n_acts_before,
             )
@@ -334,60 +377,9 @@ class StationServer:
         state = cast("Any", "running" if is_running else known.state)  # not proposed: it was asked about
         return Answer(act=ask.act, state=state, reason=known.reason)
 
-    # --- on the threads of the station ----------------------------------------------------------------------------
-
-    def _document(self, work: _Work, name: str, document: dict[str, Any]) -> None:
-        work.stream.post(lambda number: Documented(job=work.run.job, number=number, name=name, document=document))
-
-    def _act(self, work: _Work, body: ActIntended | ActEnded) -> None:
-        if isinstance(body, ActIntended):
-            self._intend(work, body)
-            return
-        with self._guarding:
-            self._gate.end(work.key(body.act), body.outcome, body.reason)
-        window = None if work.stream.is_aborting else 0
-        work.stream.post(lambda number: Acted(job=work.run.job, number=number, body=body), window=window)
-
-    def _intend(self, work: _Work, body: ActIntended) -> None:
-        """Note the act, have the engine record the intent; on its word, not later than it says, note that it begins."""
-        run, key = work.run, work.key(body.act)
-        with self._guarding:
-            self._gate.propose(key)
-        number = work.stream.post(lambda number: Acted(job=run.job, number=number, body=body), window=0)
-        command = Command(run.boot, run.store, run.epoch, work.words.pop(number, 0.0))
-        try:
-            with self._guarding:
-                self._gate.start(key, command, self._now())
-        except SdlError as error:
-            refused = ActEnded(act=body.act, outcome="refused", seconds=0.0, reason=error.message)
-            with self._guarding, suppress(LabError):
-                self._gate.end(key, "refused", error.message)
-                work.stream.post(lambda number: Acted(job=run.job, number=number, body=refused), window=None)
-            raise
-
-    def _done(self, work: _Work, result: JobResult) -> None:
-        try:
-            value, error = to_data(result.value), result.error
-        except LabError as unsendable:
-            value, error = None, unsendable
-        made = functools.partial(
-            Finished,
-            job=work.run.job,
-            value=value,
-            error=error_to_data(error),
-            runs=result.runs,
-            started=result.started,
-            ended=result.ended,
-            is_aborted=result.is_aborted,
-            is_begun=result.is_begun,
-            duration=result.duration,
-        )
-        work.is_over = True
-        work.stream.post(lambda number: cast("Event", made(number=number)), window=None)
-
     # --- the device's own probe -----------------------------------------------------------------------------------
 
-    def _probe(self, sender: bytes, number: bytes, message: Probe) -> Value | None:
+    def _probe(self, peer: Peer, number: bytes, message: Probe) -> Value | None:
         self._gate.check_present(message.store, message.epoch)
         act = act_from_data(message.record)
         probe = getattr(device_called(act.device, self._station.devices), "reconcile", None)
@@ -398,7 +390,7 @@ class StationServer:
 
         def done(result: JobResult) -> None:
             found = _found(result, act)
-            self._orders.put(lambda: self._send(sender, number, found))
+            self._orders.put(lambda: self._send(peer, number, found))
             self._waker.wake()
 
         md: dict[str, JsonValue] = {"trial": act.trial, "step": "reconcile"}
@@ -408,24 +400,21 @@ class StationServer:
     # --- the other thread: heartbeats and aborts ------------------------------------------------------------------
 
     def _pulse(self) -> None:
-        socket = bound(self._context, self._address.pulse)
-        try:
-            while not self._is_ending:
-                if socket.poll(int(POLL * 1000)):
-                    frames = socket.recv_multipart()
-                    if len(frames) == 3:
-                        self._felt(socket, *frames)
-                if self._gate.is_lost(self._now()):
-                    self._lapse(SILENT)
-                    self._orders.put(lambda: self._latch(SILENT))
-                    self._waker.wake()
-        finally:
-            socket.close()
+        socket = self._doors.pulse
+        while not self._is_ending:
+            if socket.poll(int(POLL * 1000)):
+                letter = self._doors.receive(socket)
+                if letter is not None:
+                    self._felt(letter)
+            if self._gate.is_lost(self._now()):
+                self._lapse(SILENT)
+                self._orders.put(lambda: self._latch(SILENT))
+                self._waker.wake()
 
-    def _felt(self, socket: zmq.Socket[bytes], sender: bytes, number: bytes, data: bytes) -> None:
+    def _felt(self, letter: Letter) -> None:
         try:
-            message = decode(data)
-        except Malformed:
+            message = allowed(letter)
+        except (Malformed, Refusal):
             return
         if not isinstance(message, Beat | Abort):
             return
@@ -442,8 +431,10 @@ class StationServer:
             latch=self._gate.latch,
             reason=self._gate.latched_because,
         )
-        with suppress(zmq.ZMQError):
-            socket.send_multipart([sender, number, encode(pulse)], zmq.DONTWAIT)
+        if is_ours and isinstance(message, Beat):
+            self._relay.felt(message, self._now())
+            pulse = self._relay.pulse(pulse)
+        self._send(letter.peer, letter.number, pulse)
 
     def _abort(self, reason: str) -> None:
         if self._work is not None:
@@ -453,6 +444,7 @@ class StationServer:
     def _lapse(self, reason: str) -> None:
         """The engine is gone: no act begins any more, and the devices go where they are safe. Waits for no disk."""
         self._gate.is_held = False
+        self._relay.leave()
         error = InterlockError(f"station {self._station.name}: {reason}", hint="run the campaign again")
         if self._work is not None:
             self._work.stream.abort(reason)
@@ -461,9 +453,27 @@ class StationServer:
             self._work.stream.end(reason)
         self._is_orphan = True
 
+    def _tripped(self, bodies: Sequence[SafetyBody]) -> None:
+        """An interlock has tripped, and the devices are told: the book is to know. From any thread."""
+        for body in bodies:
+            if isinstance(body, LatchSet):
+                self._orders.put(functools.partial(self._latch, body.reason))
+                self._waker.wake()
+
     def _latch(self, reason: str) -> None:
         with self._guarding:
             self._gate.close(reason)
+
+
+def allowed(letter: Letter) -> Any:
+    """Return the message in *letter*. Raises where it is none, and where its sender has not the role for it."""
+    message = decode(letter.data)
+    client = letter.peer.client
+    if lack := lacking(message, client.roles):
+        has = ", ".join(sorted(client.roles)) or "none"
+        hint = "whoever has the keys of the station gives roles: sdl keys allow"
+        raise Refusal("role", f"{lack}; {client.name} has {has}", hint=hint)
+    return message
 
 
 def _asking(probe: Callable[[ActRecord], Any], act: ActRecord) -> Callable[[], Any]:

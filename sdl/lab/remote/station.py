@@ -5,19 +5,20 @@ from __future__ import annotations
 import queue
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, cast
 
 from pydantic import JsonValue
 
-from sdl.errors import DeviceTimeout, LabError, SdlError, StepAborted
+from sdl.errors import DeviceTimeout, InterlockError, LabError, SdlError, StepAborted
 from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
 from sdl.journal.protocol import Journal
 from sdl.journal.records import StepStarted
 from sdl.journal.safety import SAFETY_KINDS, LatchSet, Rearmed
 from sdl.lab.actions import ActRecord, Evidence
+from sdl.lab.interlocks import Reaction
 from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.latches import Latch
@@ -39,6 +40,7 @@ from sdl.lab.remote.messages import (
     Welcome,
 )
 from sdl.lab.remote.plans import taken_apart
+from sdl.lab.remote.relay import EngineEnd
 from sdl.lab.remote.sockets import Address, is_locked
 from sdl.lab.station import Station
 
@@ -91,6 +93,7 @@ class RemoteStation(Station):
             tolerance=twin.tolerance,
         )
         self._lab = lab.name
+        self.interlocks.await_station(self.name)
         self._now = lab.clock.monotonic
         self._is_adopted = False
         self._address = address
@@ -113,6 +116,7 @@ class RemoteStation(Station):
     def enter(self, journal: Journal) -> None:
         """A session begins that *journal* records: its number is the epoch."""
         self._do(self._part)
+        self.interlocks.await_station(self.name)
         first = next(iter(journal.read()))
         self._session = Session(store=first.hash, epoch=journal.head[0], lease=self._lease)
         self._journal = journal
@@ -148,6 +152,25 @@ class RemoteStation(Station):
     def connect(self) -> None:
         """Reach the process, and start it where that is ours to do."""
         self._do(self._connected)
+
+    def make_safe(self, reactions: Sequence[Reaction], error: InterlockError) -> None:
+        """Have the process know at once that an interlock has tripped: it does what is safe. From any thread."""
+        del reactions, error  # every beat says which rules have tripped, until the process says so too
+        link = self._link
+        if link is not None:
+            link.beat_now()
+
+    def settle(self, seconds: float) -> None:
+        """Wait until the station has said what its book calls the latch of a trip: a person is to open that one too."""
+        deadline = self._now() + seconds
+        while self._is_unsettled and self._now() < deadline:
+            threading.Event().wait(0.02)
+
+    @property
+    def _is_unsettled(self) -> bool:
+        own = [latch for latch in self.interlocks.latches if latch.station == self.name]
+        link = self._link
+        return link is not None and not link.lost and bool(own) and not any(latches_of(each.body.reason) for each in own)
 
     def abort(self, reason: str) -> None:
         """Stop every device of the station, and abort its job. Takes no lock; from any thread."""
@@ -249,19 +272,33 @@ class RemoteStation(Station):
             )
         if welcome.latch:
             self._latch(welcome.latch, welcome.reason)
+        link.on_latch = self._noted
+        link.relay = EngineEnd(self.name, self.interlocks, self._now)
+        link.relay.begin()
 
     def _latch(self, latch: str, reason: str) -> None:
         """Tell the engine, and so the journal, that the station is latched."""
         told = f"{reason} [{latch}]"
-        if any(known.body.reason == told for known in self.interlocks.latches):
+        if any(latch in latches_of(known.body.reason) for known in self.interlocks.latches):
             return
         body = LatchSet(lab=self._lab, station=self.name, interlock=LINK, devices=tuple(self.devices), reason=told)
         self.interlocks.latches.append(Latch(body))
         self.interlocks.listener([body])
 
+    def _noted(self, latch: str, interlock: str) -> None:
+        """The station's book has the latch of a trip, which arming is to open too: the journal is told its name."""
+        if any(latch in latches_of(known.body.reason) for known in self.interlocks.latches):
+            return
+        for known in self.interlocks.latches:
+            if (known.station, known.body.interlock) == (self.name, interlock):
+                self.interlocks.amend(known, f"{known.body.reason} [{latch}]")
+                return
+
     def _part(self) -> None:
         link, self._link = self._link, None
         if link is not None:
+            if not link.lost:  # else its signals grow old, and what depends on them becomes safe
+                self.interlocks.await_station(self.name)
             if link.latch:
                 self._latch(link.latch, link.latched_because)
             link.close()
@@ -497,7 +534,7 @@ def rearmed_in(journal: Journal, lab: str, station: str) -> Mapping[str, tuple[s
     found: dict[str, tuple[str, str]] = {}
     for event in journal.read(kinds=SAFETY_KINDS):
         body = event.body
-        if isinstance(body, LatchSet) and (body.lab, body.station, body.interlock) == (lab, station, LINK):
+        if isinstance(body, LatchSet) and (body.lab, body.station) == (lab, station):
             waiting += latches_of(body.reason)
         elif isinstance(body, Rearmed) and (body.lab, body.station) == (lab, station):
             found.update(dict.fromkeys(waiting, (event.actor, body.because)))
@@ -505,7 +542,6 @@ def rearmed_in(journal: Journal, lab: str, station: str) -> Mapping[str, tuple[s
     return found
 
 
-def latches_of(reason: str) -> Iterator[str]:
-    """Yield the latch that a reason names at its end."""
-    if reason.endswith("]"):
-        yield reason[:-1].rpartition("[")[2]
+def latches_of(reason: str) -> tuple[str, ...]:
+    """Return the latch that a reason names at its end, if it does."""
+    return (reason[:-1].rpartition("[")[2],) if reason.endswith("]") else ()

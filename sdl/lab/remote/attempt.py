@@ -1,0 +1,111 @@
+"""One attempt at a step, at its station: what happens in it goes to the book and to the engine, in this order."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from sdl.errors import LabError, SdlError
+from sdl.journal.acts import ActEnded, ActIntended
+from sdl.lab.job import JobResult
+from sdl.lab.remote.data import error_to_data, to_data
+from sdl.lab.remote.gate import Command, Gate
+from sdl.lab.remote.messages import Acted, Documented, Event, Finished, Run
+from sdl.lab.remote.stream import Stream
+
+
+class Attempt:
+    """The step that is under way, or whose events the engine does not have yet.
+
+    :meth:`document`, :meth:`act` and :meth:`done` are called on the threads of the station.
+
+    Parameters
+    ----------
+    run
+        What the engine said.
+    stream
+        The way to the engine.
+    gate, guarding
+        The station's gate, and the lock that it is used under.
+    now
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self, run: Run, stream: Stream, gate: Gate, guarding: threading.RLock, now: Callable[[], float]
+    ) -> None:
+        self.run = run
+        self.stream = stream
+        self.is_over = False
+        self.words: dict[int, float] = {}
+        self._gate = gate
+        self._guarding = guarding
+        self._now = now
+
+    def key(self, act: str) -> str:
+        """Return what the book calls an act of the step."""
+        return key_of(self.run.store, str(self.run.md.get("campaign", "")), act, self.run.mark)
+
+    def document(self, name: str, document: dict[str, Any]) -> None:
+        """Tell the engine a document."""
+        self.stream.post(lambda number: Documented(job=self.run.job, number=number, name=name, document=document))
+
+    def act(self, body: ActIntended | ActEnded) -> None:
+        """Let an act begin, or record how it ended, and tell the engine."""
+        if isinstance(body, ActIntended):
+            self._intend(body)
+            return
+        with self._guarding:
+            self._gate.end(self.key(body.act), body.outcome, body.reason)
+        window = None if self.stream.is_aborting else 0
+        self.stream.post(lambda number: Acted(job=self.run.job, number=number, body=body), window=window)
+
+    def _intend(self, body: ActIntended) -> None:
+        """Note the act, have the engine record the intent; on its word, not later than it says, note that it begins."""
+        run, key = self.run, self.key(body.act)
+        with self._guarding:
+            self._gate.propose(key)
+        number = self.stream.post(lambda number: Acted(job=run.job, number=number, body=body), window=0)
+        command = Command(run.boot, run.store, run.epoch, self.words.pop(number, 0.0))
+        try:
+            with self._guarding:
+                self._gate.start(key, command, self._now())
+        except SdlError as error:
+            refused = ActEnded(act=body.act, outcome="refused", seconds=0.0, reason=error.message)
+            with self._guarding, suppress(LabError):
+                self._gate.end(key, "refused", error.message)
+                self.stream.post(lambda number: Acted(job=run.job, number=number, body=refused), window=None)
+            raise
+
+    def done(self, result: JobResult) -> None:
+        """Tell the engine how the step ended."""
+        try:
+            value, error = to_data(result.value), result.error
+        except LabError as unsendable:
+            value, error = None, unsendable
+        made = functools.partial(
+            Finished,
+            job=self.run.job,
+            value=value,
+            error=error_to_data(error),
+            runs=result.runs,
+            started=result.started,
+            ended=result.ended,
+            is_aborted=result.is_aborted,
+            is_begun=result.is_begun,
+            duration=result.duration,
+        )
+        self.is_over = True
+        self.stream.post(lambda number: cast("Event", made(number=number)), window=None)
+
+
+def key_of(store: str, campaign: str, act: str, mark: str) -> str:
+    """Return what the book calls an act.
+
+    The same id may occur in another campaign, in another store, and, where a store was restored from a backup, in
+    trials that it has lost; *mark* tells these from the new ones.
+    """
+    return f"{store}/{campaign}/{act}/{mark}"
