@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from sdl import __version__
+from sdl.commands import for_devices, for_stations
 from sdl.commands.border import DEBUG_OPTION, DEBUG_VARIABLE, FrontDoor
 
 app = typer.Typer(cls=FrontDoor, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
@@ -319,33 +320,9 @@ def resolve(
     resolve(words or (), Finding(said, by, because, None if then is None else then.value, act), campaign)
 
 
-@app.command()
-def station(
-    lab: Annotated[str, typer.Argument(metavar="LAB", help="module:Class, or a short name, as in a campaign file.")],
-    *,
-    station: Annotated[str, typer.Option("--station", metavar="NAME", help="Which of its stations.")],
-    folder: Annotated[
-        Path, typer.Option("--folder", metavar="PATH", help="Where its sockets and its book are.")
-    ] = Path("stations"),
-    options: Annotated[str, typer.Option("--options", metavar="JSON", help="Arguments of the laboratory.")] = "{}",
-    ends_with_engine: Annotated[
-        bool, typer.Option("--ends-with-engine", help="End when the engine is gone, once the devices are safe.")
-    ] = False,
-    transfer: Annotated[
-        bool, typer.Option("--transfer", help="Let another store have the station; needs --by and --because.")
-    ] = False,
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.", show_default=False)] = "",
-    because: Annotated[str, typer.Option("--because", metavar="TEXT", help="Why.", show_default=False)] = "",
-) -> None:
-    """Host one station of a laboratory in this process, for an engine.
-
-    Ctrl-C ends it: devices are stopped, and disconnected.
-    """
-    from sdl.commands.station import Transfer, station_process
-
-    station_process(
-        lab, station, folder, options, Transfer(by, because) if transfer else None, is_child=ends_with_engine
-    )
+app.command()(for_stations.station)
+app.command()(for_stations.keys)
+app.command()(for_stations.panel)
 
 
 @app.command()
@@ -382,18 +359,26 @@ def export(
             show_default=False,
         ),
     ] = None,
+    tiled: Annotated[
+        str | None,
+        typer.Option(
+            "--tiled", metavar="URL|FOLDER", help="Replay the ended runs into a Tiled catalogue.", show_default=False
+        ),
+    ] = None,
     campaign: CampaignName = None,
 ) -> None:
-    """Write the trials as a table, or all that happened as JSON."""
-    from sdl.commands.exports import export, export_events
+    """Write the trials as a table, all that happened as JSON, or the runs into Tiled."""
+    from sdl.commands.exports import export, export_events, export_runs
     from sdl.commands.stores import find_store
 
-    if csv is None and events is None:
-        raise typer.BadParameter("say where to: --csv FILE or --events FILE", param_hint="--csv")
+    if csv is None and events is None and tiled is None:
+        raise typer.BadParameter("say where to: --csv FILE, --events FILE or --tiled URL", param_hint="--csv")
     if csv is not None:
         export(find_store(store), csv, campaign=campaign)
     if events is not None:
         export_events(find_store(store), events)
+    if tiled is not None:
+        export_runs(find_store(store), tiled, campaign=campaign)
 
 
 @app.command()
@@ -453,17 +438,8 @@ def replay(
     raise typer.Exit(replay(found, campaign, tuple(module or ()), is_recorded=not is_dry, as_json=as_json))
 
 
-@app.command()
-def new(
-    name: Annotated[str, typer.Argument(metavar="LAB", help="The folder to make, and the name.", show_default=False)],
-) -> None:
-    """Make a folder with a laboratory to edit.
-
-    It holds a driver, a simulated instrument, a plan, a campaign and passing tests.
-    """
-    from sdl.commands.new import new
-
-    new(Path(name))
+app.command()(for_devices.check_device)
+app.command()(for_devices.new)
 
 
 @app.command()

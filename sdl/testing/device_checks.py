@@ -22,7 +22,7 @@ from sdl.lab.safe_actions import SafeAction, read_action
 from sdl.lab.walk import walk_steps
 from sdl.problem import units
 from sdl.problem.value import listing
-from sdl.testing.device_subject import GRACE, Broken, NotApplicable, Subject, answered, own_entry
+from sdl.testing.device_subject import GRACE, Broken, NotApplicable, Subject, answered, own_entry, recovered
 from sdl.testing.disturbances import disturbed
 
 Verdict = Literal["passed", "failed", "not applicable"]
@@ -90,7 +90,7 @@ def examine(check: Check, subject: Subject) -> Finding:
 def declares_its_actions(subject: Subject) -> str:
     """Every verb by which it acts says what doing it again would do, and nothing else is declared."""
     verbs = tuple(acting_verbs(subject.device))
-    missing = [verb for verb in verbs if subject.class_of(verb) is None]
+    missing = [*subject.undeclared, *(verb for verb in verbs if subject.class_of(verb) is None)]
     if missing:
         lines = ", ".join(f'"{verb}": "..."' for verb in missing)
         raise Broken(f"nobody says what repeating {listing(missing)} would do: action_classes = {{{lines}}}")
@@ -146,6 +146,8 @@ def stamps_its_readings(subject: Subject) -> str:
         raise NotApplicable("it cannot be read")
     since = subject.run(lambda: _change(subject))
     found, now = subject.run(lambda: answered(subject.device.read))
+    if not found:
+        raise NotApplicable("it reads nothing")
     slack = 0.0 if subject.lab.clock.is_virtual else CLOCK_SLACK
     for key, entry in found.items():
         stamp = as_number(entry.get("timestamp"))
@@ -357,9 +359,10 @@ def _settled(subject: Subject) -> Steps[float | None]:
 
 def does_what_is_safe(subject: Subject) -> str:
     """What an interlock would have it do is declared, can be read, and is done in the middle of a move."""
-    if not tuple(acting_verbs(subject.device)):
-        raise NotApplicable("it can only be read")
+    verbs = [verb for verb in acting_verbs(subject.device) if verb in {"set", "trigger", "kickoff"}]
     text = subject.lab.safe_actions.get(subject.name, getattr(subject.device, "safe_action", None))
+    if text is None and all(subject.class_of(verb) is ActionClass.READ for verb in verbs):
+        raise NotApplicable("it only measures")
     if text is None:
         raise Broken(
             'it declares none: safe_action = "stop_now", or Lab(safe_actions={"' + subject.name + '": "stop_now"})'
@@ -437,7 +440,7 @@ def fails_in_time(subject: Subject) -> str:
     verb, arguments = _doing(subject)
     with subject.lines_disturbed(DeviceTimeout("the line says nothing"), seconds=SILENCE):
         seconds = subject.run(lambda: _failing(subject, verb, arguments, "its line says nothing"))
-    _recover(subject)
+    subject.run(lambda: recovered(subject))
     return f"{verb} failed after {seconds:.3g} s"
 
 
@@ -447,7 +450,7 @@ def comes_back(subject: Subject) -> str:
     with subject.lines_disturbed(TransportError("the line is cut"), seconds=0.0):
         subject.run(lambda: _failing(subject, verb, arguments, "its line is cut"))
     subject.run(lambda: answered(subject.close_lines))
-    _recover(subject)
+    subject.run(lambda: recovered(subject))
     if verb == "read":
         subject.run(lambda: answered(subject.device.read))
         return "it was read again"
@@ -488,12 +491,6 @@ def _failing(subject: Subject, verb: str, arguments: tuple[object, ...], how: st
     if told:
         raise Broken(f"it {told}")
     return current_time() - began
-
-
-def _recover(subject: Subject) -> None:
-    """Leave nothing running of what was meant to fail."""
-    if callable(getattr(subject.device, "stop", None)):
-        subject.run(lambda: answered(lambda: subject.device.stop(success=False)))
 
 
 def _reading(subject: Subject) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -90,6 +90,8 @@ class Subject:
         What is known of it.
     is_real
         Whether it is an instrument on a bench: then it is moved by a tenth of its range, from where it stands.
+    undeclared
+        Verbs of its and of its parts whose class nobody has declared, where the laboratory was made all the same.
     """
 
     lab: Lab
@@ -97,6 +99,7 @@ class Subject:
     device: Any
     promise: Promise
     is_real: bool = False
+    undeclared: tuple[str, ...] = ()
 
     @property
     def station(self) -> Station:
@@ -336,6 +339,12 @@ def answered(method: Callable[[], Any], *, timeout: float = LONGEST_ON_THE_WALL)
 
     (done,) = yield message("wait_for", None, [ask], timeout=timeout)
     return done.result(), asked[0]
+
+
+def recovered(subject: Subject) -> Steps[None]:
+    """Plan: leave nothing running of what was meant to fail."""
+    if callable(getattr(subject.device, "stop", None)):
+        yield from answered(lambda: subject.device.stop(success=False))
 
 
 async def _nothing() -> None:

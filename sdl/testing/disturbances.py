@@ -144,15 +144,16 @@ def reading(value: object) -> Disturbance:
 @contextmanager
 def disturbed(device: Any, verb: str, disturbance: Disturbance) -> Generator[None]:
     """Let *device* misbehave at *verb* inside this context."""
-    had = cast("dict[str, Any]", vars(device)).get(verb)
-    setattr(device, verb, disturbance(getattr(device, verb)))
+    own = cast("dict[str, Any]", vars(device))  # past the setattr of ophyd-async, which refuses verbs
+    had = own.get(verb)
+    own[verb] = disturbance(getattr(device, verb))
     try:
         yield
     finally:
         if had is None:
-            delattr(device, verb)
+            del own[verb]
         else:
-            setattr(device, verb, had)
+            own[verb] = had
 
 
 class JumpingClock(WallClock):

@@ -253,12 +253,34 @@ def test_a_new_laboratory_overwrites_nothing(here: Path, name: str, part: str) -
     assert [path.name for path in here.rglob("*")] == ["taken"]
 
 
-def test_templates_are_packaged() -> None:
+def test_a_new_driver_passes_all_checks_as_it_is(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is in the module, the class and the files. Its own tests are run where the tutorial tells to."""
+    assert sdl("new", "driver", "Julabo-F25").exit_code == 0
+    folder = here / "Julabo-F25"
+    assert {path.name for path in folder.glob("*.py")} == {"julabo_f25.py", "simulated_julabo_f25.py", "lab.py"}
+    for words in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]):
+        command = [sys.executable, "-m", *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{words}: {done.stdout[-3000:]}{done.stderr[-1000:]}"
+    monkeypatch.chdir(folder)
+    checked = sdl("check-device", "julabo_f25:JulaboF25")
+    assert (checked.exit_code, "26 passed" in checked.stdout) == (0, True), checked.output
+
+
+def test_nothing_but_laboratories_and_drivers_can_be_made(here: Path) -> None:
+    for words in (["planner", "mine"], ["driver", "lab"], ["driver", "class"]):
+        done = sdl("new", *words)
+        assert (done.exit_code, is_one_line(done.stderr)) == (2, True), done.output
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["lab", "driver"])
+def test_templates_are_packaged(kind: str) -> None:
     """What is not named in pyproject.toml is missing from a wheel."""
     import tomllib
     from fnmatch import fnmatch
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["sdl"]
-    for place, _ in templates():
-        assert any(fnmatch(f"templates/lab/{place.as_posix()}", pattern) for pattern in patterns), place
+    for place, _ in templates(kind):
+        assert any(fnmatch(f"templates/{kind}/{place.as_posix()}", pattern) for pattern in patterns), place
