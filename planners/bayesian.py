@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -27,22 +26,13 @@ from sdl.problem import Price, Problem
 from sdl.problem.value import FrozenMap, Tuple, Value
 
 if TYPE_CHECKING:
+    from sdl.planners.gaussian_process import BotorchModel
     from sdl.planners.proposal import Request
     from sdl.planners.robust import Risk
 
 
 MOST_INITIAL = 20
 """So many first points at most: where parameters are many, a model that knows little chooses better than chance."""
-
-
-def warm_up() -> None:
-    """Import PyTorch and BoTorch, which takes seconds, before the first question needs them.
-
-    What they warn of at import concerns their own makers.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
-        importlib.import_module("sdl.planners.proposal")
 
 
 class BayesianPlanner(Value):
@@ -175,8 +165,7 @@ class BayesianPlanner(Value):
             An outcome was never measured.
         """
         _require_measurements(problem, history)
-        warm_up()
-        from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
+        from sdl.planners import proposal  # noqa: PLC0415 # an import that only a model pays for
 
         return proposal.predict(problem, history, points, self._assumptions.of(problem))
 
@@ -191,12 +180,30 @@ class BayesianPlanner(Value):
             An outcome was never measured.
         """
         _require_measurements(problem, history)
-        warm_up()
-        from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
+        from sdl.planners import proposal  # noqa: PLC0415 # an import that only a model pays for
 
         context = context if context is not None else history.completed[-1].values
         domain = Domain(problem.space, {name: context[name] for name in problem.space.contextual})
         return proposal.explain(problem, history, domain, self._assumptions.of(problem))
+
+    def to_botorch(self, problem: Problem, history: History) -> BotorchModel:
+        """Return the model of what *history* says in BoTorch's form, for an acquisition function of your own.
+
+        Importing PyTorch takes seconds; the planner itself does without.
+
+        Raises
+        ------
+        PlannerError
+            An outcome was never measured, or the history cannot be modelled.
+        """
+        _require_measurements(problem, history)
+        from sdl.planners import proposal  # noqa: PLC0415 # an import that only a model pays for
+
+        with warnings.catch_warnings():  # PyTorch deprecates what BoTorch uses
+            warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
+            from sdl.planners import gaussian_process  # noqa: PLC0415
+        surrogate = proposal.model_of(problem, history, self._assumptions.of(problem))
+        return gaussian_process.BotorchModel.of(surrogate, Encoding(problem.space))
 
     def recommend(self, problem: Problem, history: History) -> HistoryEntry:
         """Return the trial to rely on: that of the best expected outcome, without the luck of its own measurement.
@@ -212,8 +219,7 @@ class BayesianPlanner(Value):
         _require_measurements(problem, history)
         if len(problem.objectives) > 1:
             raise PlannerError("several objectives have no single best trial", hint="ask the campaign for its pareto")
-        warm_up()
-        from sdl.planners import proposal  # noqa: PLC0415 # seconds of import that only a model pays
+        from sdl.planners import proposal  # noqa: PLC0415 # an import that only a model pays for
 
         return proposal.recommended(problem, history, self._risk, self._assumptions.of(problem))
 
@@ -250,7 +256,6 @@ class BayesianPlanner(Value):
         decision: Decision,
         situation: Situation,
     ) -> list[Suggestion]:
-        warm_up()
         from sdl.planners import price, proposal  # noqa: PLC0415 # as above
 
         chance = np.random.SeedSequence([self.seed, decision.seed, len(history.entries)]).generate_state(1)[0]

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion
 from sdl.errors import PlannerError
 from sdl.journal.records import Decision, ParameterValue, Prediction
-from sdl.planners.bayesian import BayesianPlanner, warm_up
+from sdl.planners.bayesian import BayesianPlanner
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Encoding
 from sdl.planners.framing import Question, framed, with_pending
@@ -99,8 +99,7 @@ class ExploringPlanner(Value, ABC):
     def _propose(
         self, problem: Problem, history: History, n: int, domain: Domain, decision: Decision
     ) -> list[Suggestion]:
-        warm_up()
-        from sdl.planners import learned  # noqa: PLC0415 # seconds of import that only a model pays
+        from sdl.planners import learned  # noqa: PLC0415 # an import that only a model pays for
 
         return learned.propose(
             _request(self.seed, problem, history, domain, decision.seed), n, decision, self._learn(problem)
@@ -199,7 +198,7 @@ class LevelSetPlanner(_Predicting):
         """
         limits = self._limits(problem)
         BayesianPlanner().predict(problem, history, [])  # refuses what was never measured
-        from sdl.planners.learned import memberships  # noqa: PLC0415 # seconds of import that only a model pays
+        from sdl.planners.learned import memberships  # noqa: PLC0415 # an import that only a model pays for
 
         return [float(chance) for chance in memberships(problem, history, limits, points)]
 
@@ -259,7 +258,6 @@ class PhaseMapPlanner(ExploringPlanner):
         entries = [entry for entry in history.completed if entry.observation and name in entry.observation.outcomes]
         if not entries:
             raise PlannerError(f"outcome {name!r} cannot be mapped: it was never measured", hint="run a trial")
-        warm_up()
         from sdl.planners.learned import class_probabilities  # noqa: PLC0415 # as above
 
         codes, chances = class_probabilities(Encoding(problem.space), History(entries), name, points)
@@ -295,7 +293,7 @@ class PhaseMapPlanner(ExploringPlanner):
 
 
 def _request(own_seed: int, problem: Problem, history: History, domain: Domain, seed: int) -> Request:
-    from sdl.planners.proposal import Request  # noqa: PLC0415 # seconds of import that only a model pays
+    from sdl.planners.proposal import Request  # noqa: PLC0415 # an import that only a model pays for
 
     chance = np.random.SeedSequence([own_seed, seed, len(history.entries)]).generate_state(1)[0]
     return Request.of(problem, history, domain, int(chance))

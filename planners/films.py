@@ -15,7 +15,7 @@ from sdl.planners.goals import scores
 from sdl.planners.numerics import normal_draws
 from sdl.planners.price import at_target
 from sdl.planners.proposal import Request, model_of
-from sdl.planners.surrogate import calm
+from sdl.planners.surrogate import single_threaded
 from sdl.problem import Problem
 
 N_DRAWS = 64
@@ -33,7 +33,7 @@ def improvement_of_films(
     by the chance that the places keep them.
     """
     assumed = assumptions.of(problem)
-    with calm(seed):
+    with single_threaded():
         surrogate = model_of(problem, history, assumed)
     objective = problem.objectives[0]
     request = Request.of(problem, history, domain, seed, assumed)

@@ -8,11 +8,15 @@ takes ten times longer than the numbers. Here the factorised data stay with the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.gp_regression import SingleTaskGP
+from botorch.models.model_list_gp_regression import ModelListGP
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from botorch.posteriors.transformed import TransformedPosterior
 from gpytorch.distributions import MultivariateNormal
@@ -20,12 +24,53 @@ from gpytorch.kernels import AdditiveKernel, Kernel, MaternKernel, ScaleKernel
 from linear_operator import to_linear_operator
 from torch import Tensor
 
-from sdl.planners.encoding import Array
+from sdl.journal.records import ParameterValue
+from sdl.planners.encoding import Array, Encoding
 from sdl.planners.field import Field
 from sdl.planners.outcome import OutcomeFit
+from sdl.planners.surrogate import Surrogate
 
 if TYPE_CHECKING:
     from sdl.planners.assumed import Offset
+
+
+@dataclass(frozen=True)
+class BotorchModel:
+    """What a planner has learned, as a model for BoTorch's acquisition functions, and the way to its coordinates.
+
+    Attributes
+    ----------
+    model
+        Predicts the outcomes in the order of *outcomes*, on standardised scales, which may be logarithms.
+    outcomes
+        Names of the outcomes.
+    """
+
+    model: CachedGaussianProcess | ModelListGP
+    outcomes: tuple[str, ...]
+    _encoding: Encoding
+    _surrogate: Surrogate
+
+    @classmethod
+    def of(cls, surrogate: Surrogate, encoding: Encoding) -> BotorchModel:
+        """Return *surrogate* in BoTorch's form."""
+        models = [CachedGaussianProcess(fit, surrogate.field(name)) for name, fit in surrogate.fits.items()]
+        together: CachedGaussianProcess | ModelListGP = models[0] if len(models) == 1 else ModelListGP(*models)
+        together.eval()
+        return cls(together, surrogate.names, encoding, surrogate)
+
+    def encode(self, points: Sequence[Mapping[str, ParameterValue]]) -> Tensor:
+        """Return the coordinates of *points*, shape (points, columns), each in [0, 1]."""
+        return to_tensor(self._encoding.encode(points))
+
+    def decode(self, rows: Tensor) -> list[dict[str, ParameterValue]]:
+        """Return the points at *rows*, shape (points, columns); no constraint between parameters is looked at."""
+        return [self._encoding.decode(row) for row in rows.detach().numpy()]
+
+    def standardised(self, outcome: str, values: Sequence[float]) -> Tensor:
+        """Return *values* of *outcome*, in its unit, on the scale that the model predicts on, shape (values,)."""
+        return to_tensor(self._surrogate.fits[outcome].warp.forward(np.asarray(values, dtype=float)))
+
 
 CLOSE = 1e-20
 """Squared distances are raised to this, where the root has no slope; the kernel's own slope is 0 there."""

@@ -32,7 +32,7 @@ from sdl.planners.numerics import normal_cdf, normal_draws
 from sdl.planners.outcome import OutcomeData
 from sdl.planners.proposal import LADDER, FitOutcome, Request, model_of
 from sdl.planners.space_filling import spread_points
-from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, calm
+from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, single_threaded
 from sdl.problem import Problem
 
 Limits = Mapping[str, tuple[float, float]]
@@ -66,7 +66,7 @@ Learn = Callable[[Request, FitOutcome], Learned]
 
 def propose(request: Request, n: int, decision: Decision, learn: Learn) -> list[Suggestion]:
     """Return up to *n* suggestions, one by one, each knowing of those before it; *decision* is filled in for each."""
-    with calm(request.seed):
+    with single_threaded():
         reason = ""
         for fit_one, note in LADDER:
             try:
@@ -188,7 +188,7 @@ def membership(surrogate: Surrogate, limits: Limits, rows: Array) -> Array:
 
 def memberships(problem: Problem, history: History, limits: Limits, points: Points) -> Array:
     """Return the chance that each of *points* keeps *limits*. Raises what :func:`model_of` raises."""
-    with calm(0):
+    with single_threaded():
         return membership(model_of(problem, history), limits, Encoding(problem.space).encode(points))
 
 
@@ -302,7 +302,7 @@ def class_probabilities(
     """Return the codes of the classes, and their chances at each of *points*, shape (points, classes)."""
     entries = [entry for entry in history.completed if encoding.can_encode(entry.values)]
     measured, reason = OutcomeData.of(encoding, entries, outcome), ""
-    with calm(0):
+    with single_threaded():
         for fit_one, _ in LADDER:
             try:
                 learned = LearnedClasses.of(measured, encoding, fit_one)

@@ -11,9 +11,6 @@ import numpy.typing as npt
 from scipy.linalg import lapack
 from scipy.optimize import LinearConstraint, minimize
 from scipy.special import erfcx, log_ndtr, ndtr, ndtri, owens_t
-from scipy.stats import sobol_indices as sensitivity
-from scipy.stats import uniform
-from scipy.stats.qmc import Sobol
 
 Array = npt.NDArray[np.float64]
 
@@ -74,6 +71,8 @@ def scaled_erfc(values: Array) -> Array:
 
 def normal_draws(n: int, k: int, seed: int) -> Array:
     """Return *k* standard normal vectors of *n* numbers, shape (n, k): quasi-random ones up to Sobol's dimensions."""
+    from scipy.stats.qmc import Sobol  # noqa: PLC0415 # as long to import as all the rest
+
     chance = np.random.default_rng(seed)
     if n > Sobol.MAXDIM:
         return chance.standard_normal((n, k))
@@ -116,5 +115,8 @@ def sobol_indices(function: Callable[[Array], Array], n_parameters: int, n: int)
         return np.zeros(n_parameters), np.zeros(n_parameters)
     if n_parameters == 1:
         return np.ones(1), np.ones(1)
+    from scipy.stats import sobol_indices as sensitivity  # noqa: PLC0415 # as long to import as all the rest
+    from scipy.stats import uniform  # noqa: PLC0415
+
     found = sensitivity(func=transposed, n=n, dists=[uniform()] * n_parameters, rng=np.random.default_rng(0))
     return np.asarray(found.first_order).ravel(), np.asarray(found.total_order).ravel()

@@ -9,7 +9,7 @@ import numpy as np
 
 from sdl.campaign.planner import History, HistoryEntry
 from sdl.errors import PlannerError
-from sdl.planners.bayesian import BayesianPlanner, warm_up
+from sdl.planners.bayesian import BayesianPlanner
 from sdl.problem import Problem
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class PreferencePlanner(BayesianPlanner):
             Fewer than two different trials are completed, or all were compared.
         """
         entries = _comparable(problem, history)
-        warm_up()
-        from sdl.planners.utility import next_question  # noqa: PLC0415 # seconds of import that only a model pays
+        from sdl.planners.utility import next_question  # noqa: PLC0415 # an import that only a model pays for
 
         rng = np.random.default_rng([self.seed, len(history.comparisons)])
         found = next_question(self._utility(problem, history), entries, _pairs(history), rng) if entries else None
@@ -55,7 +54,6 @@ class PreferencePlanner(BayesianPlanner):
         entries = _comparable(problem, history)
         if not entries:
             raise PlannerError("no trial is completed", hint="run trials")
-        warm_up()
         from sdl.planners.utility import places_of  # noqa: PLC0415 # as above
 
         utility = self._utility(problem, history)

@@ -29,7 +29,7 @@ from sdl.planners.outcome import OutcomeData, OutcomeFit
 from sdl.planners.price import Spending, at_target, priced, weighed
 from sdl.planners.robust import Risk, around, measured_around, robust_improvement, told_of
 from sdl.planners.space_filling import placed, spread_points, tried_rows
-from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, calm
+from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, single_threaded
 from sdl.planners.utility import Utility, utility_improvement
 from sdl.planners.warp import Wanted
 from sdl.problem import Maximize, Minimize, Objective, Problem
@@ -149,7 +149,7 @@ def _wanted(objective: Objective) -> Wanted:
 
 def propose(request: Request, n: int, decision: Decision) -> list[Suggestion]:
     """Return up to *n* suggestions, one by one, each knowing of those before it; *decision* is filled in for each."""
-    with calm(request.seed):
+    with single_threaded():
         reason = ""
         for fit_one, note in LADDER:
             try:
@@ -162,7 +162,7 @@ def propose(request: Request, n: int, decision: Decision) -> list[Suggestion]:
 
 
 def model_of(problem: Problem, history: History, assumed: Mapping[str, Assumed] | None = None) -> Surrogate:
-    """Return the model of everything that *history* says. To be called, and asked, under :func:`calm`.
+    """Return the model of everything that *history* says. To be called, and asked, under :func:`single_threaded`.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def predict(
     assumed: Mapping[str, Assumed] | None = None,
 ) -> list[dict[str, Prediction]]:
     """Return a prediction of every outcome at each of *points*. Raises what :func:`model_of` raises."""
-    with calm(0):
+    with single_threaded():
         return model_of(problem, history, assumed).predict(Encoding(problem.space).encode(points))
 
 
@@ -196,7 +196,7 @@ def explain(
     problem: Problem, history: History, domain: Domain, assumed: Mapping[str, Assumed] | None = None
 ) -> dict[str, ModelSummary]:
     """Return what the models of everything that *history* says are like, Sobol's indices included."""
-    with calm(0):
+    with single_threaded():
         return summaries(model_of(problem, history, assumed), problem, domain)
 
 
@@ -259,7 +259,7 @@ def recommended(
     ]
     if not entries:
         raise PlannerError("there is no trial to recommend", hint="run trials that keep the constraints")
-    with calm(0):
+    with single_threaded():
         surrogate, rows = model_of(problem, history, assumed), encoding.encode([entry.values for entry in entries])
         if risk is None:
             expected = surrogate.expected_score(objective, rows)

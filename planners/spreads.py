@@ -16,7 +16,7 @@ from pydantic import Field
 
 from sdl.campaign.planner import History, Situation, Suggestion
 from sdl.errors import PlannerError
-from sdl.planners.bayesian import BayesianPlanner, warm_up
+from sdl.planners.bayesian import BayesianPlanner
 from sdl.planners.domain import Candidates, Domain, is_among
 from sdl.planners.encoding import Array, Point
 from sdl.planners.framing import Question
@@ -109,14 +109,13 @@ class SpreadPlanner(BayesianPlanner):
             return None
         if not first.decision.models:  # there is no model yet: the longest of them
             return np.asarray(drawn[int(np.ptp(drawn, axis=1).sum(axis=1).argmax())])
-        warm_up()
         value = self._value(question, domain)
         best = drawn[int(value(drawn).argmax())]
         near = np.concatenate([best[None], films.near(best, N_NEAR)])
         return np.asarray(near[int(value(near).argmax())])
 
     def _value(self, question: Question, domain: Domain) -> Callable[[Array], Array]:
-        from sdl.planners.films import improvement_of_films  # noqa: PLC0415 # seconds of import that only a model pays
+        from sdl.planners.films import improvement_of_films  # noqa: PLC0415 # an import that only a model pays for
 
         seed = int(np.random.SeedSequence([question.seed, 7]).generate_state(1)[0])
         return improvement_of_films(question.problem, question.history, domain, self._assumptions, seed)

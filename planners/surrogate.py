@@ -1,50 +1,27 @@
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-"""The Gaussian processes of all outcomes as one BoTorch model. GPyTorch has no type information; it stays in here."""
+"""The Gaussian processes of all outcomes as one model."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from math import ceil
 from typing import Protocol
 
 import numpy as np
-import torch
-from botorch.acquisition.multi_objective import logei
-from botorch.exceptions.errors import BotorchError
-from botorch.exceptions.warnings import BotorchWarning
-from botorch.models.model_list_gp_regression import ModelListGP
-from botorch.settings import validate_input_scaling
-from botorch.utils.sampling import manual_seed
-from gpytorch.utils.warnings import GPInputWarning
-from linear_operator.utils.errors import NanError, NotPSDError
-from linear_operator.utils.warnings import NumericalWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # has no type information
 
 from sdl.journal.records import Prediction
 from sdl.planners.encoding import Array
 from sdl.planners.field import Field
-from sdl.planners.gaussian_process import CachedGaussianProcess, to_tensor
 from sdl.planners.goals import scores
 from sdl.planners.many import field_of
+from sdl.planners.numerics import normal_cdf
 from sdl.planners.outcome import OutcomeFit
 from sdl.planners.warp import normal_nodes
 from sdl.problem import Objective, OutcomeConstraint
 
-NUMERICAL_ERRORS: tuple[type[Exception], ...] = (
-    np.linalg.LinAlgError,
-    torch.linalg.LinAlgError,  # type: ignore[attr-defined] # pyright: ignore[reportPrivateImportUsage] # it is public
-    NanError,
-    NotPSDError,
-    BotorchError,
-    ArithmeticError,
-)
-"""What ill-conditioned data can end in, in NumPy, PyTorch, GPyTorch and BoTorch."""
-
-KNOWN_WARNINGS = (NumericalWarning, GPInputWarning, BotorchWarning)
+NUMERICAL_ERRORS: tuple[type[Exception], ...] = (np.linalg.LinAlgError, ArithmeticError)
+"""What ill-conditioned data can end in."""
 
 ENOUGH = 20
 """So many measurements can tell where 95 % of them lie."""
@@ -60,34 +37,10 @@ CHUNK = 512
 
 
 @contextmanager
-def calm(seed: int) -> Generator[None]:
-    """Run PyTorch on one thread, from *seed*, without a compiler and without the warnings that are dealt with here."""
-    # The first hypervolume improvement would compile C++ for a minute.
-    logei._load_attempted = True  # pyright: ignore[reportPrivateUsage] # there is no public switch
-    n_threads = torch.get_num_threads()
-    with _without_known_warnings(), validate_input_scaling(False), manual_seed(seed), threadpool_limits(limits=1):
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(n_threads)
-
-
-@contextmanager
-def _without_known_warnings() -> Generator[None]:
-    """Drop numerical warnings and BoTorch's; issue all others afterwards.
-
-    Numerical warnings tell of jitter added to a matrix, which is the first step of the ladder that ends in a
-    space-filling suggestion; BoTorch's tell of inputs and optimisers that are checked afterwards. BoTorch overrides
-    filters, so that its warnings can only be recorded.
-    """
-    with warnings.catch_warnings(record=True) as caught:
-        for category in KNOWN_WARNINGS:
-            warnings.simplefilter("ignore", category)
+def single_threaded() -> Generator[None]:
+    """Compute on one thread: matrices are small, and sums come out alike whatever the machine has."""
+    with threadpool_limits(limits=1):
         yield
-    for warning in caught:
-        if not issubclass(warning.category, KNOWN_WARNINGS):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 class Restoring(Protocol):
@@ -109,16 +62,6 @@ class Surrogate:
         self._restoring = dict(restoring or {})
         self.names = tuple(fits)
         self._fields: dict[str, Field] = {}
-
-    @cached_property
-    def model(self) -> CachedGaussianProcess | ModelListGP:
-        """The BoTorch model, which predicts standardised outcomes."""
-        models = [CachedGaussianProcess(fit, self.field(name)) for name, fit in self.fits.items()]
-        if len(models) == 1:
-            return models[0]
-        together = ModelListGP(*models)
-        together.eval()
-        return together
 
     def field(self, name: str) -> Field:
         """Return the posterior of the outcome *name*."""
@@ -199,10 +142,5 @@ class Surrogate:
             bounds = [-np.inf if limit.lower is None else limit.lower, np.inf if limit.upper is None else limit.upper]
             levels = self.fits[limit.outcome].warp.forward(np.array(bounds))
             below = [(level - means[:, number]) / deviations[:, number] for level in levels]
-            chance *= np.maximum(_normal_probability(below[1]) - _normal_probability(below[0]), 0.0)
+            chance *= np.maximum(normal_cdf(below[1]) - normal_cdf(below[0]), 0.0)
         return chance
-
-
-def _normal_probability(values: Array) -> Array:
-    probability: Array = torch.special.ndtr(to_tensor(values)).numpy()
-    return probability

@@ -51,6 +51,10 @@ HIDING: dict[Wanted, tuple[Scale, ...]] = {
 """The scales that compress an end."""
 
 
+SMALLEST_UNIT = 1e-150
+"""Nothing is divided by less: squares of what comes out would overflow."""
+
+
 @dataclass(frozen=True)
 class Warp:
     """A monotone map between an outcome, in its unit, and standardised values; greater stays greater.
@@ -135,8 +139,9 @@ def _origin_and_unit(scale: Scale, values: Array) -> tuple[float, float]:
     if scale is Scale.LOG:
         return 0.0, 1.0
     low, median, high = (float(value) for value in np.quantile(values, [0.25, 0.5, 0.75]))
-    widths = (high - low, float(values.max() - values.min()), abs(median))
-    return median, next((width for width in widths if width > 1e-12 * abs(median) and width > 0), 1.0)
+    extent = float(values.max() - values.min())
+    least = max(1e-12 * max(abs(median), extent), SMALLEST_UNIT)
+    return median, next((width for width in (high - low, extent, abs(median)) if width > least), 1.0)
 
 
 def _spread(curved: Array) -> float:

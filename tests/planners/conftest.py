@@ -1,15 +1,17 @@
-"""PyTorch is imported before the modules that stand on it, as the planner does it."""
+"""BoTorch, which tests compare with, is imported without what PyTorch warns its makers of."""
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Iterator
 
 import pytest
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # has no type information
 
-from sdl.planners.bayesian import warm_up
-
-warm_up()
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
+    importlib.import_module("botorch.models")
 
 
 @pytest.fixture(autouse=True, scope="package")

@@ -15,7 +15,7 @@ from sdl.planners.field import Field
 from sdl.planners.fitting import fit_outcome
 from sdl.planners.many import EXACT, SparseField
 from sdl.planners.outcome import OutcomeData, OutcomeFit
-from sdl.planners.surrogate import Surrogate, calm
+from sdl.planners.surrogate import Surrogate, single_threaded
 from sdl.planners.warp import Scale, Wanted, Warp
 from sdl.problem import Categorical, Continuous, Parameter, SearchSpace
 
@@ -77,7 +77,7 @@ def coverage(encoding: Encoding, rows: Array, values: Array, wanted: Wanted, see
     order = np.random.default_rng(seed).permutation(len(values))
     known, held_out = order[:N_TRAINING], order[N_TRAINING:][:N_HELD_OUT]
     measured = OutcomeData(rows[known], values[known], np.zeros(len(known)), wanted=wanted)
-    with calm(0):
+    with single_threaded():
         predicted = Surrogate({"outcome": fit_outcome(measured, encoding)}).predict(rows[held_out])
     pairs = zip(values[held_out].tolist(), [prediction["outcome"] for prediction in predicted], strict=True)
     return float(np.mean([abs(value - p.mean) <= IN_95_PERCENT * p.standard_deviation for value, p in pairs]))

@@ -22,7 +22,7 @@ from sdl.planners.fitting import fit_outcome
 from sdl.planners.hypervolume import boxes
 from sdl.planners.improvement import Improvement
 from sdl.planners.proposal import Request
-from sdl.planners.surrogate import Surrogate, calm
+from sdl.planners.surrogate import Surrogate, single_threaded
 from sdl.problem import (
     Continuous,
     Maximize,
@@ -75,7 +75,7 @@ def asked(
     others = [unfinished(50 + i, at(row)) for i, row in enumerate(ELSEWHERE[:n_pending])]
     others += [unfinished(70 + i, at(row), TrialState.FAILED) for i, row in enumerate(ELSEWHERE[-n_failed or 99 :])]
     request = Request.of(problem, History([*done, *others]), Domain(SQUARE, {}), 0)
-    with calm(0):
+    with single_threaded():
         surrogate = request.fit(fit_outcome)
         function = acquisition_for(problem, surrogate, request.known, seed=3)
     assert isinstance(function, Improvement)
@@ -130,7 +130,7 @@ def test_on_linear_scales_it_is_botorchs() -> None:
     surrogate, function = asked((Minimize("loss", reference=2.0), Maximize("gain", reference=-1.0)))
     assert [fit.warp.scale for fit in surrogate.fits.values()] == ["linear", "linear"]
     signs = torch.tensor([-1.0, 1.0], dtype=torch.double)
-    with calm(0), torch.no_grad():
+    with single_threaded(), torch.no_grad():
         observed = surrogate.latent(PLACES)[0] * signs.numpy()
         warps = [fit.warp for fit in surrogate.fits.values()]
         reference = torch.tensor([-float(warps[0].forward(np.array(2.0))), float(warps[1].forward(np.array(-1.0)))])

@@ -20,9 +20,10 @@ from sdl.planners.domain import Domain
 from sdl.planners.encoding import Array
 from sdl.planners.field import Field
 from sdl.planners.fitting import fit_outcome
+from sdl.planners.gaussian_process import CachedGaussianProcess
 from sdl.planners.improvement import Gain, Improvement, Limit, log_between, log_improvement
 from sdl.planners.proposal import Request
-from sdl.planners.surrogate import Surrogate, calm
+from sdl.planners.surrogate import Surrogate, single_threaded
 from sdl.problem import Continuous, Maximize, Measurement, Minimize, OutcomeConstraint, Problem, SearchSpace
 
 CUBE = SearchSpace(x=Continuous(0.0, 1.0), y=Continuous(0.0, 1.0), z=Continuous(0.0, 1.0))
@@ -52,7 +53,7 @@ def asked(
     others = [unfinished(50 + i, at(row)) for i, row in enumerate(ELSEWHERE[:n_pending])]
     others += [unfinished(70 + i, at(row), TrialState.FAILED) for i, row in enumerate(ELSEWHERE[-n_failed or 99 :])]
     request = Request.of(problem, History([*done, *others]), Domain(CUBE, {}), 0)
-    with calm(0):
+    with single_threaded():
         surrogate = request.fit(fit_outcome)
         function = acquisition_for(problem, surrogate, request.known, seed=3)
     assert isinstance(function, Improvement)
@@ -89,7 +90,7 @@ def test_without_noise_it_is_the_log_expected_improvement_of_botorch() -> None:
     assert ours.name == "LogEI"
     means, _ = surrogate.latent(PLACES)
     theirs = LogExpectedImprovement(
-        Surrogate({"loss": surrogate.fits["loss"]}).model,
+        CachedGaussianProcess(surrogate.fits["loss"]),
         best_f=float(-means[:, 0].min()),
         posterior_transform=ScalarizedPosteriorTransform(torch.tensor([-1.0], dtype=torch.double)),
     )
@@ -149,7 +150,7 @@ def test_the_log_of_the_chance_to_lie_between(low: float, width: float) -> None:
 def test_exact_values_are_met_and_the_doubt_is_gone_there() -> None:
     problem = Problem(CUBE, Maximize("sum"))
     done = [completed(i + 1, at(row), sum=float(row.sum())) for i, row in enumerate(PLACES)]
-    with calm(0):
+    with single_threaded():
         surrogate = Request.of(problem, History(done), Domain(CUBE, {}), 0).fit(fit_outcome)
     targets = surrogate.fits["sum"].data.targets
     glance = Field(surrogate.fits["sum"], PLACES, targets).at(PLACES)

@@ -28,7 +28,7 @@ from sdl.planners.evidence import (
 from sdl.planners.fitting import fit_outcome
 from sdl.planners.gaussian_process import CachedGaussianProcess
 from sdl.planners.outcome import OutcomeData
-from sdl.planners.surrogate import Surrogate, calm
+from sdl.planners.surrogate import Surrogate, single_threaded
 from sdl.planners.warp import Scale, Warp, possible_scales
 from sdl.problem import Categorical, Continuous, Maximize, Measurement, OutcomeConstraint, SearchSpace, Target
 
@@ -107,7 +107,7 @@ def test_predictions_and_their_slopes_are_those_of_botorch() -> None:
     answers = []
     for posterior_of in (model.posterior, super(CachedGaussianProcess, model).posterior):
         asked = torch.tensor(places, requires_grad=True)
-        with calm(0):
+        with single_threaded():
             posterior = posterior_of(asked)
             assert isinstance(posterior, GPyTorchPosterior)
             distribution = posterior.distribution
@@ -183,7 +183,7 @@ def test_the_log_scale_predicts_an_exponential_better_than_a_linear_one() -> Non
     data = outcome_on(np.exp)
     places = np.random.default_rng(9).random((40, 2))
     truth = np.exp(6.0 * places[:, 0] + np.sin(5.0 * places[:, 1]))
-    with calm(0):
+    with single_threaded():
         predicted = Surrogate({"r": fit_outcome(data, UNIT_SQUARE)}).predict(places)
     errors = [abs(np.log(p["r"].mean / t)) for p, t in zip(predicted, truth, strict=True)]
     assert np.median(errors) < 0.05
@@ -195,7 +195,7 @@ def test_intervals_cover_what_they_promise() -> None:
     rows = rng.random((260, 2))
     values = 5.0 + np.sin(4.0 * rows[:, 0]) + rows[:, 1] + 0.2 * rng.standard_normal(260)
     fitted = fit_outcome(OutcomeData(rows[:60], values[:60], np.zeros(60)), UNIT_SQUARE)
-    with calm(0):
+    with single_threaded():
         predicted = Surrogate({"gain": fitted}).predict(rows[60:])
     inside = [
         abs(p["gain"].mean - v) < 1.96 * p["gain"].standard_deviation
@@ -208,7 +208,7 @@ def test_standard_errors_tell_good_measurements_from_bad_ones() -> None:
     """Two measurements at one place: the model believes the one with the small error."""
     rows = np.array([[0.5, 0.5], [0.5, 0.5], [0.1, 0.1], [0.9, 0.2]])
     data = OutcomeData(rows, np.array([1.0, 3.0, 0.0, 0.2]), np.array([0.01, 2.0, 0.01, 0.01]))
-    with calm(0):
+    with single_threaded():
         (predicted,) = Surrogate({"gain": fit_outcome(data, UNIT_SQUARE)}).predict(rows[:1])
     assert predicted["gain"].mean == pytest.approx(1.0, abs=0.2)
 
@@ -217,7 +217,7 @@ def test_improvement_and_chance_are_those_of_a_normal_outcome() -> None:
     """Against the textbook formulae, at a place where the model's mean and deviation are known."""
     data = OutcomeData(np.random.default_rng(0).random((8, 2)), np.arange(8.0), np.zeros(8))
     place = np.array([[0.3, 0.9]])
-    with calm(0):
+    with single_threaded():
         surrogate = Surrogate({"gain": fit_outcome(data, UNIT_SQUARE)})
         latent_mean, latent_deviation = surrogate.latent(place)
         mean, deviation = surrogate.fits["gain"].warp.moments(latent_mean[:, 0], latent_deviation[:, 0])
