@@ -158,14 +158,6 @@ class TwoRooms(sdl.Lab):
         )
 
 
-@pytest.mark.parametrize("stations", [None, ["cell"], ["eye"], ["cell", "store"]])
-def test_what_an_interlock_concerns_stays_where_it_is_watched(tmp_path: Path, stations: list[str] | None) -> None:
-    with TwoRooms(str(tmp_path)) as lab:
-        way = r"interlock 'dark'.*keep cell, eye in the engine's process: stations=\['store'\]"
-        with pytest.raises(LabError, match=way):
-            host(lab, "rooms:TwoRooms", stations=stations, folder=tmp_path / "stations")
-
-
 def test_the_other_stations_may_move_out(tmp_path: Path) -> None:
     """The rule is watched here all the same: no station in another process has a part in it."""
     with TwoRooms(str(tmp_path)) as lab:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 COPIED = ("sdl", "devices", "planners", "simulators", "tests", "pyproject.toml")
 GATE = "tests/lab/test_gate.py"
 STATION = "tests/lab/test_remote_kills.py::test_a_station_killed_at_every_act"
+APART = "tests/lab/test_interlocks_apart.py"
 KILLS = "tests/testing/test_kills.py::test_killed_at_every_fail_point"
 
 
@@ -202,6 +203,30 @@ MUTANTS = (
         "sdl/lab/latches.py",
         (("    return [latch for latch in found.values() if lab", "    return [latch for latch in () if lab"),),
         "tests/campaign/test_safeguard.py tests/lab/test_interlocks.py",
+    ),
+    Mutant(
+        "relayed-signals-do-not-age",
+        "sdl/lab/remote/relay.py",
+        (
+            ("                answered=max(answered, 0.0),\n", "                answered=0.0,\n"),
+            (
+                "                stamped=max(stamped, 0.0) if stamped < math.inf else None,\n",
+                "                stamped=0.0,\n",
+            ),
+        ),
+        f"{APART}::test_a_pulse_that_repeats_old_values_keeps_nothing_young",
+    ),
+    Mutant(
+        "lost-station-is-waited-for",
+        "sdl/lab/interlocks.py",
+        (("            began = max([since,", "            began = max([math.inf if self.away else since,"),),
+        f"{APART}::test_a_station_that_is_lost_makes_the_others_safe",
+    ),
+    Mutant(
+        "trip-stays-in-its-process",
+        "sdl/lab/remote/relay.py",
+        (("            tripped=_reasons(self._interlocks, self._ours) if", "            tripped={} if"),),
+        f"{APART}::test_what_is_not_enough_trips_everywhere",
     ),
     Mutant(
         "device-journal-in-memory",

@@ -49,6 +49,7 @@ class EngineEnd:
         self._now = now
         self._began = math.inf
         self._heard = -math.inf
+        self._tripped = frozenset[str]()
         concerned = [rule for rule in interlocks.rules if station in rule.stations | interlocks.homes(rule)]
         self._ours = tuple(rule for rule in concerned if station in rule.stations)
         self._theirs = _sources(interlocks, concerned, lambda home: home != station)
@@ -83,8 +84,10 @@ class EngineEnd:
         take(self._interlocks, self._station, pulse.signals, sent)
         if self._interlocks.away.get(self._station) == math.inf:
             self._interlocks.away[self._station] = self._now()
+        news = pulse.tripped.keys() - self._tripped  # once told, it is a person's to arm again
+        self._tripped = frozenset(pulse.tripped)
         for rule in self._interlocks.rules:
-            if rule.interlock.name in pulse.tripped:
+            if rule.interlock.name in news:
                 self._interlocks.trip(rule, pulse.tripped[rule.interlock.name])
 
     def look(self) -> None:

@@ -168,9 +168,10 @@ class RemoteStation(Station):
 
     @property
     def _is_unsettled(self) -> bool:
-        own = [latch for latch in self.interlocks.latches if latch.station == self.name]
-        link = self._link
-        return link is not None and not link.lost and bool(own) and not any(latches_of(each.body.reason) for each in own)
+        if self._link is None or self._link.lost:
+            return False
+        own = [latch.body.reason for latch in self.interlocks.latches if latch.station == self.name]
+        return bool(own) and not any(latches_of(reason) for reason in own)
 
     def abort(self, reason: str) -> None:
         """Stop every device of the station, and abort its job. Takes no lock; from any thread."""
