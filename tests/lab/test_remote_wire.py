@@ -166,10 +166,10 @@ def test_the_other_stations_may_move_out(tmp_path: Path) -> None:
         assert lab.run(idle, station="cell") == 7
         hosted.note(tmp_path / "truth", value=3.0)  # the detector answers (3 - 0.3)²
         deadline = time.monotonic() + 10.0
-        while not lab.latches and time.monotonic() < deadline:
+        while not hosted.noted(tmp_path / "stops") and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert [latch.station for latch in lab.latches] == ["cell"]
         assert hosted.noted(tmp_path / "stops")
+        assert [latch.station for latch in lab.latches] == ["cell"]
 
 
 @pytest.fixture
