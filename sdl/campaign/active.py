@@ -93,9 +93,9 @@ class ActiveTrial:
     Parameters
     ----------
     since
-        When it became ready for its next step, in UTC seconds.
+        When it became ready for its next step, in seconds of :meth:`~sdl.campaign.floor.Floor.now`.
     ended_at
-        When each of its steps ended, in UTC seconds.
+        When each of its steps ended, in the same seconds.
     run
         What it is being treated by now.
     cut_off

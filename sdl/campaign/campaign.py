@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from sdl.campaign.active import Status
+from sdl.campaign.approvals import AUTONOMY
+from sdl.campaign.autonomy import Autonomy
 from sdl.campaign.budget import Budget, FailurePolicy, StoppingRule, UnknownPolicy
 from sdl.campaign.comparing import comparison
 from sdl.campaign.concluding import Rules
 from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.campaign.floor import Floor
+from sdl.campaign.identity import signed
 from sdl.campaign.inspection import Check
 from sdl.campaign.loop import Loop, check_parameters, check_stations
 from sdl.campaign.opening import Opening, settings_of
 from sdl.campaign.planner import Planner
-from sdl.campaign.planning import PlannerHost, PlannerPlace, PlanningDesk, describe_planner, host_for, memory_bytes
-from sdl.campaign.progress import terminal_observer, terminal_questions
+from sdl.campaign.planning import PlannerPlace, PlanningDesk, describe_planner, host_for, memory_bytes
+from sdl.campaign.progress import no_questions, terminal_observer, terminal_questions
 from sdl.campaign.quality import QualityControl
 from sdl.campaign.recorder import Observer
 from sdl.campaign.safeguard import rearm
@@ -38,6 +41,8 @@ from sdl.journal.records import Entry
 from sdl.journal.seeds import SeedData
 from sdl.journal.trust import Role
 from sdl.lab import Experiment, Lab, Ledger
+from sdl.lab.latches import check_person
+from sdl.lab.schedule.ahead import WHEN, When
 from sdl.problem import Objective, OutcomeConstraint, Problem, SearchSpace
 from sdl.problem.value import Value, listing
 
@@ -108,9 +113,15 @@ class Campaign:
     fit_to_stock
         Whether a suggestion that the stock cannot make gives way to the nearest point found that it can make. Else the
         trial is proposed, and the campaign pauses until somebody adds what it lacks.
-    plan_ahead
+    autonomy
+        How much it may do without asking; everything that the laboratory allows, where it is left out.
+    suggest_ahead
         Whether the planner is asked for one trial more than there is room for, so that no free station waits for it.
         That trial is proposed with one result less to learn from.
+    schedule_ahead
+        Whether steps are scheduled together ahead of time, with the extra ``schedule``, instead of one by one as they
+        come: ``"auto"`` from where a step is held back for the sake of a window (``within``), ``"always"`` or
+        ``"never"``. The journal says who decides. See :class:`~sdl.lab.schedule.Ahead`.
     journal
         A store's path or a journal object.
     progress
@@ -143,12 +154,16 @@ class Campaign:
         priority: int = 0,
         share: float = 1.0,
         fit_to_stock: bool = False,
-        plan_ahead: bool = False,
+        suggest_ahead: bool = False,
+        schedule_ahead: When = "auto",
+        autonomy: Autonomy | None = None,
         journal: Journal | Path | str | None = None,
         progress: bool | Observer = True,
     ) -> None:
         if not share > 0:
             raise CampaignError(f"share = {share}", hint="a share of the laboratory is above zero")
+        if schedule_ahead not in WHEN:
+            raise CampaignError(f"schedule_ahead = {schedule_ahead!r}", hint=f"it is one of {listing(WHEN)}")
         if in_flight is not None and in_flight < 1:
             raise CampaignError(f"in_flight = {in_flight}", hint="at least one trial must be able to run")
         self.name = name
@@ -160,7 +175,10 @@ class Campaign:
         self.in_flight = default_in_flight(self.experiment, lab) if in_flight is None else in_flight
         self.priority = priority
         self.share = share
-        self._fit_to_stock, self._plan_ahead = fit_to_stock, plan_ahead
+        self._fit_to_stock, self._suggest_ahead = fit_to_stock, suggest_ahead
+        self._schedule_ahead: When = schedule_ahead
+        self.autonomy = autonomy or Autonomy()
+        self.autonomy.check(space)
         self.budget = budget or Budget()
         self.stopping = tuple(stopping)
         self.seed_data = tuple(seed_data)
@@ -216,11 +234,19 @@ class Campaign:
 
     def _run(self, budget: Budget, *, recorded: Budget) -> Ended:
         """Run one session. *recorded* is the budget that the journal tells of."""
-        with self._opened_journal() as journal:
+        with opened(self._journal, self.lab) as journal:
             self._open(journal, recorded)
             with self._looping(journal, budget, Floor(self.lab)) as loop, _interrupts([loop]):
                 status, reason = loop.run()
         return Ended(status=status, reason=reason)
+
+    @contextlib.contextmanager
+    def hosted(self, journal: Journal, floor: Floor) -> Generator[Loop]:
+        """Open one session in *journal*, for somebody who turns its loop with others on *floor*."""
+        budget = self._budget_for(None)
+        self._open(journal, budget)
+        with self._looping(journal, budget, floor, is_hosted=True) as loop:
+            yield loop
 
     @classmethod
     def run_all(cls, campaigns: Sequence[Campaign], trials: int | None = None) -> tuple[Ended, ...]:
@@ -229,7 +255,7 @@ class Campaign:
         floor = Floor(campaigns[0].lab)
         budgets = [each._budget_for(trials) for each in campaigns]
         with contextlib.ExitStack() as stack:
-            journal = stack.enter_context(campaigns[0]._opened_journal())
+            journal = stack.enter_context(opened(campaigns[0].journal, campaigns[0].lab))
             loops: list[Loop] = []
             for each, budget in zip(campaigns, budgets, strict=True):
                 each._open(journal, budget)
@@ -288,11 +314,12 @@ class Campaign:
         LabError
             No person or no reason is named, or a device is still on its way to be safe.
         """
-        with self._opened_journal() as journal:
+        with opened(self._journal, self.lab) as journal:
             journal.keep_time(self.lab.clock)
             if self.lab.is_making_safe:
                 raise LabError("devices are still on their way to be safe", hint="wait for them")
-            for latch in rearm(journal, by=by, because=because, station=station, lab=self.lab.name):
+            check_person(by, because)
+            for latch in rearm(journal, by=signed(by), because=because, station=station, lab=self.lab.name):
                 self.lab.interlocks.release(latch.station)
 
     def compare(self, better: int, worse: int, *, by: str) -> None:
@@ -300,10 +327,11 @@ class Campaign:
 
         A :class:`~sdl.planners.PreferencePlanner` learns from it. Raises CampaignError for trials without outcomes.
         """
-        with self._opened_journal() as journal:
+        with opened(self._journal, self.lab) as journal:
             journal.keep_time(self.lab.clock)
             self._view.catch_up(journal)
-            journal.append(Entry(body=comparison(self._view, better, worse, by), campaign=self.name, actor=by.strip()))
+            body = comparison(self._view, better, worse, by)
+            journal.append(Entry(body=body, campaign=self.name, actor=signed(by)))
             self._view.catch_up(journal)
 
     @property
@@ -374,18 +402,6 @@ class Campaign:
 
     # --- opening --------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _opened_journal(self) -> Generator[Journal]:
-        """Hold the journal for the length of a session; a journal object that the user gave stays open."""
-        if not isinstance(self._journal, str | Path):
-            yield self._journal
-            return
-        journal = open_journal(self._journal, mode="write", time_source=self.lab.clock)
-        try:
-            yield journal
-        finally:
-            journal.close()
-
     def _open(self, journal: Journal, budget: Budget) -> None:
         """Open the campaign in the journal, or make sure that it is the same one."""
         journal.keep_time(self.lab.clock)
@@ -402,11 +418,13 @@ class Campaign:
 
     def _description(self, budget: Budget) -> dict[str, dict[str, JsonValue]]:
         settings = settings_of(self._rules(budget), self.experiment, self._deadline, self.fallback)
+        if self.autonomy != Autonomy():
+            settings[AUTONOMY] = self.autonomy.model_dump(mode="json")
         return {"planner": describe_planner(self.planner), "lab": dict(self.lab.describe()), "settings": settings}
 
     # --- running --------------------------------------------------------------------------------------------------
 
-    def _rules(self, budget: Budget) -> Rules:
+    def _rules(self, budget: Budget, *, is_hosted: bool = False) -> Rules:
         return Rules(
             budget=budget,
             stopping=self.stopping,
@@ -414,17 +432,19 @@ class Campaign:
             on_unknown=self.on_unknown,
             in_flight=self.in_flight,
             seed=self.seed,
-            questions=terminal_questions(),
+            questions=no_questions() if is_hosted else terminal_questions(),
             quality=self.quality,
             checks=self.checks,
             priority=self.priority,
             share=self.share,
             fit_to_stock=self._fit_to_stock,
-            plan_ahead=self._plan_ahead,
+            suggest_ahead=self._suggest_ahead,
+            schedule_ahead=self._schedule_ahead,
+            is_hosted=is_hosted,
         )
 
     @contextlib.contextmanager
-    def _looping(self, journal: Journal, budget: Budget, floor: Floor) -> Generator[Loop]:
+    def _looping(self, journal: Journal, budget: Budget, floor: Floor, *, is_hosted: bool = False) -> Generator[Loop]:
         is_virtual, deadline = self.lab.clock.is_virtual, self._deadline
         host = host_for(self.planner, self._place, is_virtual=is_virtual, deadline=deadline, memory=self._memory)
         self._loop = Loop(
@@ -432,8 +452,8 @@ class Campaign:
             journal=journal,
             lab=self.lab,
             experiment=self.experiment,
-            desk=self._desk(host),
-            rules=self._rules(budget),
+            desk=lambda on_failure: PlanningDesk(host, self.fallback, on_failure),
+            rules=self._rules(budget, is_hosted=is_hosted),
             observers=_observers(self._progress, budget),
             floor=floor,
         )
@@ -443,8 +463,18 @@ class Campaign:
             self._loop = None
             host.close()
 
-    def _desk(self, host: PlannerHost) -> Callable[[Any], PlanningDesk]:
-        return lambda on_failure: PlanningDesk(host, self.fallback, on_failure)
+
+@contextlib.contextmanager
+def opened(journal: Journal | Path | str, lab: Lab) -> Generator[Journal]:
+    """Hold the journal for the length of a session; a journal object that the user gave stays open."""
+    if not isinstance(journal, str | Path):
+        yield journal
+        return
+    found = open_journal(journal, mode="write", time_source=lab.clock)
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 def _observers(progress: bool | Observer, budget: Budget) -> list[Observer]:

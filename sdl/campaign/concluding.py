@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sdl.campaign.active import ActiveTrial, Run, Status, StepDone
+from sdl.campaign.autonomy import Gate
 from sdl.campaign.budget import Budget, FailurePolicy, OnUnknown, StoppingRule, UnknownPolicy
 from sdl.campaign.floor import Floor
 from sdl.campaign.inspection import Check, Inspection
@@ -36,6 +37,7 @@ from sdl.journal.records import (
     TrialStarted,
 )
 from sdl.lab import Experiment, Lab
+from sdl.lab.schedule.ahead import When
 from sdl.lab.schedule.durations import CHANGEOVER
 
 
@@ -55,7 +57,9 @@ class Rules:
     priority: int = 0
     share: float = 1.0
     fit_to_stock: bool = False
-    plan_ahead: bool = False
+    suggest_ahead: bool = False
+    schedule_ahead: When = "auto"
+    is_hosted: bool = False
 
 
 class Concluding(ABC):
@@ -91,10 +95,15 @@ class Concluding(ABC):
             record=self._record,
         )
         self._inspection = Inspection(view, rules.quality, rules.checks)
+        self._gate = Gate(view, self._cost_of, self._record)
         self._waiting: deque[int] = deque()
         self._active: dict[int, ActiveTrial] = {}
         self._runs: dict[str, Run] = {}
         self._ending: tuple[Status, str] | None = None
+
+    @abstractmethod
+    def _cost_of(self, number: int) -> float:
+        """Return what trial *number* costs."""
 
     @abstractmethod
     def _continue(self, found: Continuation | None) -> None:
@@ -132,7 +141,7 @@ class Concluding(ABC):
             self._fail(number, name, ended, error)
             return
         active.results[name] = value
-        active.ended_at[name] = active.since = done.result.ended
+        active.ended_at[name] = active.since = self._floor.ended(done.result.ended)
         active.next_step += 1
         active.kept = _kept(active.kept, done.run)
         self._advance(number, ended)

@@ -20,11 +20,20 @@ from sdl.campaign.recovery import Continuation
 from sdl.campaign.view import CampaignView
 from sdl.failpoints import fail_point
 from sdl.journal.protocol import Journal
-from sdl.journal.records import Body, Failure, FailureCategory, StepQueued, StepStarted, TrialFailed, TrialStarted
+from sdl.journal.records import (
+    Body,
+    Failure,
+    FailureCategory,
+    ScheduleChosen,
+    StepQueued,
+    StepStarted,
+    TrialFailed,
+    TrialStarted,
+)
 from sdl.journal.trust import Quality
 from sdl.lab import Experiment, Job, JobResult, Lab, Settings, Step
 from sdl.lab.clock import Clock
-from sdl.lab.schedule import Decision, Start, Wait, Work
+from sdl.lab.schedule import Decision, Schedule, Start, Wait, Work
 from sdl.lab.schedule.values import SLACK, moment
 
 __all__ = ["Execution", "Rules"]
@@ -122,6 +131,9 @@ class Execution(Concluding):
             judge=partial(self._judge_step, number),
         )
 
+    def _cost_of(self, number: int) -> float:
+        return self._experiment.cost_of(self._settings(number))
+
     def _judge_step(self, number: int, step: str) -> Quality:
         active = self._active.get(number)
         if active is None:
@@ -129,7 +141,7 @@ class Execution(Concluding):
         return self._inspection.judge_step(active.results[step], active.settings)
 
     def _enter(self, number: int, attempt: int) -> ActiveTrial:
-        active = ActiveTrial(self._settings(number, attempt), attempt, since=self._lab.clock.time())
+        active = ActiveTrial(self._settings(number, attempt), attempt, since=self._floor.now())
         active.settings = self._settings(number, attempt, active.results, active.positions)
         self._active[number] = active
         return active
@@ -140,7 +152,8 @@ class Execution(Concluding):
     def is_plain(self) -> bool:
         """Whether the oldest trial takes the first station that is free, and nothing else is to be minded."""
         is_bound = any(active.resumes and active.cut_off[0] for active in self._active.values())  # to where it was
-        return self._experiment.is_plain and not self._lab.calendars and len(self._floor.shares) < 2 and not is_bound
+        is_alone = len(self._floor.shares) < 2 and self._floor.ahead.when != "always"
+        return self._experiment.is_plain and not self._lab.calendars and is_alone and not is_bound
 
     def prepare_steps(self) -> None:
         """Let go of what is not to begin any more, skip and complete what is to be, fail what is too late."""
@@ -161,15 +174,16 @@ class Execution(Concluding):
     def _fail_if_late(self, number: int, active: ActiveTrial) -> None:
         step = self._experiment.steps[active.next_step]
         due = active.due(step.within)
-        now = self._lab.clock.time()
+        now = self._floor.now()
         if due is None or step.on_late == "go on" or now <= due + SLACK or self._abort_reason is not None:
             return
+        by = moment(due + self._floor.shift, self._floor.timezone)
         why = "the laboratory was down meanwhile" if active.was_down else self._why(number)
         self._refuse(
             number,
             step.name,
             FailureCategory.LATE,
-            f"step {step.name!r} was to begin by {moment(due)}, {_windows(step, active)}, and had not: {why}",
+            f"step {step.name!r} was to begin by {by}, {_windows(step, active)}, and had not: {why}",
         )
 
     def _why(self, number: int) -> str:
@@ -268,7 +282,7 @@ class Execution(Concluding):
 
     def _started(self, run: Run, active: ActiveTrial) -> StepStarted:
         due = active.due(run.step.within)
-        late = 0.0 if due is None else self._lab.clock.time() - due
+        late = 0.0 if due is None else self._floor.now() - due
         return StepStarted(
             step=run.step.name,
             station=run.station,
@@ -311,6 +325,7 @@ class Execution(Concluding):
             on_done=done,
             timeout=run.step.timeout,
             n_acts_before=len(acts),
+            needs=run.needs,
         )
 
     def _take_document(self, trial: int, name: str, document: dict[str, Any]) -> None:
@@ -318,6 +333,10 @@ class Execution(Concluding):
         self._lab.subscribers.publish(name, document)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def note_schedule(self, schedule: Schedule) -> None:
+        """Record who decides what begins, and why."""
+        self._record(ScheduleChosen(by=schedule.source, reason=schedule.why))
 
     def note_waits(self, decision: Decision) -> None:
         """Record why steps wait, where that was not known before."""
@@ -350,7 +369,8 @@ class Execution(Concluding):
 
     def stick(self, waits: Mapping[tuple[str, int, str], Wait]) -> None:
         """Nothing will ever let the waiting trials begin: pause, and say why."""
-        if not self._active or self._is_planning or self._is_paused:
+        may_be_approved = self._rules.is_hosted and bool(self._waiting)
+        if not self._active or self._is_planning or self._is_paused or may_be_approved:
             return
         reasons = [
             f"step {step} of trial {number} {wait}"
@@ -365,6 +385,14 @@ class Execution(Concluding):
         if self._provisions.missing and not self._floor.busy and not self._is_planning:
             self._end("paused", self._provisions.reason())
             self._drop_waiting()
+
+    def look_for_approval(self) -> None:
+        """Pause where trials wait for an approval that nobody can give while this process waits for it."""
+        is_busy = self._active or self._is_planning or self._is_paused or self._ending is not None
+        if is_busy or not self._waiting or self._gate.admit(self._waiting) is not None:
+            return
+        if not self._rules.is_hosted or self._gate.autonomy.level == 0:
+            self._end("paused", self._gate.reason([*self._waiting]))
 
     def _drop_waiting(self, *, is_stuck: bool = False) -> None:
         """The session ends: trials that were not begun stay proposed; begun ones go on, unless they are aborted."""
@@ -388,9 +416,9 @@ def after_changeover(run: Run, plan: AnyPlan, clock: Clock) -> AnyPlan:
     assert setup is not None
 
     def prepared(lab: Any, given: Any) -> Generator[Any, Any, Any]:
-        began = clock.time()
+        began = clock.monotonic()
         yield from setup.plan(lab, given)
-        run.setup_seconds = clock.time() - began
+        run.setup_seconds = clock.monotonic() - began
         return (yield from plan(lab, given))
 
     prepared.__name__ = str(getattr(plan, "__name__", prepared.__name__))

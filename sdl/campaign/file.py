@@ -23,6 +23,7 @@ Space, objective and experiment may be left out where the laboratory has its own
     experiment: my_plans:deposit_and_measure
     stopping: [{rule: target_reached, value: 12}]
     in_flight: 2
+    autonomy: {level: 3, envelope: {temperature: [20, 300]}}
     on_failure: {retries: 1}
     on_unknown: ask
     quality: {controls: [{every: 5, values: {oxygen: 0.05 Pa, temperature: 300 degC}}], replicates: {every: 4}}
@@ -46,6 +47,7 @@ from typing import Annotated, Any, Literal, Self, cast, get_args, get_type_hints
 from pydantic import Field, JsonValue, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from sdl.campaign.autonomy import Autonomy
 from sdl.campaign.budget import (
     Budget,
     FailurePolicy,
@@ -65,6 +67,7 @@ from sdl.errors import CampaignError, ProblemError, SdlError
 from sdl.journal.seeds import load_seed
 from sdl.lab import Interlock, Lab, VirtualClock, WallClock
 from sdl.lab.materials import Item
+from sdl.lab.schedule.ahead import When
 from sdl.problem import (
     AtMost,
     CandidatePool,
@@ -185,7 +188,9 @@ class CampaignFile(Value):
     seed: Annotated[int, Field(ge=0)] = 0
     in_flight: Annotated[int, Field(ge=1)] | None = None
     fit_to_stock: bool = False
-    plan_ahead: bool = False
+    suggest_ahead: bool = False
+    schedule_ahead: When = "auto"
+    autonomy: Autonomy = Autonomy()
     on_failure: FailurePolicy = FailurePolicy()
     on_unknown: UnknownPolicy | None = None
     quality: QualityControl | None = None
@@ -208,14 +213,18 @@ class CampaignFile(Value):
         """
         lab, plan = make_lab(self.lab, folder, self.seed)
         try:
-            return Campaign(self.name, lab=lab, **self._arguments(lab, plan, folder), **more)
+            return self.on(lab, plan, folder, **more)
         except BaseException:
             lab.close()
             raise
 
+    def on(self, lab: Lab, plan: str, folder: Path, **more: Any) -> Campaign:
+        """Make the campaign on *lab*, whose own plan is called *plan*, whatever laboratory the file names."""
+        return Campaign(self.name, lab=lab, **{**self._arguments(lab, plan, folder), **more})
+
     def _arguments(self, lab: Lab, plan: str, folder: Path) -> dict[str, Any]:
         return {
-            "space": _own(lab, "space")() if self.space is None else self.space.make(folder),
+            "space": self.space_on(lab, folder),
             "objective": objectives_of(lab) if self.objective is None else self.objective,
             "outcome_constraints": self.outcome_constraints,
             "experiment": self._experiment(lab, plan),
@@ -223,7 +232,9 @@ class CampaignFile(Value):
             "seed": self.seed,
             "in_flight": self.in_flight,
             "fit_to_stock": self.fit_to_stock,
-            "plan_ahead": self.plan_ahead,
+            "suggest_ahead": self.suggest_ahead,
+            "schedule_ahead": self.schedule_ahead,
+            "autonomy": self.autonomy,
             "budget": self.budget,
             "stopping": self.stopping,
             "seed_data": [load_seed(folder / path) for path in self.seed_data],
@@ -236,6 +247,10 @@ class CampaignFile(Value):
             "fallback": SpaceFillingFallback() if self.fallback == "space-filling" else None,
             "journal": None if self.store is None else folder / self.store,
         }
+
+    def space_on(self, lab: Lab, folder: Path) -> SearchSpace:
+        """Return the space that the campaign searches on *lab*."""
+        return cast("SearchSpace", _own(lab, "space")()) if self.space is None else self.space.make(folder)
 
     def _experiment(self, lab: Lab, plan: str) -> Any:
         return _own(lab, plan) if self.experiment is None else imported(self.experiment, "experiment")
@@ -259,11 +274,14 @@ def load_campaign_file(path: Path) -> CampaignFile:
     return parse_campaign(text, str(path))
 
 
-def parse_campaign(text: str, where: str) -> CampaignFile:
-    """Check the text of a campaign file; *where* names it in messages."""
+def parse_campaign(text: str, where: str, *, lab: str | None = None) -> CampaignFile:
+    """Check the text of a campaign file; *where* names it in messages, *lab* stands for one that it does not name."""
     source = YamlText.of(text, where)
+    given = _long_form(source.data)
+    if lab is not None:
+        given.setdefault("lab", {"type": lab})
     try:
-        data = json.dumps(_long_form(source.data), allow_nan=False)
+        data = json.dumps(given, allow_nan=False)
         return CampaignFile.model_validate_json(data)
     except ValidationError as error:
         raise _explain(source, error.errors(include_url=False)) from None
@@ -279,6 +297,8 @@ def _long_form(data: Mapping[str, Any]) -> dict[str, Any]:
             found[key] = {"type": found[key]}
     if isinstance(found.get("objective"), dict):
         found["objective"] = [found["objective"]]
+    if isinstance(found.get("autonomy"), int):
+        found["autonomy"] = {"level": found["autonomy"]}
     space = found.get("space")
     if isinstance(space, dict) and isinstance(cast("dict[str, Any]", space).get("pool"), str):
         found["space"] = {**space, "pool": {"file": space["pool"]}}
@@ -456,6 +476,7 @@ _SECTIONS: Mapping[str, type[Value]] = {
     "pool": PoolSection,
     "planner": PlannerSection,
     "lab": LabSection,
+    "autonomy": Autonomy,
     "budget": Budget,
     "on_failure": FailurePolicy,
     "quality": QualityControl,

@@ -57,13 +57,14 @@ class Loop(Execution, Foresight):
             observers=observers,
             floor=floor or Floor(lab),
         )
-        self._floor.join(view.name, rules.share)
+        self._floor.join(view.name, rules.share, rules.schedule_ahead)
         self._planner_failures: list[PlannerFailed] = []
         self._desk = desk(self._note_failure)
         self._full_reason = ""
         self._dry_at = -1
         self._asked_for = 0
         self._room_since: float | None = None
+        self._aborts_all = False
         self._safeguard = Safeguard(lab, journal, self._recorder, lambda: self._post(Wake()))
 
     # --- from any thread ------------------------------------------------------------------------------------------
@@ -78,18 +79,42 @@ class Loop(Execution, Foresight):
         self._is_paused = False
         self._post(Wake())
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, status: Status = "stopped") -> None:
         """Finish the running steps, start nothing more, and end."""
-        self._end("stopped", reason)
+        self._end(status, reason)
         self._post(Wake())
 
     def abort(self, reason: str) -> None:
         """Stop every device at once, abort the running steps in order, start nothing more, and end."""
+        self._aborts_all = True
+        self._abort(reason, tuple(self._lab.stations))
+
+    def abort_own(self, reason: str) -> None:
+        """Abort the steps that run for this campaign, and end. Others on the laboratory go on."""
+        self._abort(reason, self.stations_at_work)
+
+    def _abort(self, reason: str, stations: Sequence[str]) -> None:
         self._ending = ("aborted", reason)
         self._abort_reason = reason
-        for station in self._lab.stations.values():
-            station.abort(reason)
+        for name in stations:
+            self._lab.stations[name].abort(reason)
         self._post(Wake())
+
+    # --- on the campaign's thread -------------------------------------------------------------------------------------
+
+    def tell(self, said: Sequence[tuple[int, Sequence[Body]]], *, by: str) -> None:
+        """Record what a person says of trials, and go on by it."""
+        self._recorder.record_together(said, actor=by)
+        for number, _ in said:
+            if number not in self._active and self.view.record(number).state is TrialState.UNKNOWN:
+                self._continue(self._recovery.answered(number))
+            if self.view.record(number).state is TrialState.PROPOSED and number not in self._waiting:
+                self._waiting.append(number)
+        self._provisions.release(self._active)
+
+    def note(self, entries: Sequence[Entry]) -> None:
+        """Record *entries* of this campaign, and look again."""
+        self._recorder.append(*entries)
 
     # --- the session ----------------------------------------------------------------------------------------------
 
@@ -172,9 +197,9 @@ class Loop(Execution, Foresight):
         return len(self._active)
 
     @property
-    def abort_reason(self) -> str | None:
-        """Why somebody has aborted it; None where nobody has."""
-        return self._abort_reason
+    def abort_of_all(self) -> str | None:
+        """Why somebody has aborted it, and with it all that share the laboratory; None where nobody has."""
+        return self._abort_reason if self._aborts_all else None
 
     def be_aborted(self, reason: str) -> None:
         """Another campaign on the same laboratory was aborted: every device has been told to stop."""
@@ -208,7 +233,8 @@ class Loop(Execution, Foresight):
     def is_over(self) -> bool:
         """Whether there is nothing more to do, and every device that an interlock sends somewhere is there."""
         is_thinking = self._is_planning and self._abort_reason is None
-        if self._active or is_thinking or (self._is_paused and self._ending is None):
+        is_waiting = self._is_paused or (self._rules.is_hosted and bool(self._waiting))
+        if self._active or is_thinking or (is_waiting and self._ending is None):
             return False
         return not self._lab.is_making_safe or self._abort_reason is not None
 
@@ -270,8 +296,15 @@ class Loop(Execution, Foresight):
 
     def _admit(self) -> None:
         """Take in the trials that wait, oldest first, as far as slots and budget go."""
-        while self._waiting and len(self._active) < self._rules.in_flight and self._ending is None:
-            number = self._waiting.popleft()
+        for proposed in [*self._waiting]:
+            if self.view.record(proposed).state is not TrialState.PROPOSED:  # somebody has refused it
+                self._waiting.remove(proposed)
+        self._gate.ask(self._waiting)
+        while len(self._active) < self._rules.in_flight and self._ending is None:
+            number = self._gate.admit(self._waiting)
+            if number is None:
+                return
+            self._waiting.remove(number)
             reason = self._misfit(number)
             if reason is None:
                 self._enter(number, self.view.record(number).attempts + 1)
@@ -304,7 +337,7 @@ class Loop(Execution, Foresight):
 
     @property
     def _n_free(self) -> int:
-        return 0 if self._full_reason else self._n_places + self._rules.plan_ahead
+        return 0 if self._full_reason else self._n_places + self._rules.suggest_ahead
 
     @property
     def _n_places(self) -> int:

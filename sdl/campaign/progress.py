@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
 from sdl.campaign.budget import Budget
+from sdl.campaign.identity import signed
 from sdl.campaign.planner import TrialState
 from sdl.campaign.recorder import Observer
 from sdl.campaign.recovery import ActVerdict, Answer, Questions
 from sdl.campaign.trials import Trial
 from sdl.campaign.view import CampaignView
+from sdl.errors import LabError
 from sdl.journal.acts import ActAnswer
 from sdl.journal.records import Event, PlannerFailed, ScheduleChosen, SessionEnded, SessionStarted
 from sdl.lab.actions import ActRecord
@@ -231,9 +233,17 @@ def ask_about_act(trial: Trial, act: ActRecord) -> ActVerdict | None:
     if answer is None:
         return None
     try:
-        return ActVerdict(answer, because=_said("How can that be seen? "), by=_said("Your name: "))
+        return ActVerdict(answer, because=_said("How can that be seen? "), by=_name())
     except EOFError:
         return None
+
+
+def _name() -> str:
+    while True:
+        try:
+            return signed(_said("Your name: "))
+        except LabError as error:
+            print(error)  # noqa: T201 # the question comes again
 
 
 def _said(question: str) -> str:

@@ -24,7 +24,7 @@ from bluesky.utils import DuringTask, RunEngineInterrupted
 from sdl.errors import DeviceTimeout, InterlockError, LabError, StepAborted
 from sdl.lab.checks import Rules, Supervisor
 from sdl.lab.clock import CLOCK, Clock, Mailbox, Passage, thread_of
-from sdl.lab.connection import connect_all, disconnect_all
+from sdl.lab.connection import Line, connect_all, disconnect_all, find_lines, reconnect
 from sdl.lab.documents import plain
 from sdl.lab.faults import translate
 from sdl.lab.guard import Guard
@@ -50,8 +50,17 @@ _STARTING = threading.Lock()
 """RunEngines that share a loop are made one after the other: the first one starts it."""
 
 _LOG = logging.getLogger("sdl.lab.bluesky")
-# That a run failed or was aborted is in the job's result; a traceback on the terminal would say it again.
-_LOG.addFilter(lambda record: record.msg != "Run aborted")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what is in the job's result: that a run failed. A device that cannot be stopped is told in one line."""
+    if record.msg == "Failed to stop %r." and record.exc_info and record.exc_info[1] is not None:
+        record.msg, record.args = "%s: %s", (record.getMessage(), repr(record.exc_info[1]))
+        record.exc_info = None
+    return record.msg != "Run aborted"
+
+
+_LOG.addFilter(_is_news)
 
 
 class _LoopDied(BaseException):
@@ -157,6 +166,8 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watch = _Watch()
         self._is_connected = False
+        self._is_doubtful = False
+        self._lines: tuple[Line, ...] = ()
         self._worker = threading.Thread(target=self._work, name=f"sdl-{station.name}", daemon=True)
         self._worker.start()
 
@@ -255,7 +266,9 @@ class Engine:
             task.guard.abandon("its plan is gone")
         if self._scribe is not None:
             self._scribe.drain()
-        return self._result(task, value, error)
+        result = self._result(task, value, error)
+        self._is_doubtful = result.error is not None
+        return result
 
     def _call(self, task: _Task) -> Any:
         engine = self._ready()
@@ -375,6 +388,8 @@ class Engine:
         self.safety.check_start()
         if not self._is_connected:
             yield from self._connect()
+        elif self._lines:
+            yield from awaited(functools.partial(reconnect, self._lines, is_doubtful=self._is_doubtful))
         if self._rules.envelope.is_checked or self._interlocks.rules:
             report = yield from walk_steps(task.job.plan(), self._rules.envelope, self._interlocks)
             report.check()
@@ -388,6 +403,7 @@ class Engine:
 
     def _connect(self) -> Steps[Any]:
         yield from awaited(functools.partial(connect_all, self._devices))
+        self._lines = find_lines(self._devices)
         yield from awaited(self.safety.begin)
         self._is_connected = True
 
@@ -446,6 +462,12 @@ class Engine:
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop on which the devices live."""
         return self._loop
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """The stations that are held for the present job."""
+        task = self._task
+        return () if task is None else task.job.needs
 
     @property
     def is_in_step(self) -> bool:

@@ -50,6 +50,9 @@ class Job:
         Clock seconds for the whole job; None for no limit.
     n_acts_before
         How many such acts earlier jobs have begun in the same attempt at the same step; the next one is numbered on.
+    needs
+        The stations that are held for it: its plan may move their devices. An interlock that acts on one of them acts
+        on this job.
     """
 
     plan: Callable[[], Generator[Msg, Any, Any]]
@@ -59,6 +62,7 @@ class Job:
     on_done: Callable[[JobResult], None] = _forget
     timeout: float | None = None
     n_acts_before: int = 0
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from sdl.errors import InterlockError, LabError
 from sdl.lab.actions import Declarations, make_actions
 from sdl.lab.clock import Clock, WallClock
-from sdl.lab.envelope import VERBS, Limits, as_number, make_envelope, tree
+from sdl.lab.envelope import VERBS, Limits, as_number, library_of, make_envelope, tree
 from sdl.lab.experiment import Plan, Settings, Step, check_plan
 from sdl.lab.interlocks import Interlock, Interlocks, Places, Reaction
 from sdl.lab.job import Job
@@ -195,7 +195,8 @@ class Lab:
         self.stock = Stock(*self.stock.items, *items)
 
     def _act(self, station: str, reactions: Sequence[Reaction], error: InterlockError) -> None:
-        self.stations[station].make_safe(reactions, error)
+        working = next((each for each in self.stations.values() if station in each.holds), self.stations[station])
+        working.make_safe(reactions, error)
 
     @property
     def latches(self) -> tuple[Latch, ...]:
@@ -220,8 +221,8 @@ class Lab:
         check_person(by, because)
         if self.interlocks.latch_of(station) is None:
             raise LabError(f"station {station!r} of {self.name} is not latched")
-        if station in self.stations and self.stations[station].is_making_safe:
-            raise LabError(f"devices of station {station} are still on their way to be safe", hint="wait for them")
+        if self.is_making_safe:  # devices of a station that a step holds are made safe by the station that runs it
+            raise LabError(f"devices are still on their way to be safe: {station} stays latched", hint="wait for them")
         self.interlocks.release(station)
 
     def prepare(self, trial: int, attempt: int) -> None:
@@ -373,7 +374,8 @@ def own_limits(devices: Mapping[str, object]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for name, device in devices.items():
         for dotted, part in tree(name, device):
-            limits = getattr(part, "limits", None)
+            # ophyd asks the instrument, which may not be connected yet and may answer otherwise tomorrow.
+            limits = None if library_of(part) == "ophyd" else getattr(part, "limits", None)
             pair = [as_number(getattr(limits, bound, None)) for bound in ("low", "high")]
             if None not in pair:
                 found[dotted] = [bound for bound in pair if bound is not None]

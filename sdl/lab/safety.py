@@ -30,6 +30,11 @@ class Worked(Protocol):
         ...
 
     @property
+    def holds(self) -> tuple[str, ...]:
+        """The stations that are held for the present job."""
+        ...
+
+    @property
     def is_in_step(self) -> bool:
         """Whether a plan is being executed."""
         ...
@@ -137,7 +142,8 @@ class StationSafety:
 
     def check_start(self) -> None:
         """Raise :class:`~sdl.errors.InterlockError` where no step may start; forget what was spared where one may."""
-        self._interlocks.check_station(self._engine.name)
+        for station in (self._engine.name, *self._engine.holds):
+            self._interlocks.check_station(station)
         self._spared.clear()
 
     def before_act(self, given: Message) -> Steps[None] | None:

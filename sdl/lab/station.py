@@ -123,6 +123,11 @@ class Station:
         return self._engine is not None
 
     @property
+    def holds(self) -> tuple[str, ...]:
+        """The stations that are held for its present job."""
+        return () if self._engine is None else self._engine.holds
+
+    @property
     def is_making_safe(self) -> bool:
         """Whether devices are still on their way to where they are safe, after an interlock has tripped."""
         return self._engine is not None and self._engine.safety.is_busy

@@ -23,11 +23,14 @@ class FloorLab(sdl.Lab):
 
     is_simulated = True
 
-    def __init__(self, *, clock: Any = None, keeps_state: bool = False, **options: Any) -> None:
+    def __init__(self, *, clock: Any = None, keeps_state: bool = False, door: Any = None, **options: Any) -> None:
         devices: dict[str, Any] = {name: Motor(f"{name}_motor", 0.0) for name in NAMES}
         devices["eye"] = Detector("eye", devices["meter"])
         stations: dict[str, list[str]] = {f"{name}_station": [name] for name in NAMES}
         stations["meter_station"].append("eye")
+        if door is not None:
+            devices["door"] = door
+            stations["meter_station"].append("door")
         self._keeps_state = keeps_state
         super().__init__(
             "floor",
@@ -107,6 +110,7 @@ def floor_campaign(*steps: sdl.Step, lab: FloorLab | None = None, name: str = "f
         "lab": lab or FloorLab(),
         "journal": MemoryJournal(),
         "progress": False,
+        "schedule_ahead": "never",
     }
     return sdl.Campaign(name, **(options | changes))
 

@@ -36,6 +36,7 @@ from sdl.journal.records import (
     StepStarted,
     TrialProposed,
 )
+from sdl.lab import Interlock
 from sdl.lab.schedule.durations import CHANGEOVER, ENOUGH
 from sdl.problem import Problem
 
@@ -411,8 +412,8 @@ def test_how_many_are_in_flight_follows_from_the_batches() -> None:
     assert floor_campaign(MEASURE).in_flight == 1
 
 
-@pytest.mark.parametrize("plan_ahead", [False, True])
-def test_with_plan_ahead_no_station_waits_for_a_slow_planner(plan_ahead: bool) -> None:
+@pytest.mark.parametrize("suggest_ahead", [False, True])
+def test_with_suggest_ahead_no_station_waits_for_a_slow_planner(suggest_ahead: bool) -> None:
     class Slow(TwoTemperatures):
         def suggest(
             self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
@@ -427,9 +428,77 @@ def test_with_plan_ahead_no_station_waits_for_a_slow_planner(plan_ahead: bool) -
         planner=Slow(),
         planner_place="thread",
         journal=journal,
-        plan_ahead=plan_ahead,
+        suggest_ahead=suggest_ahead,
     )
     campaign.run(trials=4)
     waits = [body.planner_wait for body in bodies(journal, TrialProposed)]
     assert waits[0] >= 0.1
-    assert all(wait == 0.0 if plan_ahead else wait >= 0.1 for wait in waits[2:])
+    assert all(wait == 0.0 if suggest_ahead else wait >= 0.1 for wait in waits[2:])
+
+
+class SetClock(sdl.WallClock):
+    """A wall clock that somebody sets."""
+
+    offset = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.offset
+
+
+@pytest.mark.parametrize("offset", [3600.0, -3600.0])
+def test_who_sets_the_clock_neither_breaks_a_window_nor_voids_one(offset: float) -> None:
+    """The second trial waits for the meter for longer than it may; the first does not wait."""
+    clock = SetClock()
+
+    def coat(lab: Any, s: sdl.Settings) -> Any:
+        yield from bps.sleep(0.05)
+        clock.offset = offset if s.trial == 1 else 0.0
+
+    def measure(lab: Any, s: sdl.Settings) -> Any:
+        yield from bps.sleep(3.0 if s.trial == 1 else 0.05)
+        return {"signal": sdl.Measurement(1.0, "V")}
+
+    campaign = floor_campaign(
+        Step("coat", coat, station="coater", duration=0.05),
+        Step("measure", measure, station="meter", duration=0.05, within={"coat": 1.2}),
+        lab=FloorLab(clock=clock),
+        in_flight=2,
+        planner_place="thread",
+    )
+    campaign.run(trials=2)
+    first, second = campaign.trials
+    assert first.state is TrialState.COMPLETED
+    assert second.failure is not None
+    assert second.failure.category is FailureCategory.LATE
+
+
+def test_a_trip_on_a_station_that_a_step_holds_ends_the_step() -> None:
+    """The door opens after ten minutes; the robot, which must not move then, is held by the coater's step."""
+
+    class Door:
+        parent = None
+        name = "door"
+
+        def read(self) -> dict[str, Any]:
+            now = lab.clock.time()
+            return {"door": {"value": 1.0 if now < began + 600 else 0.0, "timestamp": now}}
+
+        def describe(self) -> dict[str, Any]:
+            return {"door": {"source": "toy", "dtype": "number", "shape": []}}
+
+    def coat(lab: Any, s: sdl.Settings) -> Any:
+        yield from bps.sleep(HOUR)
+        yield from bps.mv(lab.robot, 1.0)
+        return {"signal": sdl.Measurement(1.0, "V")}
+
+    rule = Interlock("door", require="door >= 1", acts_on=("robot",), action="stop_now", max_age="4 s")
+    journal, lab = MemoryJournal(), FloorLab(door=Door(), interlocks=[rule])
+    began = lab.clock.time()
+    campaign = floor_campaign(Step("coat", coat, station="coater", needs="robot"), lab=lab, journal=journal)
+    ended = campaign.run(trials=2)
+    (step,) = bodies(journal, StepEnded)
+    assert (ended.status, step.is_success) == ("paused", False)
+    assert 600 <= step.seconds < 1200  # in virtual time it looks less often while all is well
+    assert lab.robot.commands == []
+    assert campaign.trials[0].failure is not None
+    assert campaign.trials[0].failure.category is FailureCategory.INTERLOCK

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sdl.errors import LabError
-from sdl.lab.schedule.dispatching import dispatch
-from sdl.lab.schedule.values import SLACK, Decision, Holder, Key, Start, StationState, Wait, Work
+from sdl.lab.schedule.dispatching import dispatch, lasting
+from sdl.lab.schedule.values import SLACK, Decision, Holder, Key, Start, StationState, Wait, Work, expected_end
 
 Decide = Callable[[float, Sequence[Work], Sequence[StationState], Mapping[str, float]], Decision]
 """A scheduler: the time, the works, the stations, and what each campaign has used, in station seconds."""
@@ -18,7 +18,7 @@ MAX_IDLE_LOOKS = 10_000
 
 
 @dataclass(frozen=True)
-class Run:
+class RehearsedRun:
     """What a station did: one run.
 
     Parameters
@@ -66,7 +66,7 @@ class Rehearsed:
 
     begin: float
     end: float
-    runs: tuple[Run, ...]
+    runs: tuple[RehearsedRun, ...]
     waited: Mapping[Key, float]
     late: tuple[Key, ...] = ()
     failed: tuple[Key, ...] = ()
@@ -110,9 +110,10 @@ def rehearse(
     ----------
     trials
         The works of each trial, in the order of its steps; those of a campaign in the order in which they begin. Their
-        ``release`` is when the trial may begin at the earliest; ``after`` and ``due`` are found out on the way.
+        ``release`` is when the trial may begin at the earliest. What comes ``after`` what, and when it is due, is found
+        out on the way; for the first work of a trial both may tell of a step that runs, or has ended, at the begin.
     stations
-        As they stand at the begin.
+        As they stand at the begin: what they run then ends when it is expected to.
     in_flight
         How many trials of each campaign run at the same time; left out: all.
     took
@@ -138,6 +139,7 @@ class _Trial:
     running: Work | None = None
     expected: float = 0.0
     ends: dict[str, float] = field(default_factory=dict[str, float])
+    before: str = ""
 
     @property
     def holder(self) -> Holder:
@@ -156,22 +158,28 @@ class _Rehearsal:
         fail_late: bool,
     ) -> None:
         self.now = self.begin = begin
-        self.waiting = [_Trial(list(works)) for works in trials if works]
+        self.waiting = [_Trial(list(works), before=_running(works[0])) for works in trials if works]
         self.active: dict[Holder, _Trial] = {}
-        self.states = {state.name: state for state in stations}
-        self.kept: dict[str, dict[Holder, float]] = {}
+        by_holder = {works[0].holder: works for works in trials if works}
+        self.states = {state.name: lasting(state, by_holder) for state in stations}
+        self.kept: dict[str, dict[Holder, float]] = {
+            name: dict.fromkeys(state.held_by, begin) for name, state in self.states.items() if state.held_by
+        }
         self.in_flight = in_flight
         self.took = took
         self.fail_late = fail_late
         self.ending: list[tuple[float, int, Start]] = []
         self.usage: dict[str, float] = {}
-        self.runs: list[Run] = []
+        self.runs: list[RehearsedRun] = []
         self.waited: dict[Key, float] = {}
         self.late: list[Key] = []
         self.failed: list[Key] = []
         self.spans: list[tuple[str, float, float, Holder]] = []
         self.n_decisions = 0
         self._n_idle = 0
+        for number, state in enumerate(self.states.values()):
+            if state.busy_until is not None:
+                heapq.heappush(self.ending, (expected_end(begin, state.busy_until), number, Start(state.name, ())))
 
     def run(self, decide: Decide) -> Rehearsed:
         while True:
@@ -208,7 +216,10 @@ class _Rehearsal:
                 left.append(trial)
                 continue
             counts[campaign] = counts.get(campaign, 0) + 1
-            trial.ready = max(self.now, trial.works[0].release)
+            release = trial.works[0].release
+            trial.ready = expected_end(self.now, release) if trial.before else max(self.now, release)
+            if trial.before:
+                trial.ends[trial.before] = trial.ready
             self.active[trial.holder] = trial
         self.waiting = left
 
@@ -219,8 +230,8 @@ class _Rehearsal:
         works = [self.active[key[:2]].works[0] for key in start.works]
         seconds = max(self.took.get(work.key, work.duration) for work in works)
         end = self.now + start.setup + seconds
-        heapq.heappush(self.ending, (end, len(self.runs), start))
-        self.runs.append(Run(start.station, start.works, self.now, end, start.needs, start.setup))
+        heapq.heappush(self.ending, (end, len(self.states) + len(self.runs), start))
+        self.runs.append(RehearsedRun(start.station, start.works, self.now, end, start.needs, start.setup))
         for work in works:
             trial = self.active[work.holder]
             if self.now + start.setup > _due(work, trial.ends) + 2 * SLACK:
@@ -298,7 +309,13 @@ class _Rehearsal:
 
 
 def _due(work: Work, ends: Mapping[str, float]) -> float:
-    return min((ends[step] + seconds for step, seconds in work.within.items() if step in ends), default=float("inf"))
+    dues = [ends[step] + seconds for step, seconds in work.within.items() if step in ends]
+    return min([*dues, *(() if work.due is None else (work.due,))], default=float("inf"))
+
+
+def _running(work: Work) -> str:
+    """Return the step of its trial that runs at the begin; empty: none does."""
+    return work.after[0] if work.after else ""
 
 
 def _as_told(trial: _Trial) -> list[Work]:

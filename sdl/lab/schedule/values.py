@@ -229,6 +229,7 @@ Because = Literal[
     "reserved",  # the station is wanted for a step that must begin in time
     "turn",  # what goes first, by priority, share or age, takes the station
     "safety",  # trials could come to hold what the other needs
+    "ahead",  # its time in the schedule that was made ahead has not come
     "never",  # no station can ever run it
 ]
 
@@ -284,6 +285,7 @@ _SENTENCES: Mapping[Because, str] = MappingProxyType(
         "reserved": "waits for {station}, which is kept free for {step} of {trials}{until}",
         "turn": "waits for {station}, which {trials} takes first",
         "safety": "waits, or it and {trials} could come to hold what the other needs",
+        "ahead": "waits for its time in the schedule made ahead{until}",
         "never": "no station can ever run it: it is longer than {station} is ever open",
     }
 )

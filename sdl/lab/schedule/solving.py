@@ -1,13 +1,8 @@
-"""Planning ahead with CP-SAT of OR-tools: all works that are known, placed together, at a bounded effort.
+"""The model of CP-SAT (OR-tools): works placed together, so that as few windows as possible break and all ends soon.
 
-The dispatching rule looks at one work after another. Where windows are tight, an order that no rule of thumb finds may
-end sooner. The model: one interval a work and station it could take, of which one is chosen; no two overlap on a
-station; what runs is an interval that stands fixed; a window is a distance between a start and an end. Works that
-could share a run are put together beforehand, in the order of their trials. Lateness is never forbidden, only dear, so
-that there is always a schedule.
-
-The optional extra ``schedule`` installs OR-tools; without it, and where the effort did not suffice for any schedule,
-the dispatching rule decides.
+One interval a run and station it could take, of which one is chosen; no two overlap on a station; what runs is an
+interval that stands fixed; a window is a distance between a start and an end. Which works share a run is given.
+Lateness is never forbidden, only dear, so that there is always a schedule.
 """
 
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
@@ -19,10 +14,10 @@ import importlib.util
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from sdl.lab.schedule.dispatching import dispatch, lasting
-from sdl.lab.schedule.values import SLACK, Decision, Holder, Key, Start, StationState, Wait, Work, expected_end
+from sdl.lab.schedule.dispatching import lasting
+from sdl.lab.schedule.values import SLACK, Holder, Key, StationState, Work, expected_end
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
@@ -33,41 +28,34 @@ LATE = 10_000
 EARLY = 0.01
 """What a second costs by which one work ends later, in seconds of the whole length."""
 
-MAX_WORKS = 120
-"""With more works the rule decides: the effort would not suffice."""
-
 
 @dataclass(frozen=True)
-class Planned:
-    """A run that is planned: where, when, and what it treats."""
+class Placed:
+    """A run that is to come: where, when, and what it treats.
+
+    Parameters
+    ----------
+    station, needs
+        The stations that it takes.
+    works
+        What it treats.
+    begin, end
+        Seconds of the clock; the set-up is part of it.
+    setup
+        Seconds of set-up before it.
+    """
 
     station: str
     needs: tuple[str, ...]
     works: tuple[Key, ...]
     begin: float
     end: float
+    setup: float = 0.0
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """A schedule of all works that were known.
-
-    Parameters
-    ----------
-    decision
-        What begins now, and why the rest waits; as :func:`~sdl.lab.schedule.dispatch` returns it.
-    planned
-        All runs, in the order they begin; none where the rule decided.
-    source
-        Who made it: ``cp-sat``, or the ``rule``.
-    is_optimal
-        Whether it is proven that there is no better one.
-    """
-
-    decision: Decision
-    planned: tuple[Planned, ...] = ()
-    source: Literal["cp-sat", "rule"] = "rule"
-    is_optimal: bool = False
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """Every station that it takes, its own first."""
+        return self.station, *self.needs
 
 
 def has_solver() -> bool:
@@ -75,128 +63,75 @@ def has_solver() -> bool:
     return importlib.util.find_spec("ortools") is not None
 
 
-def plan_ahead(
+def solve(
     now: float,
     works: Sequence[Work],
     stations: Sequence[StationState],
+    known: Sequence[Placed],
     *,
-    effort: float = 1.0,
-    seed: int = 0,
-    usage: Mapping[str, float] | None = None,
-    shares: Mapping[str, float] | None = None,
-    expecting: Collection[str] = (),
-) -> Schedule:
-    """Place all *works* together, and decide what begins now.
+    effort: float,
+    seed: int,
+) -> tuple[tuple[Placed, ...], bool] | None:
+    """Look for a better schedule than a *known* one, with the same works in the same runs.
 
-    Ask again whenever something happens: the horizon rolls. The same question gives the same answer on every machine,
-    because the effort is counted in steps of the solver, not in time.
-
-    Parameters
-    ----------
-    now, works, stations, usage, shares, expecting
-        See :func:`~sdl.lab.schedule.dispatch`. Shares and patience are the rule's: a plan knows neither.
-    effort
-        What the solver may spend, in its deterministic seconds: about that much time of one processor.
-    seed
-        Of the solver.
+    Returns
+    -------
+    The runs in the order in which they begin, and whether that is proven to be best; None: none was found with so much
+    effort.
     """
-    rule = dispatch(now, works, stations, usage=usage, shares=shares, expecting=expecting)
-    if not works or len(works) > MAX_WORKS or not has_solver():
-        return Schedule(rule)
     trials: dict[Holder, list[Work]] = {}
     for work in works:
         trials.setdefault(work.holder, []).append(work)
-    model = _Model(now, trials, {state.name: lasting(state, trials) for state in stations})
-    found = model.solve(effort, seed)
-    if found is None:
-        return Schedule(rule)
-    planned, is_optimal = found
-    decision = _decision(now, works, {state.name: state for state in stations}, planned, rule)
-    return Schedule(decision, planned, "cp-sat", is_optimal)
+    states = {state.name: lasting(state, trials) for state in stations}
+    return _Model(now, trials, states, known).solve(effort, seed)
 
 
-def _decision(
-    now: float,
-    works: Sequence[Work],
-    states: Mapping[str, StationState],
-    planned: Sequence[Planned],
-    rule: Decision,
-) -> Decision:
-    """Begin what is planned for now and can begin; everything else waits for its time in the plan."""
-    by_key = {work.key: work for work in works}
-    starts: list[Start] = []
-    taken: set[str] = set()  # two short runs on one station may both be planned to begin within the next second
-    waits: dict[Key, Wait] = {}
-    wake: list[float] = []
-    for run in planned:
-        lead = by_key[run.works[0]]
-        may_begin = all(not by_key[key].after and by_key[key].release <= now + SLACK for key in run.works)
-        may_begin = may_begin and taken.isdisjoint((run.station, *run.needs))
-        if may_begin and run.begin <= now + 1.0 and _is_free(run, lead, states, now):
-            taken.update((run.station, *run.needs))
-            keeps = tuple(name for name in (run.station, *run.needs) if name in lead.keeps)
-            setup = states[run.station].setup_of(lead)
-            ends = now + setup + max(by_key[key].duration for key in run.works)
-            starts.append(Start(run.station, run.works, run.needs, keeps, setup, ends))
-            continue
-        for key in run.works:
-            waits[key] = rule.waits.get(key) or Wait("turn", run.station, run.begin)
-        if run.begin > now + 1.0:
-            wake.append(run.begin)
-    if not starts and not wake and rule.starts:
-        return rule  # a plan that stands still is no plan
-    return Decision(
-        tuple(starts), min([*wake, *([rule.wake_at] if rule.wake_at else [])], default=None), waits, rule.late
-    )
-
-
-def _is_free(run: Planned, work: Work, states: Mapping[str, StationState], now: float) -> bool:
-    for name in (run.station, *run.needs):
-        state = states[name]
-        if state.busy_until is not None or state.is_down:
-            return False
-        if state.held_by and work.holder not in state.held_by:
-            return False
-        if state.calendar is not None and not state.calendar.fits(now, run.end - run.begin):
-            return False
-    return True
-
-
-# --- the model --------------------------------------------------------------------------------------------------------
+def release_of(now: float, work: Work) -> float:
+    """Return when *work* can begin at the earliest: when the step that runs ends, if one does."""
+    return expected_end(now, work.release) if work.after else max(now, work.release)
 
 
 @dataclass
 class _Run:
-    """A run to be placed: works that are treated together, and the solver's variables."""
+    """A run to be placed: works that are treated together, and the solver's variables. *setup* are its seconds."""
 
     works: list[Work]
     seconds: int
     begin: cp_model.IntVar
-    end: cp_model.LinearExpr
+    end: cp_model.IntVar
+    has_setup: cp_model.IntVar
+    setup: int
     chosen: list[dict[str, cp_model.IntVar]] = field(default_factory=list["dict[str, cp_model.IntVar]"])
 
 
 class _Model:
     """All works as a model of CP-SAT, in whole seconds from now."""
 
-    def __init__(self, now: float, trials: Mapping[Holder, Sequence[Work]], states: Mapping[str, StationState]) -> None:
+    def __init__(
+        self,
+        now: float,
+        trials: Mapping[Holder, Sequence[Work]],
+        states: Mapping[str, StationState],
+        known: Sequence[Placed],
+    ) -> None:
         from ortools.sat.python import cp_model  # noqa: PLC0415 # two seconds, and an optional extra
 
         self.cp = cp_model
-        works = [work for steps in trials.values() for work in steps]
+        works = {work.key: work for steps in trials.values() for work in steps}
         self.now = now
         self.states = states
         self.model = cp_model.CpModel()
-        self.horizon = self._horizon(works)
+        self.horizon = self._horizon([*works.values()])
         self.intervals: dict[str, list[cp_model.IntervalVar]] = {name: [] for name in states}
         self.runs: list[_Run] = []
         self.run_of: dict[Key, _Run] = {}
         self.lateness: list[cp_model.IntVar] = []
-        for group in _together(works):
-            self._add_run(group)
+        for run in known:
+            self._add_run([works[key] for key in run.works], run)
         self._add_order(trials)
         self._add_fixed()
         self._add_kept(trials)
+        self._add_setups()
         for line in self.intervals.values():
             self.model.add_no_overlap(line)
         self._add_goal()
@@ -211,17 +146,23 @@ class _Model:
     def _seconds(self, at: float) -> int:
         return max(0, ceil(at - self.now - SLACK))
 
-    def _add_run(self, group: Sequence[Work]) -> None:
+    def _add_run(self, group: Sequence[Work], known: Placed) -> None:
         lead = group[0]
-        setup = max((self.states[name].setup_of(lead) for name in lead.stations if name in self.states), default=0.0)
-        seconds = ceil(max(work.duration for work in group) + setup)
-        first = max(self._seconds(work.release) for work in group)
         name = f"{lead.campaign}/{lead.trial}/{lead.step}"
+        seconds = ceil(max(work.duration for work in group))
+        setup = ceil(lead.setup) if lead.setup_key else 0
+        first = max(self._seconds(release_of(self.now, work)) for work in group)
         begin = self.model.new_int_var(min(first, self.horizon), self.horizon, name)
-        run = _Run(list(group), seconds, begin, begin + seconds)
-        for names in lead.groups:
+        end = self.model.new_int_var(0, 2 * self.horizon, f"{name} ends")
+        has_setup = self.model.new_bool_var(f"{name} set up") if setup else self.model.new_constant(0)
+        self.model.add(end == begin + seconds + setup * has_setup)
+        self.model.add_hint(begin, self._seconds(known.begin))
+        run = _Run(list(group), seconds, begin, end, has_setup, setup)
+        for names, hinted in zip(lead.groups, known.taken, strict=True):
             kept = [each for each in names if lead.holder in self._holders(each)]
             run.chosen.append(self._add_choice(run, kept or names, name))
+            for each, chosen in run.chosen[-1].items():
+                self.model.add_hint(chosen, each == hinted)
         self.runs.append(run)
         self.run_of |= {work.key: run for work in group}
 
@@ -235,11 +176,12 @@ class _Model:
             if name not in self.states or self.states[name].is_down:
                 continue
             chosen = self.model.new_bool_var(f"{label} on {name}")
-            interval = self.model.new_optional_interval_var(run.begin, run.seconds, run.end, chosen, f"{label}@{name}")
+            size = run.seconds + run.setup * run.has_setup
+            interval = self.model.new_optional_interval_var(run.begin, size, run.end, chosen, f"{label}@{name}")
             self.intervals[name].append(interval)
             self._add_hours(run, name, chosen)
             choices[name] = chosen
-        self.model.add_exactly_one(choices.values())  # no choice at all: there is no plan, and the rule decides
+        self.model.add_exactly_one(choices.values())  # no choice at all: there is no schedule, and the rule decides
         return choices
 
     def _add_hours(self, run: _Run, name: str, chosen: cp_model.IntVar) -> None:
@@ -248,13 +190,14 @@ class _Model:
         if calendar is None:
             return
         allowed: list[list[int]] = []
+        seconds = run.seconds + run.setup
         at = self.now
         while len(allowed) < 40 and at < self.now + self.horizon:
-            opens, closes = calendar.next_fit(at, run.seconds), calendar.next_close(at)
+            opens, closes = calendar.next_fit(at, seconds), calendar.next_close(at)
             if opens is None:
                 break
             closes = calendar.next_close(opens) or opens
-            last = closes - (0 if calendar.runs_on else run.seconds)
+            last = closes - (0 if calendar.runs_on else seconds)
             if last >= opens:
                 allowed.append([self._seconds(opens), int(last - self.now)])
             at = closes
@@ -271,15 +214,15 @@ class _Model:
                 self._add_windows(run, work, {each.step: self.run_of[each.key] for each in steps[:place]}, steps[0])
 
     def _add_windows(self, run: _Run, work: Work, before: Mapping[str, _Run], head: Work) -> None:
-        setup = run.seconds - ceil(max(each.duration for each in run.works))
         dues: list[cp_model.LinearExpr | int] = []
         if work.due is not None:
             dues.append(int(work.due - self.now))
         for step, seconds in work.within.items():
-            dues.append(before[step].end + int(seconds) if step in before else int(head.release + seconds - self.now))
+            otherwise = int(release_of(self.now, head) + seconds - self.now)
+            dues.append(before[step].end + int(seconds) if step in before else otherwise)
         for due in dues:
             late = self.model.new_int_var(0, 10 * self.horizon, "late")
-            self.model.add(late >= run.begin + setup - due)
+            self.model.add(late >= run.begin + run.setup * run.has_setup - due)
             self.lateness.append(late)
 
     def _add_fixed(self) -> None:
@@ -287,6 +230,28 @@ class _Model:
             if state.busy_until is not None:
                 end = self._seconds(expected_end(self.now, state.busy_until))
                 self.intervals[name].append(self.model.new_fixed_size_interval_var(0, end, f"{name} runs"))
+
+    def _add_setups(self) -> None:
+        """Tell from the run before it on its station whether a run needs a set-up."""
+        for name, state in self.states.items():
+            keyed = [(run, run.chosen[0][name]) for run in self.runs if name in run.chosen[0] and _key(run)]
+            arcs: list[cp_model.ArcT] = [(0, 0, self.model.new_bool_var("idle"))]
+            for place, (run, chosen) in enumerate(keyed, 1):
+                first, last = self.model.new_bool_var("first"), self.model.new_bool_var("last")
+                arcs += [(0, place, first), (place, 0, last), (place, place, ~chosen)]
+                self._set_up(run, first, is_other=_key(run) != state.last_setup)
+                for number, (before, _) in enumerate(keyed, 1):
+                    if number != place:
+                        follows = self.model.new_bool_var("follows")
+                        arcs.append((number, place, follows))
+                        self.model.add(run.begin >= before.end).only_enforce_if(follows)
+                        self._set_up(run, follows, is_other=_key(run) != _key(before))
+            if keyed:
+                self.model.add_circuit(arcs)
+
+    def _set_up(self, run: _Run, when: cp_model.IntVar, *, is_other: bool) -> None:
+        if run.setup:
+            self.model.add_implication(when, run.has_setup if is_other else ~run.has_setup)
 
     def _add_kept(self, trials: Mapping[Holder, Sequence[Work]]) -> None:
         """Keep stations for a trial between the step that keeps them and the one that lets go of them."""
@@ -326,38 +291,27 @@ class _Model:
 
     # --- solving ------------------------------------------------------------------------------------------------------
 
-    def solve(self, effort: float, seed: int) -> tuple[tuple[Planned, ...], bool] | None:
+    def solve(self, effort: float, seed: int) -> tuple[tuple[Placed, ...], bool] | None:
         """Return the runs in the order they begin, and whether that is proven to be best; None: none was found."""
         solver = self.cp.CpSolver()
         solver.parameters.num_workers = 1
         solver.parameters.random_seed = seed
         solver.parameters.max_deterministic_time = effort
+        solver.parameters.catch_sigint_signal = False  # an interrupt is the campaign's
         status = solver.solve(self.model)
         if status not in (self.cp.OPTIMAL, self.cp.FEASIBLE):
             return None
-        is_late = any(solver.value(late) > 0 for late in self.lateness)
-        if is_late and status != self.cp.OPTIMAL:
-            return None  # a plan that was not finished: the rule minds windows better
-        planned = [self._planned(run, solver) for run in self.runs]
-        return tuple(sorted(planned, key=lambda run: (run.begin, run.works))), status == self.cp.OPTIMAL
+        placed = [self._placed(run, solver) for run in self.runs]
+        return tuple(sorted(placed, key=lambda run: (run.begin, run.works))), status == self.cp.OPTIMAL
 
-    def _planned(self, run: _Run, solver: cp_model.CpSolver) -> Planned:
+    def _placed(self, run: _Run, solver: cp_model.CpSolver) -> Placed:
         taken = [next(n for n, chosen in choices.items() if solver.boolean_value(chosen)) for choices in run.chosen]
         begin = self.now + solver.value(run.begin)
         keys = tuple(work.key for work in run.works)
-        return Planned(taken[0], tuple(taken[1:]), keys, begin, begin + run.seconds)
+        setup = run.setup * solver.value(run.has_setup)
+        return Placed(taken[0], tuple(taken[1:]), keys, begin, begin + run.seconds + setup, setup)
 
 
-def _together(works: Sequence[Work]) -> list[list[Work]]:
-    """Put works together that share a run, as far as it has room, in their order; every other one is alone."""
-    groups: list[list[Work]] = []
-    open_groups: dict[tuple[str, ...], list[Work]] = {}
-    for work in works:
-        group = open_groups.get(work.batch_id) if work.batch is not None else None
-        if group is not None and work.batch is not None and len(group) < work.batch.size:
-            group.append(work)
-            continue
-        groups.append([work])
-        if work.batch is not None:
-            open_groups[work.batch_id] = groups[-1]
-    return groups
+def _key(run: _Run) -> str:
+    """Return what a station is made ready for; empty: the run asks for nothing, and changes nothing."""
+    return run.works[0].setup_key
