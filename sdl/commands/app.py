@@ -379,6 +379,8 @@ def export(
         export_events(find_store(store), events)
     if tiled is not None:
         export_runs(find_store(store), tiled, campaign=campaign)
+    if tiled is not None:
+        export_runs(find_store(store), tiled, campaign=campaign)
 
 
 @app.command()

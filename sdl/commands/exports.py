@@ -112,6 +112,16 @@ def export_events(store: Path, output: Path) -> None:
     say(f"{output}: {words.count(n_lines, 'event')}")
 
 
+def export_runs(store: Path, target: str, *, campaign: str | None) -> None:
+    """Replay the ended runs of *store* into Tiled, and say how many there were."""
+    from sdl.export.tiled import export_to_tiled
+
+    with reading(store) as journal:
+        done = export_to_tiled(journal, target, campaign=None if campaign is None else view_of(journal, campaign).name)
+    rest = [f"{n} {what}" for n, what in ((done.n_there, "there already"), (done.n_open, "not ended yet")) if n]
+    say(f"{target.partition('?')[0]}: {', '.join([words.count(done.n_new, 'run'), *rest])}")
+
+
 def _written_lines(output: Path, lines: Iterable[str]) -> int:
     n_lines = 0
     with output.open("w", encoding="utf-8") as file:
