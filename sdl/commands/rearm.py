@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sdl.campaign.identity import signed
 from sdl.campaign.safeguard import rearm as arm_again
 from sdl.commands.output import say
 from sdl.journal import open_journal
-from sdl.lab.latches import latches_in
+from sdl.lab.latches import check_person, latches_in
 
 
 def rearm(store: Path, *, by: str, because: str, station: str | None) -> None:
     """Record who arms which station again, and why, and say what was latched."""
+    check_person(by, because)
+    by = signed(by)
     journal = open_journal(store, mode="write")
     try:
         latches = arm_again(journal, by=by, because=because, station=station)

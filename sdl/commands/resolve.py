@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from sdl.campaign.identity import signed
 from sdl.campaign.planner import TrialState
 from sdl.campaign.recovery import Answer, resolution
 from sdl.campaign.view import CampaignView
@@ -45,6 +46,7 @@ def resolve(words: Sequence[str], finding: Finding, campaign: str | None) -> Non
         raise ProblemError(
             "an answer needs a name and a reason", hint="add --by NAME --because TEXT; both are kept in the journal"
         )
+    finding = finding._replace(by=signed(finding.by))
     if holder_of(path) is None:
         with reading(path) as journal:  # what is wrong with the question is said before the store is locked
             chosen(view_of(journal, campaign), number)

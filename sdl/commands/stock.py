@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from sdl.campaign.identity import signed
 from sdl.commands.output import say, say_json, say_table, title
 from sdl.commands.stores import find_store, reading
 from sdl.errors import LabError, ProblemError
@@ -97,10 +98,11 @@ def book(store: Path, action: str, words: Sequence[str], slip: Slip) -> None:
         raise ProblemError("who says so?", hint="add --by NAME; it stands in the journal")
     if not slip.because and action != "add":
         raise ProblemError("why?", hint='add --because "what you did or saw"; it stands in the journal')
+    by = signed(slip.by)
     with open_journal(store) as journal:
         bodies = write(Ledger.of(journal), *words, slip)
         fail_point("stock.before_write")
-        journal.append(*(Entry(body, NO_CAMPAIGN, actor=slip.by) for body in bodies))
+        journal.append(*(Entry(body, NO_CAMPAIGN, actor=by) for body in bodies))
         fail_point("stock.written")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sdl.campaign.identity import signed
 from sdl.commands.output import say
 from sdl.commands.stores import view_of
 from sdl.errors import CampaignError, ProblemError
@@ -16,6 +17,7 @@ def verdict(store: Path, number: int, quality: Quality, *, by: str, because: str
     """Record the verdict of a named person on trial *number*; the earlier ones stay in the journal."""
     if not (by.strip() and because.strip()):
         raise ProblemError("a verdict needs a name and a reason", hint="add --by NAME --because TEXT")
+    by = signed(by)
     journal = open_journal(store, mode="write")
     try:
         view = view_of(journal, campaign)

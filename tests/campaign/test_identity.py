@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import pwd
+from pathlib import Path
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped] # it has no types
 import pytest
 from pydantic import ValidationError
 from toy import bodies, toy_campaign
+from typer.testing import CliRunner
 
+from sdl.campaign.identity import signed
 from sdl.campaign.recorder import process_user
-from sdl.errors import SdlError
-from sdl.journal import MemoryJournal
+from sdl.commands.app import app
+from sdl.errors import LabError, SdlError
+from sdl.journal import MemoryJournal, open_journal
 from sdl.journal.acts import ActEnded
-from sdl.journal.records import Entry, SessionStarted
+from sdl.journal.records import Entry, SessionStarted, TrialStarted
+from sdl.journal.safety import LatchSet
 from sdl.lab.remote.messages import Acted, Malformed, decode, encode
 
 
@@ -58,3 +63,44 @@ def test_a_body_cannot_bring_an_actor_of_its_own() -> None:
         ActEnded.model_validate_json(text)
     entry = Entry(ActEnded(act="1.1.dose.1", outcome="done", seconds=1.0), "c", 1)
     assert MemoryJournal().append(entry)[0].actor == "engine"
+
+
+WHO = f"(account {pwd.getpwuid(os.getuid()).pw_name})"
+
+
+def test_a_name_that_is_typed_leaves_the_account_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("USER", "LOGNAME", "SUDO_USER"):
+        monkeypatch.setenv(variable, "mallory")
+    assert signed("  Ada   Lovelace ") == f"Ada Lovelace {WHO}"
+
+
+@pytest.mark.parametrize(
+    "by", ["", " ", "engine", "Engine:reconcile", "Ada (account ada)", "Ada <a@b>", "A\u202eb", "\x1b[1mAda"]
+)
+def test_no_name_can_be_taken_for_another_account_or_for_the_program(by: str) -> None:
+    with pytest.raises(LabError):
+        signed(by)
+
+
+def test_each_command_of_a_person_records_name_and_account(tmp_path: Path) -> None:
+    path = tmp_path / "store.sdl"
+    campaign = toy_campaign(journal=path)
+    campaign.run(trials=2)
+    said = ("--by", "Ada", "--because", "I looked")
+    with open_journal(path) as journal:
+        latch = LatchSet(lab="toy", station="toy", interlock="x", devices=(), reason="r")
+        journal.append(Entry(latch, campaign.name), Entry(TrialStarted(attempt=2), campaign.name, 2))
+        before = journal.head[0]
+    for words in (
+        ["verdict", str(path), "1", "suspect", *said],
+        ["rearm", str(path), *said],
+        ["stock", str(path), "add", "tip", "96", *said],
+        ["resolve", str(path), "2", "--then", "failed", *said],
+    ):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+        assert f"Ada {WHO}" in result.output or words[0] in {"stock", "resolve"}
+    with open_journal(path, mode="read") as journal:
+        actors = [event.actor for event in journal.read(before)]
+    assert len(actors) >= 5
+    assert set(actors) == {f"Ada {WHO}"}

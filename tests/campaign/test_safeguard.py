@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import sdl
 from sdl.campaign.campaign import Ended
 from sdl.campaign.file import parse_campaign
+from sdl.campaign.identity import signed
 from sdl.campaign.planner import TrialState
 from sdl.campaign.recorder import Recorder
 from sdl.campaign.safeguard import Safeguard
@@ -127,7 +128,7 @@ class TestLatched:
         assert done.exit_code == 0, done.output
         assert "station watched is latched" in done.output
         ((actor, body),) = records(path, Rearmed)
-        assert (actor, body.station, body.because) == ("Ada", "watched", "the belt was replaced")
+        assert (actor, body.station, body.because) == (signed("Ada"), "watched", "the belt was replaced")
         lab = labs()
         lab.fan.limit = 9.0
         assert lab.motor0.commands == []  # arming moved nothing

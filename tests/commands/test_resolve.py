@@ -10,6 +10,7 @@ import pytest
 from door import Pen, film_problem, is_one_line, sdl
 
 from sdl.campaign import CampaignView
+from sdl.campaign.identity import signed
 from sdl.campaign.progress import ask_about_act
 from sdl.campaign.recovery import ActVerdict
 from sdl.commands.border import ExitCode
@@ -82,8 +83,8 @@ def test_an_answer_is_kept_with_its_name_and_reason(cut: Path) -> None:
     assert told.exit_code == 0, told.output
     assert "happened, says Kim" in told.output
     assert answers_of(cut) == [
-        ("1.1.deposit.1", "happened", "the film is blue", "Kim"),
-        ("1.1.deposit.2", "happened", "the film is blue", "Kim"),
+        ("1.1.deposit.1", "happened", "the film is blue", signed("Kim")),
+        ("1.1.deposit.2", "happened", "the film is blue", signed("Kim")),
     ]
     assert not view_of(cut).trace(1).unknown
     assert verify(cut).ok
@@ -150,9 +151,12 @@ def test_status_and_show_tell_of_unknown_acts(cut: Path) -> None:
         ["2.1.deposit.1"],
     ]
     sdl("resolve", cut, "1", "--answer", "happened", *SAID)
-    assert "it ended as unknown; no answer; happened, says Kim; the film is blue" in sdl("show", "1", cut).output
+    assert (
+        f"it ended as unknown; no answer; happened, says {signed('Kim')}; the film is blue"
+        in sdl("show", "1", cut).output
+    )
     (first, _) = json.loads(sdl("show", "1", cut, "--json").output)["acts"]
-    assert (first["answer"], first["answered_by"], first["is_unknown"]) == ("happened", "Kim", False)
+    assert (first["answer"], first["answered_by"], first["is_unknown"]) == ("happened", signed("Kim"), False)
 
 
 def test_the_terminal_shows_what_was_intended_and_takes_one_of_three_answers(
@@ -162,7 +166,7 @@ def test_the_terminal_shows_what_was_intended_and_takes_one_of_three_answers(
     act = view.trace(1).acts["1.1.deposit.1"]
     answers = iter(["perhaps", "H", "", "the film is blue", "Kim"])
     monkeypatch.setattr("builtins.input", lambda _: next(answers))
-    assert ask_about_act(view.trial(1), act) == ActVerdict("happened", "the film is blue", "Kim")
+    assert ask_about_act(view.trial(1), act) == ActVerdict("happened", "the film is blue", signed("Kim"))
     shown = capsys.readouterr().out
     assert "sputter.shutter.set(1200 s) (cumulative)" in shown
     assert "it ended as unknown; no answer" in shown

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from door import is_one_line, sdl
 
+from sdl.campaign.identity import signed
 from sdl.commands.border import ExitCode
 from sdl.journal import Entry, open_journal, verify
 from sdl.journal.materials import (
@@ -89,7 +90,7 @@ def test_a_count_stands_in_the_journal_with_who_and_why(inks: Path) -> None:
     with open_journal(inks, mode="read") as journal:
         *_, event = journal.read()
         assert not verify(inks).problems
-    assert (event.actor, event.trial, event.campaign) == ("Ann", None, "")
+    assert (event.actor, event.trial, event.campaign) == (signed("Ann"), None, "")
     counted = MaterialCounted(material="ink", lot="A1", amount=Amount(46.0, 48.0, "mL"), because="weighed")
     assert event.body == counted
     assert "A1 (46 to 48 mL)" in done.stdout

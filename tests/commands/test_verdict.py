@@ -7,24 +7,27 @@ from pathlib import Path
 
 from door import is_one_line, sdl
 
+from sdl.campaign.recorder import process_user
 from sdl.journal import open_journal, verify
 from sdl.journal.trust import TrialJudged
+
+WHO = f"(account {process_user()})"
 
 
 def test_a_verdict_is_a_new_event_with_a_name_and_a_reason(films: Path) -> None:
     assert json.loads(sdl("status", films, "--json").stdout)["campaigns"][0]["best"]["trial"] == 2
     given = sdl("verdict", films, "2", "invalid", "--by", "Ada", "--because", "the probe had no contact")
     assert given.exit_code == 0
-    assert "trial 2 is invalid, says Ada; before: valid" in given.stdout
+    assert f"trial 2 is invalid, says Ada {WHO}; before: valid" in given.stdout
     sdl("verdict", films, "2", "suspect", "--by", "Ben", "--because", "one tip had")
     with open_journal(films, mode="read") as journal:
         events = [event for event in journal.read(trial=2) if isinstance(event.body, TrialJudged)]
-        assert [event.actor for event in events] == ["Ada", "Ben"]
+        assert [event.actor for event in events] == [f"Ada {WHO}", f"Ben {WHO}"]
     assert not verify(films).problems
     assert json.loads(sdl("status", films, "--json").stdout)["campaigns"][0]["best"]["trial"] == 1
     shown = sdl("show", "2", films).stdout
-    assert "suspect, Ben: one tip had" in shown
-    assert "trial 2: Ben: one tip had" in sdl("status", films).stdout
+    assert f"suspect, Ben {WHO}: one tip had" in shown
+    assert f"trial 2: Ben {WHO}: one tip had" in sdl("status", films).stdout
 
 
 def test_a_trial_without_a_result_has_nothing_to_judge(films: Path) -> None:
