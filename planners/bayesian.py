@@ -76,11 +76,11 @@ class BayesianPlanner(Value):
     thrift
         How much the price counts: 0 for value alone, 1 for value for money. None: with a budget of cost, the part of it
         that is left; 1 where approximations of a target can be chosen; else 0.
-    spread
+    missed_by
         Continuous parameter to the standard deviation with which its set-point is missed: in its unit, relative (0.05
         for 5 %) for a logarithmic one. What is sought is then good although set-points are missed.
     worst
-        With a spread, the part of the outcomes around a set-point that counts: 1 for their mean, 0.1 for the mean of
+        With *missed_by*, the part of the outcomes around a set-point that counts: 1 for their mean, 0.1 for the mean of
         the worst tenth.
     """
 
@@ -95,7 +95,7 @@ class BayesianPlanner(Value):
     noise: Mode = "no"
     price: Price | None = None
     thrift: Annotated[float, Field(ge=0, le=1)] | None = None
-    spread: FrozenMap[Annotated[float, Field(gt=0)]] = Field(default_factory=dict[str, float])
+    missed_by: FrozenMap[Annotated[float, Field(gt=0)]] = Field(default_factory=dict[str, float])
     worst: Annotated[float, Field(gt=0, le=1)] = 1.0
     version: ClassVar[str] = "1"
 
@@ -208,7 +208,7 @@ class BayesianPlanner(Value):
     def recommend(self, problem: Problem, history: History) -> HistoryEntry:
         """Return the trial to rely on: that of the best expected outcome, without the luck of its own measurement.
 
-        With :attr:`spread`, that of the best outcomes around it. Only trials of the campaign itself that keep the
+        With :attr:`missed_by`, that of the best outcomes around it. Only trials of the campaign itself that keep the
         constraints, and were measured at what counts, come into question.
 
         Raises
@@ -230,7 +230,7 @@ class BayesianPlanner(Value):
     def _n_filling(self, problem: Problem, history: History, n: int, domain: Domain) -> int:
         """Return how many of *n* points are still to fill the space."""
         wanted = self.n_initial or max(4, min(2 * domain.n_free, domain.n_free + 4, MOST_INITIAL))
-        completed = [entry for entry in placed(domain, history.completed) if _is_whole(problem, entry)]
+        completed = [entry for entry in placed(domain, history.completed) if entry.measures(problem.outcomes)]
         n_different = len(np.unique(domain.encoding.encode([entry.values for entry in completed]), axis=0))
         # While most of the first points are still being measured, a model of the few others would choose badly.
         if n_different < 2 or len(completed) < wanted / 2:
@@ -271,7 +271,7 @@ class BayesianPlanner(Value):
     def _risk(self) -> Risk | None:
         from sdl.planners.robust import Risk  # noqa: PLC0415 # as above
 
-        return Risk(self.spread, self.worst) if self.spread else None
+        return Risk(self.missed_by, self.worst) if self.missed_by else None
 
 
 def _require_measurements(problem: Problem, history: History) -> None:
@@ -280,7 +280,3 @@ def _require_measurements(problem: Problem, history: History) -> None:
     for name in problem.outcomes:
         if not any(entry.observation and name in entry.observation.outcomes for entry in known):
             raise PlannerError(f"outcome {name!r} cannot be predicted: it was never measured", hint="run a trial")
-
-
-def _is_whole(problem: Problem, entry: HistoryEntry) -> bool:
-    return entry.observation is not None and all(name in entry.observation.outcomes for name in problem.outcomes)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion
+from sdl.campaign.planner import History, Situation, Suggestion
 from sdl.errors import PlannerError
 from sdl.journal.records import Decision, ParameterValue, Prediction
 from sdl.planners.bayesian import BayesianPlanner
@@ -83,7 +83,7 @@ class ExploringPlanner(Value, ABC):
     def _n_filling(self, problem: Problem, history: History, n: int, domain: Domain) -> int:
         """Return how many of *n* points are still to fill the space."""
         wanted = self.n_initial or max(4, min(2 * domain.n_free, domain.n_free + 4))
-        known = [entry for entry in placed(domain, history.completed) if _is_whole(problem, entry)]
+        known = [entry for entry in placed(domain, history.completed) if entry.measures(problem.outcomes)]
         n_different = len(np.unique(domain.encoding.encode([entry.values for entry in known]), axis=0))
         if n_different < 2 or len(known) < wanted / 2:
             return n
@@ -275,9 +275,8 @@ class PhaseMapPlanner(ExploringPlanner):
         self, problem: Problem, history: History, n: int, domain: Domain, decision: Decision
     ) -> list[Suggestion]:
         name = self._outcome(problem)
-        known = [
-            e.observation.outcomes[name].value for e in history.completed if e.observation and _is_whole(problem, e)
-        ]
+        entries = [entry for entry in history.completed if entry.measures(problem.outcomes)]
+        known = [entry.observation.outcomes[name].value for entry in entries if entry.observation]
         if len(set(known)) >= 2:
             return super()._propose(problem, history, n, domain, decision)
         rng = np.random.default_rng([self.seed, decision.seed, len(history.entries)])
@@ -333,7 +332,3 @@ def _label(chance: float, confidence: float) -> Label:
     if chance >= confidence:
         return "inside"
     return "outside" if chance <= 1.0 - confidence else "open"
-
-
-def _is_whole(problem: Problem, entry: HistoryEntry) -> bool:
-    return entry.observation is not None and all(name in entry.observation.outcomes for name in problem.outcomes)

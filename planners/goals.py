@@ -1,10 +1,8 @@
-"""Objectives and outcome constraints on whole arrays, for NumPy and PyTorch alike."""
+"""Objectives on whole arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import ModuleType
-from typing import Any, cast
 
 import numpy as np
 
@@ -12,20 +10,15 @@ from sdl.planners.encoding import Array
 from sdl.problem import Maximize, Minimize, Objective, Target
 
 
-def score_with(xp: ModuleType, objective: Objective, values: Any) -> Any:
-    """Return the scores of outcome *values*, higher is better, computed by the array library *xp*."""
+def scores(objective: Objective, values: Array) -> Array:
+    """Return the scores of outcome *values*, higher is better."""
     match objective:
         case Minimize():
             return -values
         case Maximize():
             return values
         case Target(range=(low, high)):
-            return -(xp.clip(low - values, 0.0, None) + xp.clip(values - high, 0.0, None))
-
-
-def scores(objective: Objective, values: Array) -> Array:
-    """Return the scores of outcome *values*, higher is better."""
-    return cast("Array", score_with(np, objective, values))
+            return -(np.maximum(low - values, 0.0) + np.maximum(values - high, 0.0))
 
 
 def pareto_mask(points: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

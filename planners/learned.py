@@ -30,7 +30,7 @@ from sdl.planners.explaining import influences, summaries, warnings_of
 from sdl.planners.maximise import Ranking, maximise
 from sdl.planners.numerics import normal_cdf, normal_draws
 from sdl.planners.outcome import OutcomeData
-from sdl.planners.proposal import LADDER, FitOutcome, Request, model_of
+from sdl.planners.proposal import LADDER, FitOutcome, Request, model_of, noted
 from sdl.planners.space_filling import spread_points
 from sdl.planners.surrogate import NUMERICAL_ERRORS, Surrogate, single_threaded
 from sdl.problem import Problem
@@ -70,12 +70,12 @@ def propose(request: Request, n: int, decision: Decision, learn: Learn) -> list[
         reason = ""
         for fit_one, note in LADDER:
             try:
-                return _choose(learn(request, fit_one), request, n, _noted(decision, note))
+                return _choose(learn(request, fit_one), request, n, noted(decision, note))
             except NUMERICAL_ERRORS as error:
                 reason = f"{type(error).__name__}: {error}"
     points = spread_points(request.domain, request.avoid, n, np.random.default_rng(request.seed))
     note = f"Chosen far from all other points, because no model could be computed ({reason})."
-    return [Suggestion(values=point, decision=_noted(decision, note)) for point in points]
+    return [Suggestion(values=point, decision=noted(decision, note)) for point in points]
 
 
 def _choose(learned: Learned, request: Request, n: int, decision: Decision) -> list[Suggestion]:
@@ -102,10 +102,6 @@ def references_of(domain: Domain, rng: np.random.Generator, n: int = N_REFERENCE
         nothing = np.zeros((0, domain.encoding.n_columns))
         return domain.unseen(nothing, n, rng).rows
     return domain.draw(n, rng)
-
-
-def _noted(decision: Decision, note: str) -> Decision:
-    return decision.replace(note=f"{decision.note} {note}".strip()) if note else decision
 
 
 # --- functions and sets -----------------------------------------------------------------------------------------------

@@ -92,9 +92,7 @@ class Request:
     ) -> Request:
         """Gather what *history* says."""
         rows = domain.encoding.encode
-        complete = [
-            e for e in placed(domain, history.completed) if e.observation and _is_whole(problem, e.observation.outcomes)
-        ]
+        complete = [e for e in placed(domain, history.completed) if e.observation and e.measures(problem.outcomes)]
         known = Evidence(
             observed=rows([entry.values for entry in complete]),
             feasible=np.array(
@@ -153,12 +151,12 @@ def propose(request: Request, n: int, decision: Decision) -> list[Suggestion]:
         reason = ""
         for fit_one, note in LADDER:
             try:
-                return _propose_with(request.fit(fit_one), request, n, _noted(decision, note))
+                return _propose_with(request.fit(fit_one), request, n, noted(decision, note))
             except NUMERICAL_ERRORS as error:
                 reason = f"{type(error).__name__}: {error}"
     points = spread_points(request.domain, request.avoid, n, np.random.default_rng(request.seed))
     note = f"Chosen far from all other points, because no model could be computed ({reason})."
-    return [Suggestion(values=point, decision=_noted(decision, note)) for point in points]
+    return [Suggestion(values=point, decision=noted(decision, note)) for point in points]
 
 
 def model_of(problem: Problem, history: History, assumed: Mapping[str, Assumed] | None = None) -> Surrogate:
@@ -253,7 +251,7 @@ def recommended(
         if entry.trial > 0
         and entry.observation
         and encoding.can_encode(entry.values)
-        and _is_whole(problem, entry.observation.outcomes)
+        and entry.measures(problem.outcomes)
         and problem.space.counts(entry.values)
         and problem.is_feasible(entry.observation.outcomes)
     ]
@@ -277,9 +275,6 @@ def _best_rows(surrogate: Surrogate, problem: Problem, known: Evidence) -> Array
     return rows[np.argsort(-scores[:, 0], kind="stable")[:N_CENTRES]]
 
 
-def _noted(decision: Decision, note: str) -> Decision:
+def noted(decision: Decision, note: str) -> Decision:
+    """Return *decision* with *note* at the end of its own."""
     return decision.replace(note=f"{decision.note} {note}".strip()) if note else decision
-
-
-def _is_whole(problem: Problem, outcomes: Mapping[str, object]) -> bool:
-    return all(name in outcomes for name in problem.outcomes)

@@ -74,7 +74,7 @@ class Risk:
         for name in self.spread:
             if not isinstance(encoding.space.parameters.get(name), Continuous):
                 raise PlannerError(
-                    f"a spread is given for {name!r}, which is no continuous parameter",
+                    f"missed_by names {name!r}, which is no continuous parameter",
                     hint="give one for parameters that are set and missed",
                 )
         half = normal_draws(len(self.spread), N_DEVIATIONS // 2, seed)
@@ -165,7 +165,7 @@ def around(problem: Problem, surrogate: Surrogate, encoding: Encoding, pending: 
     if len(problem.objectives) > 1 or isinstance(objective, Target):
         raise PlannerError(
             "a spread of set-points is taken into account for one objective to minimise or maximise only",
-            hint="leave spread= away, or state one such objective and constraints",
+            hint="leave missed_by= away, or state one such objective and constraints",
         )
     belief = Belief.of(surrogate.fits[objective.outcome], pending)
     sign = float(scores(objective, np.ones(1))[0])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sdl.campaign.planner import History, Situation, Suggestion
 from sdl.errors import PlannerError
@@ -40,6 +40,10 @@ SHORTEST = 0.05
 """A film is at least so long, in units of the coordinates."""
 
 
+OF_POINTS = ("missed_by", "worst", "price", "thrift")
+"""Options of :class:`BayesianPlanner` that have no meaning for a film."""
+
+
 class SpreadPlanner(BayesianPlanner):
     """Proposes composition spreads: all suggestions of a request lie on one line of compositions.
 
@@ -56,6 +60,17 @@ class SpreadPlanner(BayesianPlanner):
 
     along: Tuple[str]
     reach: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _has_no_options_of_points(self) -> SpreadPlanner:
+        plain = BayesianPlanner()
+        given = [name for name in OF_POINTS if getattr(self, name) != getattr(plain, name)]
+        if given:
+            raise PlannerError(
+                f"a film is chosen as a whole; {', '.join(given)} concerns single points",
+                hint="leave it away, or use BayesianPlanner with a batch that shares the parameters of the film",
+            )
+        return self
 
     @property
     def name(self) -> str:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from types import ModuleType
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -86,11 +85,7 @@ class Warp:
 
     def backward(self, standardised: Array) -> Array:
         """Return outcomes in their unit."""
-        return cast("Array", self.backward_with(np, standardised))
-
-    def backward_with(self, xp: ModuleType, standardised: Any) -> Any:
-        """Return outcomes, computed by the array library *xp* (``numpy`` or ``torch``)."""
-        return _straighten(xp, self.scale, standardised * self.spread + self.mean) * self.unit + self.origin
+        return _straighten(self.scale, standardised * self.spread + self.mean) * self.unit + self.origin
 
     def moments(self, mean: Array, deviation: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation of the outcome where its standardised value is normal."""
@@ -173,16 +168,16 @@ def _slope(scale: Scale, values: Array) -> Array:
             return _compression(-values)
 
 
-def _straighten(xp: ModuleType, scale: Scale, curved: Any) -> Any:
+def _straighten(scale: Scale, curved: Array) -> Array:
     match scale:
         case Scale.LINEAR:
             return curved
         case Scale.LOG:
-            return xp.exp(xp.clip(curved, -LARGEST_EXPONENT, LARGEST_EXPONENT))
+            return np.exp(np.clip(curved, -LARGEST_EXPONENT, LARGEST_EXPONENT))
         case Scale.COMPRESSED_ABOVE:
-            return _decompress(xp, curved)
+            return _decompress(curved)
         case Scale.COMPRESSED_BELOW:
-            return -_decompress(xp, -curved)
+            return -_decompress(-curved)
 
 
 def _compress(values: Array) -> Array:
@@ -195,7 +190,7 @@ def _compression(values: Array) -> Array:
     return np.where(values >= 0.0, 1.0 / (1.0 + np.maximum(values, 0.0)), 1.0 - np.minimum(values, 0.0))
 
 
-def _decompress(xp: ModuleType, curved: Any) -> Any:
-    above = xp.expm1(xp.clip(curved, 0.0, LARGEST_EXPONENT))
-    below = 1.0 - xp.sqrt(1.0 - 2.0 * xp.clip(curved, -1e300, 0.0))
-    return xp.where(curved >= 0.0, above, below)
+def _decompress(curved: Array) -> Array:
+    above = np.expm1(np.clip(curved, 0.0, LARGEST_EXPONENT))
+    below = 1.0 - np.sqrt(1.0 - 2.0 * np.clip(curved, -1e300, 0.0))
+    return np.where(curved >= 0.0, above, below)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, runtime_checkable
 
@@ -66,6 +66,10 @@ class HistoryEntry(Value):
     """The name of the set of prior data that it belongs to; empty for the campaign's own trials."""
     cost: float = 0.0
     """What it cost, in the campaign's unit of cost."""
+
+    def measures(self, outcomes: Iterable[str]) -> bool:
+        """Tell whether all *outcomes* were measured."""
+        return self.observation is not None and all(name in self.observation.outcomes for name in outcomes)
 
 
 class Comparison(Value):

@@ -139,8 +139,6 @@ def test_every_scale_can_be_carried_back(scale: Scale, values: list[float]) -> N
     standardised = warp.forward(array)
     assert warp.backward(standardised) == pytest.approx(array, rel=1e-6, abs=1e-9)
     assert (np.argsort(standardised) == np.argsort(array)).all() or len(np.unique(standardised)) < len(array)
-    by_torch = warp.backward_with(torch, torch.tensor(standardised)).numpy()
-    assert by_torch == pytest.approx(array, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("scale", Scale)

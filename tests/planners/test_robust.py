@@ -35,7 +35,7 @@ def around_point(x: float) -> float:
 @pytest.mark.parametrize("worst", [1.0, 0.25])
 def test_it_settles_where_outcomes_are_good_all_around(worst: float) -> None:
     start = history_of([{"x": 12.5 * n} for n in range(9)], needle_and_hill).entries
-    planner = BayesianPlanner(spread={"x": SPREAD}, worst=worst)
+    planner = BayesianPlanner(missed_by={"x": SPREAD}, worst=worst)
     plain = explore(BayesianPlanner(), PROBLEM, needle_and_hill, 4, start=start)
     robust = explore(planner, PROBLEM, needle_and_hill, 4, start=start)
     chosen = float(planner.recommend(PROBLEM, robust).values["x"])
@@ -70,7 +70,7 @@ def test_constraints_pending_and_failed_trials_and_equal_outcomes_are_borne() ->
     for gain in (0.0, 1.0):
         entries = [completed(i, p, gain=gain * float(p["x"]), cost=float(p["x"])) for i, p in enumerate(points[:7], 1)]
         entries.append(unfinished(8, points[7]))
-        planner = BayesianPlanner(spread={"x": 0.05, "f": 0.1}, worst=0.3)
+        planner = BayesianPlanner(missed_by={"x": 0.05, "f": 0.1}, worst=0.3)
         found = ask(planner, problem, History(entries), 2, situation=NOWHERE)
         assert all(space.contains(s.values) for s in found)
         assert "missed" in found[0].decision.note
@@ -80,6 +80,6 @@ def test_constraints_pending_and_failed_trials_and_equal_outcomes_are_borne() ->
 def test_what_cannot_be_done_is_refused() -> None:
     history = history_of([{"x": float(x)} for x in range(0, 100, 12)], needle_and_hill)
     with pytest.raises(PlannerError, match="no continuous parameter"):
-        ask(BayesianPlanner(spread={"y": 1.0}), PROBLEM, history)
+        ask(BayesianPlanner(missed_by={"y": 1.0}), PROBLEM, history)
     with pytest.raises(PlannerError, match="one objective"):
-        ask(BayesianPlanner(spread={"x": 1.0}), Problem(SPACE, Target("gain", value=1.0)), history)
+        ask(BayesianPlanner(missed_by={"x": 1.0}), Problem(SPACE, Target("gain", value=1.0)), history)

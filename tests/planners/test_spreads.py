@@ -103,3 +103,8 @@ def test_what_has_no_lines_is_refused() -> None:
         ask(SpreadPlanner(along=("iron", "gas")), PROBLEM, History(), 4)
     assert len(ask(SpreadPlanner(along=NAMES), PROBLEM, History(), 1)) == 1
     assert BayesianPlanner().name != SpreadPlanner(along=NAMES).name
+
+
+def test_options_of_single_points_are_refused() -> None:
+    with pytest.raises(PlannerError, match="missed_by, worst concerns single points"):
+        SpreadPlanner(along=("a", "b"), missed_by={"a": 0.1}, worst=0.5)
