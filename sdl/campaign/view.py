@@ -231,6 +231,11 @@ class CampaignView:
         return self._whereabouts.stations
 
     @property
+    def runs_now(self) -> tuple[Event, ...]:
+        """The events with which the steps began that stations work on now."""
+        return self._whereabouts.runs_now
+
+    @property
     def waiting(self) -> Mapping[int, str]:
         """Why each trial waits that was begun or proposed and is on no station: trial to a sentence."""
         running = {n: each for n, each in self._traces.items() if self._records[n].state is TrialState.RUNNING}

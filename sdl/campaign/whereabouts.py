@@ -47,6 +47,11 @@ class Whereabouts:
         return members or (number,)
 
     @property
+    def runs_now(self) -> tuple[Event, ...]:
+        """The events with which the steps began that stations work on."""
+        return tuple(self._running.values())
+
+    @property
     def stations(self) -> Mapping[str, str]:
         """What each working station does now: station to ``trial 3: deposit``; idle ones are left out."""
         runs: dict[str, tuple[list[int], str]] = {}

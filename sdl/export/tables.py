@@ -122,8 +122,16 @@ def dataframe(view: CampaignView) -> pd.DataFrame:
 def write_csv(view: CampaignView, path: Path | str) -> Path:
     """Write the trials of *view* to *path*: UTF-8, RFC 4180, a line of headings, a line each trial, failed ones too.
 
+    The file is complete or not there: it is written beside and renamed. See :func:`csv_text`.
+    """
+    return write_whole(path, csv_text(view).encode(errors="backslashreplace"))
+
+
+def csv_text(view: CampaignView) -> str:
+    """Return the trials of *view* as the text of a CSV file.
+
     A text that a spreadsheet would run as a formula gets an apostrophe in front. Numbers are written so that they read
-    back exactly. The file is complete or not there: it is written beside and renamed.
+    back exactly.
     """
     trials = view.trials
     used = columns(view, trials)
@@ -131,7 +139,7 @@ def write_csv(view: CampaignView, path: Path | str) -> Path:
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(_harmless(column.heading) for column in used)
     writer.writerows([_written(column.cell(trial)) for column in used] for trial in trials)
-    return write_whole(path, buffer.getvalue().encode(errors="backslashreplace"))
+    return buffer.getvalue()
 
 
 def write_whole(path: Path | str, data: bytes) -> Path:

@@ -1,0 +1,234 @@
+"""Live events: what the journal records, sent to all who watch, each as far as they may see it.
+
+One task reads the journal for everybody, so that a hundred who watch cost the campaigns no more than one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdl.errors import JournalError
+from sdl.journal.records import Event
+from sdl.server import models
+from sdl.server.dossiers import Dossier
+from sdl.server.house import House
+from sdl.server.identities import Identity
+
+PERIOD = 0.1
+"""Wall seconds between two looks at the journal."""
+
+KEEP_ALIVE = 15.0
+"""Wall seconds after which a comment says that the line is not dead."""
+
+MAX_WAITING = 2000
+"""Events that wait for one who reads slowly, before the line is cut; whoever comes back resumes."""
+
+MAX_WATCHERS = 500
+
+PER_IDENTITY = 50
+"""Lines that one identity may hold."""
+
+PAGE = 500
+"""Events that are read at a time for somebody who resumes."""
+
+LABORATORY = frozenset(("safety.tripped", "safety.latched", "safety.rearmed"))
+"""Events that concern everybody, whatever campaign ran then."""
+
+
+def is_sent(event: Event, known: Mapping[str, Dossier]) -> bool:
+    """Whether somebody who knows these campaigns is sent *event*."""
+    if event.kind == "document":
+        return False
+    return event.campaign in known or event.campaign == "" or event.kind in LABORATORY
+
+
+def event_info(event: Event, known: Mapping[str, Dossier]) -> models.EventInfo:
+    """Return an event for somebody who knows these campaigns."""
+    dossier = known.get(event.campaign)
+    body: dict[str, Any] = json.loads(event.text)
+    body.pop("kind", None)
+    return models.EventInfo(
+        sequence=event.sequence,
+        campaign=None if dossier is None else dossier.id,
+        campaign_name="" if dossier is None else dossier.name,
+        trial=event.trial if dossier is not None else None,
+        kind=event.kind,
+        actor=event.actor,
+        time=event.time,
+        body=body,
+    )
+
+
+def event_infos(house: House, known: Mapping[str, Dossier], after: int, limit: int) -> list[models.EventInfo]:
+    """Return at most *limit* events of the *known* campaigns after number *after*."""
+    found: list[models.EventInfo] = []
+    only = next(iter(known)) if len(known) == 1 else None
+    for event in house.journal.read(after, campaign=only):
+        if event.campaign in known and event.kind != "document":
+            found.append(event_info(event, known))
+            if len(found) == limit:
+                break
+    return found
+
+
+def written(event: Event, known: Mapping[str, Dossier]) -> bytes:
+    """Return an event as it goes over the wire."""
+    data = event_info(event, known).to_json()
+    return f"id: {event.sequence}\nevent: {event.kind}\ndata: {data}\n\n".encode()
+
+
+@dataclass(eq=False)
+class Watcher:
+    """Somebody who watches.
+
+    Parameters
+    ----------
+    who
+        Who it is.
+    campaign
+        The name of the only campaign that is watched; None: all that they may see.
+    """
+
+    who: Identity
+    campaign: str | None
+    queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
+
+    def offer(self, events: Iterable[Event]) -> bool:
+        """Put *events* into the queue; say whether there was room."""
+        try:
+            for event in events:
+                self.queue.put_nowait(event)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+
+class Newsroom:
+    """Reads the journal for all who watch. Lives on the loop of the server."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._watchers: set[Watcher] = set()
+        self._sequence = 0
+        self._task: asyncio.Task[None] | None = None
+        self._is_closing = False
+
+    def open(self) -> None:
+        """Begin to read. Called on the loop."""
+        self._sequence = self._house.journal.head[0]
+        self._task = asyncio.get_running_loop().create_task(self._read())
+
+    async def close(self) -> None:
+        """Read no more, and let everybody who watches go."""
+        self.let_go()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def let_go(self) -> None:
+        """End every line."""
+        self._is_closing = True
+        for watcher in self._watchers:
+            while watcher.queue.full():
+                watcher.queue.get_nowait()
+            watcher.queue.put_nowait(None)
+
+    def has_room(self, who: Identity) -> bool:
+        """Whether *who* may watch by one more line."""
+        n_own = sum(each.who.name == who.name for each in self._watchers)
+        return len(self._watchers) < MAX_WATCHERS and n_own < PER_IDENTITY
+
+    async def _read(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            with contextlib.suppress(JournalError):  # closed: whoever watches is let go
+                if self._house.journal.head[0] > self._sequence:
+                    await self._spread()
+
+    async def _spread(self) -> None:
+        events = await asyncio.to_thread(self._new)
+        if events:
+            self._sequence = events[-1].sequence
+        for watcher in [*self._watchers]:
+            if not watcher.offer(event for event in events if event.kind != "document"):
+                self._watchers.discard(watcher)
+                watcher.queue.get_nowait()
+                watcher.queue.put_nowait(None)
+
+    def _new(self) -> list[Event]:
+        return [*self._house.journal.read(self._sequence)]
+
+    async def watch(self, who: Identity, campaign: str | None, after: int | None) -> AsyncGenerator[bytes]:
+        """Yield what goes over the wire: what was missed after number *after*, then what comes."""
+        watcher = Watcher(who, campaign)
+        self._watchers.add(watcher)
+        try:
+            last = self._sequence
+            if after is None:
+                yield f'id: {last}\nevent: hello\ndata: {{"sequence":{last}}}\n\n'.encode()
+            else:
+                async for data in self._missed(watcher, after, last):
+                    yield data
+            while not self._is_closing:
+                async for data in self._next(watcher, last):
+                    yield data
+                    if not data:
+                        return
+        finally:
+            self._watchers.discard(watcher)
+
+    async def _missed(self, watcher: Watcher, after: int, last: int) -> AsyncGenerator[bytes]:
+        hello = f'event: hello\ndata: {{"sequence":{last}}}\n\n'
+        yield hello.encode()
+        while after < last:
+            page = await asyncio.to_thread(self._page, after, last)
+            known = await asyncio.to_thread(self._known, watcher)
+            for event in page:
+                if is_sent(event, known):
+                    yield written(event, known)
+            after = page[-1].sequence if page else last
+
+    def _page(self, after: int, last: int) -> list[Event]:
+        found: list[Event] = []
+        for event in self._house.journal.read(after):
+            if event.sequence > last or len(found) == PAGE:
+                break
+            found.append(event)
+        return found
+
+    async def _next(self, watcher: Watcher, last: int) -> AsyncGenerator[bytes]:
+        """Yield what comes next; nothing more after an empty text."""
+        try:
+            event = await asyncio.wait_for(watcher.queue.get(), KEEP_ALIVE)
+        except TimeoutError:
+            yield b": keep-alive\n\n"
+            return
+        events = [event]
+        while not watcher.queue.empty():
+            events.append(watcher.queue.get_nowait())
+        known = await asyncio.to_thread(self._known, watcher)
+        for each in events:
+            if each is None:
+                yield b""
+                return
+            if each.sequence > last and is_sent(each, known):
+                yield written(each, known)
+
+    def _known(self, watcher: Watcher) -> dict[str, Dossier]:
+        """Return what *watcher* may see now: somebody may have changed it, or have taken their token away."""
+        now = {each.name: each for each in self._house.users.read().identities}.get(watcher.who.name)
+        if now is None or now.token != watcher.who.token:
+            watcher.queue = asyncio.Queue(1)
+            watcher.queue.put_nowait(None)
+            return {}
+        return {
+            each.name: each
+            for each in self._house.seen_by(now)
+            if watcher.campaign is None or each.name == watcher.campaign
+        }
