@@ -49,7 +49,9 @@ def best_of(function: Function | None, n: int) -> float:
     return float(np.median(found))
 
 
-@pytest.mark.parametrize("planner", [BayesianPlanner(missed_by={"x": 0.1}), ActiveLearningPlanner()], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "planner", [BayesianPlanner(missed_by={"x": 0.1}), ActiveLearningPlanner()], ids=lambda p: p.name
+)
 def test_trials_may_be_under_way_beside_prior_data(planner: Planner) -> None:
     points = SPACE.sample(7, np.random.default_rng(0))
     own = [completed(number, point, **bowl(point)) for number, point in enumerate(points[:6], 1)]
