@@ -30,6 +30,12 @@ class Order(NamedTuple):
         check_person(by, because)
         return cls(kinds[0](by=by, because=because))
 
+    def signed(self) -> Self:
+        """Return it with the account of this process: here no key says who it is."""
+        from sdl.campaign.identity import signed
+
+        return self if self.message is None else type(self)(self.message.replace(by=signed(self.message.by)))
+
 
 class Place(NamedTuple):
     """Where the station is: its folder on this computer, or an address on another one, and the keys for that."""
@@ -41,7 +47,7 @@ class Place(NamedTuple):
 
 def panel(station: str, order: Order, place: Place, *, as_json: bool) -> None:
     """Ask the station, or its book where its process does not run, and print how it stands."""
-    message = order.message or Look()
+    message = (order if place.at else order.signed()).message or Look()
     if place.at:
         address = Address(place.at, "", keys=ClientKeys.of(place.keys, station)).checked()
         seen = ask_once(station, address, message)

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple, cast
 
 import typer
 
-from sdl.campaign.file import LabSection, make_lab
 from sdl.errors import LabError
+from sdl.lab import Lab
 from sdl.lab.latches import check_person
 from sdl.lab.remote.access import ServerKeys
 from sdl.lab.remote.keys import FOLDER
+from sdl.lab.remote.plans import find
 from sdl.lab.remote.server import StationServer
+from sdl.problem.value import listing
 
 
 class Transfer(NamedTuple):
@@ -40,19 +42,35 @@ def station_process(
     if transfer is not None:
         check_person(*transfer)
     sys.path.insert(0, str(Path.cwd()))
-    made, _ = make_lab(LabSection(type=lab, options=_options(options)), Path.cwd(), 0)
+    made = _lab(lab, _options(options))
     try:
         server = StationServer(made, station, folder, ends_with_engine=is_child, listen=network.listen, keys=keys)
     except BaseException:
         made.close()
         raise
     if transfer is not None:
-        server.transfer(*transfer)
+        from sdl.campaign.identity import signed
+
+        server.transfer(signed(transfer.by), transfer.because)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: server.end())
     where = " and ".join(server.points) if network.listen else str(folder)
     typer.echo(f"station {station} of {made.name}, at {where}. Ctrl-C ends it")
     server.serve()
+
+
+def _lab(name: str, options: dict[str, Any]) -> Lab:
+    if ":" not in name:  # a short name, which campaign files have too
+        from sdl.campaign.file import LabSection, make_lab
+
+        return make_lab(LabSection(type=name, options=options), Path.cwd(), 0)[0]
+    try:
+        made: object = find(name, "laboratory")(**options)
+    except TypeError as error:
+        raise LabError(f"{name} does not take the options {listing(options)}: {error}") from error
+    if not isinstance(made, Lab):
+        raise LabError(f"{name!r} made a {type(made).__name__}, which is no Lab")
+    return made
 
 
 def _keys(network: Network, station: str) -> ServerKeys | None:

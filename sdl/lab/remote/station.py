@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import uuid
@@ -44,7 +45,7 @@ from sdl.lab.remote.relay import EngineEnd
 from sdl.lab.remote.sockets import Address, is_locked
 from sdl.lab.station import Station
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 120.0
 """Seconds until a station's process must answer."""
 
 ADOPT_TIMEOUT = 2.0
@@ -118,9 +119,13 @@ class RemoteStation(Station):
         self._do(self._part)
         self.interlocks.await_station(self.name)
         first = next(iter(journal.read()))
-        self._session = Session(store=first.hash, epoch=journal.head[0], lease=self._lease)
+        number, last = journal.head
+        past = functools.partial(hash_of, journal)
+        self._session = Session(store=first.hash, epoch=number, lease=self._lease, hash=last, past=past)
         self._journal = journal
         self._rearmed = rearmed_in(journal, self._lab, self.name)
+        if self._child is not None and not is_locked(self._address.lock):
+            self._child.start()  # so that all begin at once, and not each when the one before it is there
 
     @property
     def is_busy(self) -> bool:
@@ -527,6 +532,12 @@ def mark_of(journal: Journal, campaign: str, trial: int, step: str, act: str = "
         elif isinstance(body, ActIntended) and body.act == act:
             break
     return mark
+
+
+def hash_of(journal: Journal, number: int) -> str:
+    """Return the hash of an event; empty where there is none of that number."""
+    event = next(iter(journal.read(number - 1)), None)
+    return event.hash if event is not None and event.sequence == number else ""
 
 
 def rearmed_in(journal: Journal, lab: str, station: str) -> Mapping[str, tuple[str, str]]:
