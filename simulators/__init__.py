@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from sdl.simulators.beamline import BeamlineFaults, BeamlineLab
     from sdl.simulators.bioprocess import BioprocessFaults, BioprocessLab
     from sdl.simulators.electrolytes import ElectrolyteFaults, ElectrolyteLab
+    from sdl.simulators.epics import FlowCellIoc
+    from sdl.simulators.epics_lab import FlowCellLab
     from sdl.simulators.faults import (
         Bubble,
         CloggedLine,
@@ -39,6 +41,8 @@ _HOMES = {
     "ChemistFaults": "sdl.simulators.mobile_chemist",
     **dict.fromkeys(("ElectrolyteFaults", "ElectrolyteLab"), "sdl.simulators.electrolytes"),
     "Faults": "sdl.simulators.thin_film_instruments",
+    "FlowCellIoc": "sdl.simulators.epics",
+    "FlowCellLab": "sdl.simulators.epics_lab",
     "MobileChemistLab": "sdl.simulators.mobile_chemist",
     **dict.fromkeys(("PowderFaults", "PowderLab"), "sdl.simulators.powder_synthesis"),
     "Reply": "sdl.simulators.transport",
@@ -63,6 +67,8 @@ __all__ = [
     "Faults",
     "FaultyInstrument",
     "FlatLine",
+    "FlowCellIoc",
+    "FlowCellLab",
     "MobileChemistLab",
     "PowderFaults",
     "PowderLab",

@@ -28,6 +28,7 @@ MAY_STAY = {
         ("metadata", "monitor", "get_put", "util", "debug_monitor"),
         "the same, where pyepics is there: a RunEngine imports ophyd, which then starts them",
     ),
+    "Dummy-": "Python's name for a thread of a C library that called back, such as that of EPICS Channel Access",
     "pytest_timeout": "the watchdog of pytest-timeout",
     "asyncio_": "the default executor of an event loop keeps its idle workers",
     "pymp-": "pytorch's and numpy's helper threads",

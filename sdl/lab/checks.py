@@ -5,7 +5,10 @@ A :class:`Supervisor` passes a plan's messages on and acts on some of them:
 ``set``
     is held to the laboratory's limits and the device's own ``check_value`` before it is sent.
 ``wait``
-    gets a timeout where it has none; when it is over, every number that was set in its group is read back.
+    gets a timeout where it has none, and ends earlier where a device has lost its connection meanwhile; when it is
+    over, every number that was set in its group is read back.
+``read``, ``locate``
+    give data, or raise: see :mod:`sdl.lab.channels`.
 ``create`` and others that need a run
     get one, if the plan has not opened one itself.
 acts that may not be repeated
@@ -29,16 +32,23 @@ from typing import Any, NamedTuple
 from bluesky.run_engine import WaitForTimeoutError
 from bluesky.utils import FailedStatus
 
-from sdl.errors import LabError
+from sdl.errors import LabError, TransportError
 from sdl.lab.actions import ACTING, ActionClass, Actions
+from sdl.lab.channels import check_data, is_networked
 from sdl.lab.clock import Clock
 from sdl.lab.envelope import Envelope, as_number
 from sdl.lab.guard import Guard
 from sdl.lab.messages import Message, Steps, group_of, message, with_timeout
-from sdl.lab.readback import Move, Reading, read_back, tolerance_of, verify
+from sdl.lab.readback import Move, Reading, read_back, reading_in, tolerance_of, verify, verify_renewed
 from sdl.lab.walk import check_set
 
 _ACTING = frozenset(ACTING)
+
+LOOK = 1.0
+"""Clock seconds between two looks at the connections of devices that are waited for."""
+
+PATIENCE = 5.0
+"""Clock seconds that a connection may be lost before what waits for the device fails."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class _Command(NamedTuple):
 
     device: object
     status: object
+    is_connected: bool = False  # by what the device itself says, as the command was sent
 
 
 def _at_once() -> Steps[None]:
@@ -78,6 +89,7 @@ class Supervisor:
         self._last: dict[int, tuple[object, Reading]] = {}
         self._moves: defaultdict[Hashable, list[Move]] = defaultdict(list)
         self._commands: defaultdict[Hashable, list[_Command]] = defaultdict(list)
+        self._triggers: dict[int, Move] = {}
         self._open_runs: set[Hashable] = set()
         self._is_run_ours = False
         self._is_rewindable = True
@@ -87,12 +99,15 @@ class Supervisor:
             "set": self._set,
             "wait": self._wait,
             "wait_for": self._wait_for,
+            "read": self._read,
+            "locate": self._locate,
             "open_run": self._open_run,
             "close_run": self._close_run,
             "kickoff": self._kickoff,
             "rewindable": self._rewindable,
             **dict.fromkeys(("pause", "install_suspender"), self._refuse),
-            **dict.fromkeys(("trigger", "prepare", "complete"), self._command),
+            **dict.fromkeys(("prepare", "complete"), self._command),
+            "trigger": self._trigger,
             **dict.fromkeys(("stage", "unstage", "configure"), self._send),
             **dict.fromkeys(("create", "declare_stream", "monitor"), self._with_run),
             "collect": self._collect,
@@ -110,7 +125,7 @@ class Supervisor:
             for command in itertools.chain.from_iterable(self._commands.values()):
                 if command.status is status:
                     return self._rules.envelope.name(command.device)
-        if self._fault is not None and self._fault[0] is error:
+        if self._fault is not None and _is_same(self._fault[0], error):
             return self._fault[1]
         return None
 
@@ -219,7 +234,7 @@ class Supervisor:
 
     def _command(self, given: Message) -> Steps[Any]:
         status = yield from self._send(given)
-        self._commands[given.kwargs.get("group")].append(_Command(given.obj, status))
+        self._commands[given.kwargs.get("group")].append(_Command(given.obj, status, _says_connected(given.obj)))
         if self._clock.is_virtual and _ends_in_wall_time(status):
             give_back = self._clock.lend()
             status.add_callback(functools.partial(_then, give_back))
@@ -239,7 +254,7 @@ class Supervisor:
     def _wait(self, given: Message) -> Steps[Any]:
         group = group_of(given)
         try:
-            is_done = yield with_timeout(given, self._timeout(group))
+            is_done = yield from self._waited(with_timeout(given, self._timeout(group)), group)
         except Exception as error:
             self._guard.conclude_done()
             yield from self._guard.recorded_after(error)
@@ -251,6 +266,35 @@ class Supervisor:
             for move in self._moves.pop(group, ()):
                 yield from self._verify(move)
         return is_done
+
+    def _waited(self, given: Message, group: Hashable) -> Steps[Any]:
+        """Wait; where a device says whether it is connected, with a look at that now and then.
+
+        A status over a connection that is lost may never end: ophyd's do not.
+        """
+        lines = [command.device for command in self._commands.get(group, ()) if command.is_connected]
+        if not lines or self._clock.is_virtual:
+            return (yield given)
+        now = self._clock.monotonic()
+        deadline, well = now + given.kwargs["timeout"], now
+        while (left := deadline - now) > LOOK:
+            looking = {**given.kwargs, "group": group, "timeout": LOOK, "error_on_timeout": False}
+            if (yield message("wait", None, run=given.run, **looking)):
+                return True
+            now = self._clock.monotonic()
+            lost = [device for device in lines if not _says_connected(device)]
+            well = well if lost else now
+            if now - well >= PATIENCE:
+                raise self._lost(lost)
+        last = {**given.kwargs, "group": group, "timeout": max(left, 0.0)}
+        return (yield message("wait", None, run=given.run, **last))
+
+    def _lost(self, devices: Iterable[object]) -> TransportError:
+        names = ", ".join(self._rules.envelope.name(device) for device in devices)
+        return TransportError(
+            f"{names} lost the connection to its instrument before it had done what it was told",
+            hint="where it is now, nobody knows; does its server (IOC) run?",
+        )
 
     def _timeout(self, group: Hashable) -> float:
         return self._longest(command.device for command in self._commands.get(group, ()))
@@ -275,6 +319,33 @@ class Supervisor:
         return self._is_rewindable
         yield
 
+    # --- readings -------------------------------------------------------------------------------------------------
+
+    def _trigger(self, given: Message) -> Steps[Any]:
+        """Trigger; of a device that says that it takes a reading by it, the time is noted."""
+        if getattr(given.obj, "is_renewed_by_trigger", False) is True:
+            before = yield from read_back(given.obj)
+            self._triggers[id(given.obj)] = Move(given.obj, math.nan, self._clock.time(), before)
+        return (yield from self._command(given))
+
+    def _read(self, given: Message) -> Steps[Any]:
+        answer = yield given
+        name = self._rules.envelope.name(given.obj)
+        yield from check_data(given.obj, answer, name)
+        trigger = self._triggers.get(id(given.obj))
+        now = None if trigger is None else reading_in(given.obj, answer)
+        if trigger is not None and now is not None:
+            verify_renewed(trigger, now, name=name)
+        return answer
+
+    def _locate(self, given: Message) -> Steps[Any]:
+        """Locate. What is located has no alarm severity, so a device over the network is read as well."""
+        answer = yield given
+        for device in (given.obj, *given.args):
+            if is_networked(device):
+                yield from read_back(device, self._rules.envelope.name(device))
+        return answer
+
     # --- readbacks ------------------------------------------------------------------------------------------------
 
     def _before(self, device: object) -> Steps[Reading | None]:
@@ -285,7 +356,7 @@ class Supervisor:
     def _verify(self, move: Move) -> Steps[None]:
         name = self._rules.envelope.name(move.device)
         try:
-            now = yield from read_back(move.device)
+            now = yield from read_back(move.device, name)
         except Exception as error:
             self._fault = (error, name)
             raise
@@ -334,12 +405,22 @@ class Supervisor:
         return uid
 
 
+def _is_same(noted: BaseException, error: BaseException) -> bool:
+    """Tell whether *error* is the one that was noted. On its way between threads a bare TimeoutError is made anew."""
+    return noted is error or (type(noted) is type(error) is TimeoutError and noted.args == error.args)
+
+
 def _own_timeout(device: object) -> float:
     for name in ("timeout_s", "timeout"):
         seconds = as_number(getattr(device, name, None))
         if seconds is not None and math.isfinite(seconds):
             return seconds
     return 0.0
+
+
+def _says_connected(device: object) -> bool:
+    """Whether a device says that it is connected; False where it does not say."""
+    return getattr(device, "connected", None) is True
 
 
 def _then(give_back: Callable[[], None], _status: object) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sdl.errors import LabError, SdlError
-from sdl.lab.envelope import verbs_of
+from sdl.lab.channels import is_networked
+from sdl.lab.envelope import library_of, tree, verbs_of
 
 CONNECT_TIMEOUT = 30.0
 """Clock seconds that a device may take to connect."""
+
+LOOK = 0.1
+"""Clock seconds between two looks at whether a device is connected again."""
 
 _DEPTH = 4
 """How far below a device its lines are looked for."""
@@ -28,7 +34,51 @@ class Link:
 
 async def connect_all(devices: Mapping[str, object]) -> None:
     """Connect everything below *devices*. Raises :class:`~sdl.errors.LabError` naming what does not answer."""
-    links = list(find_links(devices))
+    await _connect_links(list(find_links(devices)))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A device of ophyd or ophyd-async, whose library connects it again by itself when its server is back."""
+
+    name: str
+    device: Any
+
+    @property
+    def is_lost(self) -> bool | None:
+        """Whether it says that it is not connected; None where it does not say."""
+        says = getattr(self.device, "connected", None)
+        return None if says is None else says is not True
+
+    async def until_connected(self) -> None:
+        """Wait without holding up the loop, and without a thread that goes on waiting."""
+        if self.is_lost is None:
+            await self.device.connect(timeout=CONNECT_TIMEOUT, force_reconnect=True)
+        while self.is_lost:  # noqa: ASYNC110 # it is told by threads of ophyd
+            await asyncio.sleep(LOOK)
+
+
+def find_lines(devices: Mapping[str, object]) -> tuple[Line, ...]:
+    """Find the devices that may lose a server and get it again, the uppermost ones."""
+    found: dict[str, Line] = {}
+    for name, device in devices.items():
+        for dotted, part in tree(name, device):
+            is_line = library_of(part) == "ophyd" or is_networked(part)
+            if is_line and not any(dotted.startswith(f"{above}.") for above in found):
+                found[dotted] = Line(dotted, part)
+    return tuple(found.values())
+
+
+async def reconnect(lines: Sequence[Line], *, is_doubtful: bool) -> None:
+    """Wait until those of *lines* are connected again that say they are not; where *is_doubtful*, the others too.
+
+    Raises :class:`~sdl.errors.LabError` naming what does not answer.
+    """
+    lost = [line for line in lines if (is_doubtful if line.is_lost is None else line.is_lost)]
+    await _connect_links([Link(line.name, line.until_connected, None) for line in lost])
+
+
+async def _connect_links(links: Sequence[Link]) -> None:
     errors = await asyncio.gather(*(_connect(link) for link in links))
     failed = {link.name: error for link, error in zip(links, errors, strict=True) if error is not None}
     if failed:
@@ -42,6 +92,18 @@ async def disconnect_all(devices: Mapping[str, object]) -> None:
     """Let go of everything below *devices*; what fails is left."""
     calls = [link.disconnect() for link in find_links(devices) if link.disconnect is not None]
     await asyncio.gather(*(asyncio.wait_for(call, CONNECT_TIMEOUT) for call in calls), return_exceptions=True)
+    _close_channels()
+
+
+def _close_channels() -> None:
+    """Close the channels that ophyd-async's client of Channel Access keeps for the running loop.
+
+    It would tell a closed loop of every server that goes later. What it offers in public closes those of all loops.
+    """
+    context: Any = getattr(sys.modules.get("aioca._catools"), "_Context", None)
+    cache = getattr(context, "_channel_caches", {}).pop(asyncio.get_running_loop(), None)
+    if cache is not None:
+        cache.purge()
 
 
 async def _connect(link: Link) -> Exception | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,18 @@ def verbs_of(device: object) -> tuple[str, ...]:
     if isinstance(device, type):
         return ()
     return tuple(name for name, methods in VERBS.items() if all(callable(getattr(device, m, None)) for m in methods))
+
+
+def library_of(device: object) -> str:
+    """Return ``ophyd``, ``ophyd_async`` or nothing: what the class of *device* is derived from."""
+    kind: Any = type(device)
+    return _library(kind)
+
+
+@functools.cache
+def _library(kind: Any) -> str:
+    packages = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    return next((each for each in ("ophyd_async", "ophyd") if each in packages), "")
 
 
 def children(device: object) -> Iterator[tuple[str, object]]:

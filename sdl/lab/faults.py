@@ -10,6 +10,9 @@ from sdl.errors import DeviceError, DeviceTimeout, LabError, LimitError, SdlErro
 _DEPTH = 8
 """How far a chain of causes is followed."""
 
+_DISCONNECTED = frozenset({80, 106, 192, 480})
+"""Codes of Channel Access after which nobody knows what was done: ECA_TIMEOUT, DISCONNCHID, DISCONN, UNRESPTMO."""
+
 
 def translate(error: BaseException, culprit: str | None) -> BaseException:
     """Return the error of ours for what ended a plan.
@@ -40,11 +43,18 @@ def _device_error(error: BaseException, device: str) -> BaseException:
     told = f"{device}: {error}" if str(error) else f"{device} failed with {type(error).__name__}"
     if isinstance(known, TimeoutError):
         return _chained(DeviceTimeout(told), error)
-    if isinstance(known, OSError):
+    if isinstance(known, OSError) or any(_is_lost(cause) for cause in _causes(error)):
         return _chained(TransportError(told), error)
     # Limit errors of ophyd and ophyd-async are known by their names, so that neither need be imported.
     is_limit = isinstance(error, ValueError) and "Limit" in type(error).__name__
     return _chained(LimitError(told) if is_limit else DeviceError(told), error)
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Tell whether a client of EPICS says that the server is gone; neither library is imported for it."""
+    if type(error).__name__ == "CANothing":
+        return getattr(error, "errorcode", None) in _DISCONNECTED
+    return any(kind.__name__ in {"DisconnectedError", "NotConnectedError"} for kind in type(error).__mro__)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

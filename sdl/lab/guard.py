@@ -165,7 +165,8 @@ class Guard:
         if act.status.success:
             self._end(act, "done")
         else:
-            self._end(act, *outcome_of(failure_of(act.status) or DeviceError("the device says that it failed")))
+            error = failure_of(act.status)  # not "or": aioca's errors are false
+            self._end(act, *outcome_of(DeviceError("the device says that it failed") if error is None else error))
 
     def _end(self, act: _Act, outcome: ActOutcome, reason: str = "") -> None:
         with self._lock:

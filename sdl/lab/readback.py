@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from sdl.errors import ReadbackError
+from sdl.lab.channels import check_data
 from sdl.lab.envelope import Envelope, as_number
 from sdl.lab.messages import Steps, message
 
@@ -32,12 +33,12 @@ class Reading(NamedTuple):
 
 
 class Move(NamedTuple):
-    """A number was sent to a device.
+    """A number was sent to a device, or it was triggered.
 
     Parameters
     ----------
     device, target
-        Which, and what.
+        Which, and what; NaN for a trigger.
     commanded
         When, in UTC seconds of the laboratory's clock.
     before
@@ -50,23 +51,32 @@ class Move(NamedTuple):
     before: Reading | None
 
 
-def read_back(device: object) -> Steps[Reading | None]:
+def read_back(device: object, name: str | None = None) -> Steps[Reading | None]:
     """Ask *device* where it is: the reading under its own name, or its only hinted one, or what it locates.
 
-    None for a device that cannot say, or that says no number.
+    None for a device that cannot say, or that says no number. Where *name* is given, what the device says is to be
+    believed, and is held to :func:`~sdl.lab.channels.check_data`.
     """
     read = getattr(device, "read", None)
     if callable(read) and callable(getattr(device, "describe", None)):
-        entry = _own_entry(device, (yield from _answer(read())))
-        if entry is not None:
-            value = as_number(entry.get("value"))
-            return None if value is None else Reading(value, as_number(entry.get("timestamp")))
+        answer = yield from _answer(read())
+        if name is not None:
+            yield from check_data(device, answer, name)
+        if _own_entry(device, answer) is not None:
+            return reading_in(device, answer)
     locate = getattr(device, "locate", None)
     if not callable(locate):
         return None
     location = yield from _answer(locate())
     value = as_number(_mapping(location).get("readback"))
     return None if value is None else Reading(value, None)
+
+
+def reading_in(device: object, answer: object) -> Reading | None:
+    """Return the device's own reading in what it answered to ``read``; None where there is none, or no number."""
+    entry = _own_entry(device, answer) or {}
+    value = as_number(entry.get("value"))
+    return None if value is None else Reading(value, as_number(entry.get("timestamp")))
 
 
 def _answer(given: object) -> Steps[object]:
@@ -116,6 +126,16 @@ def verify(move: Move, now: Reading, *, name: str, tolerance: float) -> None:
         age = move.commanded - (now.timestamp or 0.0)
         raise ReadbackError(
             f"{name} reads {now.value:g}, and that reading is {age:.3g} s older than the command to go there",
+            hint="is the instrument still connected, and does its driver stamp readings when they are taken?",
+        )
+
+
+def verify_renewed(move: Move, now: Reading, *, name: str) -> None:
+    """Raise :class:`~sdl.errors.ReadbackError` where *now* is older than the trigger, which *move* tells of."""
+    if _is_stale(now, move, 0.0):
+        age = move.commanded - (now.timestamp or 0.0)
+        raise ReadbackError(
+            f"{name} reads {now.value:g}, and that reading is {age:.3g} s older than its trigger",
             hint="is the instrument still connected, and does its driver stamp readings when they are taken?",
         )
 
