@@ -53,6 +53,9 @@ class Killed(NamedTuple):
         return self.endings[-1].code == 0
 
 
+_QUIET = {"OPHYD_CONTROL_LAYER": "dummy"}  # with pyepics, the import of ophyd starts threads, which no fork survives
+
+
 class KillHarness:
     """Runs a function in processes of their own, and kills them.
 
@@ -81,9 +84,13 @@ class KillHarness:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=kept | {"PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"},
+            env=_QUIET | kept | {"PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"},
         )
-        self._hear()
+        try:
+            self._hear()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -160,6 +160,23 @@ def test_a_lower_epoch_is_refused_after_a_restart_too() -> None:
     gate.hello("s", 8, LEASE, 0.0)
 
 
+@pytest.mark.parametrize(("epoch", "session", "past"), [(7, "y", ""), (9, "y", ""), (9, "y", "y"), (9, "", "")])
+def test_a_store_with_another_history_needs_a_person_however_high_its_epoch_is(
+    epoch: int, session: str, past: str
+) -> None:
+    """A restored store gets as many events as the one that it takes the place of."""
+    pages = Pages()
+    Gate(pages, "a").hello("s", 7, LEASE, 0.0, session="x")
+    gate = Gate(pages, "b")
+    with pytest.raises(Refusal) as refused:
+        gate.hello("s", epoch, LEASE, 0.0, session=session, past=past)
+    assert refused.value.code == "history"
+    gate.hello("s", 9, LEASE, 0.0, session="y", past="x")
+    assert Gate(pages, "c").session == "y"
+    gate.transfer("Kim", "restored from the backup of Monday")
+    gate.hello("s", 8, LEASE, 0.0, session="z")
+
+
 def test_another_store_needs_a_person() -> None:
     pages = Pages()
     gate = gate_of(pages)

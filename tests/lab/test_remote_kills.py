@@ -22,9 +22,12 @@ import pytest
 import sdl
 from sdl.campaign import CampaignView, TrialState
 from sdl.campaign.budget import FailurePolicy
-from sdl.journal import open_journal
+from sdl.errors import LabError
+from sdl.journal import backup, open_journal
 from sdl.journal.acts import ActEnded, ActIntended, ActResolved
 from sdl.journal.records import DocumentEmitted
+from sdl.lab.remote.book import Book
+from sdl.lab.remote.gate import Gate
 from sdl.lab.remote.link import Link
 from sdl.lab.remote.messages import Acted
 from sdl.lab.remote.sockets import Address, prepare_folder
@@ -179,6 +182,56 @@ def test_a_station_killed_at_every_act(
     done = [body.act for body in bodies(tmp_path, ActEnded) if body.outcome == "done"]
     happened = [body.act for body in bodies(tmp_path, ActResolved) if body.answer == "happened"]
     assert len(done) + len(happened) <= sum(doses(tmp_path).values())
+
+
+@pytest.mark.parametrize("point", ["station.before_started", "station.after_done"])
+def test_a_station_whose_book_was_deleted_says_so_and_the_trial_is_unknown(
+    nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """The book would say that the act was not begun, or that it was done. Without it nobody says either."""
+    lab, child = lab_of(nursery, tmp_path, [f"{point}:1"])
+    start = child.start
+
+    def forget() -> None:
+        if child.pids and not child.is_alive:
+            (tmp_path / "stations" / "cell.book").unlink()
+        start()
+
+    monkeypatch.setattr(child, "start", forget)
+    with lab:
+        hosted.campaign_on(lab, tmp_path, resume=True, on_unknown="ask").run(trials=1)
+    assert len(child.pids) == 2
+    (trial,) = view_of(tmp_path).trials
+    assert trial.state is TrialState.UNKNOWN
+    (found,) = bodies(tmp_path, ActResolved)
+    assert found.answer == "cannot_tell"
+    assert "has nothing of it: it is not the book of that time" in found.evidence
+    assert doses(tmp_path) == Counter([1] if point == "station.after_done" else [])
+
+
+def test_a_store_that_was_restored_while_its_station_lives_is_refused_until_a_person_lets_it_in(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    """The station has seen a later session, and has in its book what the restored store has lost."""
+    live, restored = tmp_path / "live.sdl", tmp_path / "restored.sdl"
+    lab, child = lab_of(nursery, tmp_path)
+    with lab:
+        for n_trials in (1, 2):
+            assert hosted.campaign_on(lab, tmp_path, journal=live).run(trials=n_trials).status == "finished"
+            if n_trials == 1:
+                backup(live, restored)
+        for _ in range(4):  # its events grow in number with each try, and do not make it the one that the station knew
+            with pytest.raises(LabError, match="where the store was restored from a backup"):
+                hosted.campaign_on(lab, tmp_path, journal=restored).run(trials=2)
+        assert doses(tmp_path) == Counter([1, 2])
+    os.kill(child.pids[-1], signal.SIGTERM)
+    child.end()
+    book = Book(tmp_path / "stations" / "cell.book")
+    Gate(book, "by hand").transfer("Kim", "looked at the bench")
+    book.close()
+    with lab_of(nursery, tmp_path)[0] as lab:
+        assert hosted.campaign_on(lab, tmp_path, journal=restored).run(trials=2).status == "finished"
+    assert doses(tmp_path) == Counter([1, 2, 2])  # the second dose of that number is of a trial of its own
 
 
 def test_the_probe_of_a_device_is_asked_where_the_book_does_not_know(nursery: Nursery, tmp_path: Path) -> None:

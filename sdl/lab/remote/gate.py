@@ -59,6 +59,7 @@ class Gate:
         self.boot = boot
         self.store = ""
         self.epoch = 0
+        self.session = ""
         self.latch = ""
         self.latched_because = ""
         self.by_hand = ""
@@ -76,8 +77,9 @@ class Gate:
         match record["kind"]:
             case "epoch":
                 self.store, self.epoch = record["store"], record["epoch"]
+                self.session = record.get("session", "")
             case "transfer":
-                self.store, self.epoch = "", 0
+                self.store, self.epoch, self.session = "", 0, ""
             case "job":
                 self.jobs.add(record["job"])
             case "act":
@@ -98,20 +100,20 @@ class Gate:
 
     # --- who owns the station -------------------------------------------------------------------------------------
 
-    def hello(self, store: str, epoch: int, lease: float, now: float) -> None:
+    def hello(self, store: str, epoch: int, lease: float, now: float, *, session: str = "", past: str = "") -> None:
         """An engine takes the station; it says so again in the same epoch when the line was cut.
 
         A lease that has ended does not come back so: the station is latched by then, and an engine that finds it so may
         ask what became of its acts, and no more.
         """
-        self.check_owner(store, epoch)
+        self.check_history(store, epoch, session=session, past=past)
         self._check_hands()
         if (store, epoch) == (self.store, self.epoch):
             if self._lease and not self.holds(now) and not self.latch:
                 raise Refusal("lease", f"epoch {epoch} has lost its lease", hint="run the campaign again")
         else:
-            self._write("epoch", store=store, epoch=epoch)
-            self.store, self.epoch, self._sequence = store, epoch, 0
+            self._write("epoch", store=store, epoch=epoch, session=session)
+            self.store, self.epoch, self.session, self._sequence = store, epoch, session, 0
         self.is_held, self._lease, self._until = True, lease, now + lease
 
     def check_owner(self, store: str, epoch: int) -> None:
@@ -126,6 +128,22 @@ class Gate:
             raise Refusal(
                 "epoch",
                 f"epoch {epoch} is over: the station has seen epoch {self.epoch}",
+                hint=f"where the store was restored from a backup: {TRANSFER} lets it in, after you have looked",
+            )
+
+    def check_history(self, store: str, epoch: int, *, session: str, past: str) -> None:
+        """Raise where that engine's journal does not go on from the one that commanded the station last.
+
+        *session* is the hash of the event with the number *epoch*, *past* of the one with the number of the epoch that
+        the station has seen. Without this a store that was restored from a backup would be let in as soon as it has as
+        many events as the one that it takes the place of.
+        """
+        self.check_owner(store, epoch)
+        known = session if epoch == self.epoch else past
+        if self.session and known != self.session:
+            raise Refusal(
+                "history",
+                f"epoch {epoch} does not go on from epoch {self.epoch}, which the station has seen",
                 hint=f"where the store was restored from a backup: {TRANSFER} lets it in, after you have looked",
             )
 
@@ -163,7 +181,7 @@ class Gate:
     def transfer(self, by: str, because: str) -> None:
         """A person lets another store have the station."""
         self._write("transfer", by=by, because=because)
-        self.store, self.epoch, self.is_held = "", 0, False
+        self.store, self.epoch, self.session, self.is_held = "", 0, "", False
 
     # --- a person at the instrument -------------------------------------------------------------------------------
 

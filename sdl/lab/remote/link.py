@@ -55,16 +55,25 @@ class StationRefused(LabError):
 
     def __init__(self, refused: Refused, station: str) -> None:
         super().__init__(f"station {station}: {refused.reason}", hint=refused.hint)
-        self.code = refused.code
+        self.code, self.epoch = refused.code, refused.epoch
+
+
+def _knows_none(_epoch: int) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
 class Session:
-    """Who the engine is: the store that it writes, and the how manyeth to do so; and how long silence may last."""
+    """Who the engine is: the store that it writes, and the how manyeth to do so; and how long silence may last.
+
+    ``hash`` is that of the event with the number ``epoch``, ``past`` finds that of an earlier one.
+    """
 
     store: str
     epoch: int
     lease: float
+    hash: str = ""
+    past: Callable[[int], str] = _knows_none
 
 
 class Offset:
@@ -139,11 +148,19 @@ class Link:
         """
         deadline = self._now() + seconds
         session = self.session
-        hello = Hello(station=self.station, store=session.store, epoch=session.epoch, lease=session.lease)
+        hello = Hello(
+            station=self.station, store=session.store, epoch=session.epoch, lease=session.lease, session=session.hash
+        )
         while True:
-            with suppress(StationLost):
+            try:
                 welcome: Welcome = self.ask(hello, RETRY)
                 break
+            except StationRefused as refused:
+                if refused.code != "history" or hello.past or not (past := session.past(refused.epoch)):
+                    raise
+                hello = hello.replace(past=past)
+            except StationLost:
+                pass
             if self._now() > deadline or not self._is_alive():
                 raise self._silence()
         self.boot, self._heard = welcome.boot, self._now()

@@ -28,6 +28,7 @@ MAX_MESSAGE = 16 * 1024 * 1024
 Code = Literal[
     "epoch",
     "store",
+    "history",
     "latched",
     "lease",
     "local",
@@ -48,7 +49,8 @@ Code = Literal[
 class Hello(Value):
     """An engine takes the station: which store it writes, and the how manyeth to do so. Silence ends its lease.
 
-    ``station``: which it takes this one for.
+    ``station``: which it takes this one for. ``session``: the hash of the event with the number ``epoch``; ``past``: of
+    the one that the station has asked for.
     """
 
     kind: Literal["hello"] = "hello"
@@ -56,6 +58,8 @@ class Hello(Value):
     store: str
     epoch: int
     lease: Annotated[float, Field(gt=0)]
+    session: str = ""
+    past: str = ""
 
 
 class Welcome(Value):
@@ -75,12 +79,16 @@ class Welcome(Value):
 
 
 class Refused(Value):
-    """The station does not do what it was told, and says why. Nothing has moved by it."""
+    """The station does not do what it was told, and says why. Nothing has moved by it.
+
+    ``epoch``: the one that it has seen, where it asks for the hash of that event.
+    """
 
     kind: Literal["refused"] = "refused"
     code: Code
     reason: str
     hint: str = ""
+    epoch: int = 0
 
 
 class Run(Value):

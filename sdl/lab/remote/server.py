@@ -201,7 +201,8 @@ class StationServer:
         try:
             answer = self._answer(letter)
         except Refusal as refusal:
-            answer = Refused(code=refusal.code, reason=refusal.message, hint=refusal.hint)
+            epoch = self._gate.epoch if refusal.code == "history" else 0
+            answer = Refused(code=refusal.code, reason=refusal.message, hint=refusal.hint, epoch=epoch)
         except Malformed as error:
             answer = Refused(code="malformed", reason=error.message)
         except SdlError as error:
@@ -243,15 +244,15 @@ class StationServer:
     def _hello(self, peer: Peer, hello: Hello) -> Value:
         if hello.station != self._station.name:
             raise Refusal("station", f"this is station {self._station.name}, and not {hello.station}")
-        self._gate.check_owner(hello.store, hello.epoch)
+        self._gate.check_history(hello.store, hello.epoch, session=hello.session, past=hello.past)
         self._station.connect()
         with self._guarding:
-            self._gate.check_owner(hello.store, hello.epoch)
+            self._gate.check_history(hello.store, hello.epoch, session=hello.session, past=hello.past)
             is_running = self._work is not None and not self._work.is_over
             if is_running or self._gate.is_lost(self._now()):  # whoever says hello knows nothing of the step
                 self._lapse("its engine was gone while a step ran" if is_running else SILENT)
                 self._latch("the engine was gone while a step ran" if is_running else SILENT)
-            self._gate.hello(hello.store, hello.epoch, hello.lease, self._now())
+            self._gate.hello(hello.store, hello.epoch, hello.lease, self._now(), session=hello.session, past=hello.past)
             if self._work is not None:
                 self._work.stream.end("its engine is gone")
         self._relay.leave()
