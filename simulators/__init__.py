@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from sdl.simulators.mobile_chemist import ChemistFaults, MobileChemistLab
     from sdl.simulators.powder_synthesis import PowderFaults, PowderLab
+    from sdl.simulators.served import ServedInstrument
     from sdl.simulators.table import TableLab
     from sdl.simulators.thin_film import ThinFilmLab
     from sdl.simulators.thin_film_instruments import Faults
@@ -46,6 +47,7 @@ _HOMES = {
     "MobileChemistLab": "sdl.simulators.mobile_chemist",
     **dict.fromkeys(("PowderFaults", "PowderLab"), "sdl.simulators.powder_synthesis"),
     "Reply": "sdl.simulators.transport",
+    "ServedInstrument": "sdl.simulators.served",
     "SimulatedTransport": "sdl.simulators.transport",
     "TableLab": "sdl.simulators.table",
     "TableSchema": "sdl.journal.tables",
@@ -73,6 +75,7 @@ __all__ = [
     "PowderFaults",
     "PowderLab",
     "Reply",
+    "ServedInstrument",
     "SimulatedTransport",
     "Spikes",
     "StuckSensor",

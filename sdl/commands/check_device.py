@@ -23,7 +23,13 @@ STYLES = {"passed": "green", "failed": "red", "not applicable": "dim"}
 
 
 def order_of(
-    reference: str, *, options: Sequence[str], limits: Sequence[str], values: Sequence[str], is_real: bool | None
+    reference: str,
+    *,
+    options: Sequence[str],
+    limits: Sequence[str],
+    values: Sequence[str],
+    is_real: bool | None,
+    settle: float,
 ) -> Order:
     """Return the order that was typed. Raises LabError where it makes no sense."""
     return Order(
@@ -32,6 +38,7 @@ def order_of(
         limits={name: range_of(text) for name, text in pairs(limits, "--limits")},
         values={name: plain(text) for name, text in pairs(values, "--value")},
         is_real=is_real,
+        settle=settle,
     )
 
 
@@ -115,6 +122,8 @@ def _move(subject: Subject) -> str:
         return ""
     if subject.promise.value is not None:
         return f"{subject.name} is set to {subject.promise.value!r}, several times"
+    if subject.choices:
+        return f"{subject.name} goes to {subject.turns()[0]} and back to {subject.turns()[1]}, several times"
     try:
         places = subject.places()
     except NotApplicable:

@@ -29,6 +29,9 @@ def check_device(
         bool | None,
         typer.Option("--bench/--simulated", help="An instrument, or a simulated one.", show_default=False),
     ] = None,
+    settle: Annotated[
+        float, typer.Option("--settle", min=0.0, metavar="SECONDS", help="In which it has to stand still when stopped.")
+    ] = 5.0,
     is_agreed: Annotated[bool, typer.Option("--yes", help="Ask nobody before instruments act.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
@@ -39,7 +42,9 @@ def check_device(
     """
     from sdl.commands.check_device import check_device, order_of
 
-    order = order_of(device, options=option or (), limits=limits or (), values=value or (), is_real=is_real)
+    order = order_of(
+        device, options=option or (), limits=limits or (), values=value or (), is_real=is_real, settle=settle
+    )
     raise typer.Exit(check_device(order, is_agreed=is_agreed, as_json=as_json))
 
 

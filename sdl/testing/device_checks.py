@@ -30,6 +30,9 @@ Verdict = Literal["passed", "failed", "not applicable"]
 SOON = 0.1
 """Clock seconds after which a move is looked at, or stopped."""
 
+NO_CHOICE = "no such choice"
+"""What nothing can be set to."""
+
 SILENCE = 5.0
 """Clock seconds that a line says nothing before it gives up."""
 
@@ -178,6 +181,8 @@ def goes_where_it_is_sent(subject: Subject) -> str:
     """It says that it is done when it is there, in time, and its reading is of that moment."""
     if not subject.is_movable:
         raise NotApplicable("it cannot be set")
+    if subject.choices:
+        return _turns(subject)
     if subject.promise.value is not None or subject.class_of("set") is not ActionClass.SET_ABSOLUTE:
         return _acts(subject)
     told: list[str] = []
@@ -185,6 +190,15 @@ def goes_where_it_is_sent(subject: Subject) -> str:
         seconds = subject.run(functools.partial(_arrives, subject, place))
         told.append(f"{place:g} in {seconds:.3g} s")
     return ", ".join(told)
+
+
+def _turns(subject: Subject) -> str:
+    for choice in subject.turns():
+        subject.run(functools.partial(subject.moved, choice))
+        found = subject.chosen()
+        if subject.is_readable and found != choice:
+            raise Broken(f"it says that it is at {choice!r}, and reads {found!r}")
+    return f"it was at each of {listing(subject.turns())}"
 
 
 def _acts(subject: Subject) -> str:
@@ -216,13 +230,16 @@ def refuses_what_is_outside(subject: Subject) -> str:
     if not subject.is_movable:
         raise NotApplicable("it cannot be set")
     limits = subject.limits()
+    refuse = _would_refuse if subject.is_real else _refuse
+    if subject.choices:
+        refuse(subject, NO_CHOICE)
+        return f"what is none of {listing(subject.choices)}"
     if limits is None:
         if subject.class_of("set") is not ActionClass.SET_ABSOLUTE or subject.here() is None:
             raise NotApplicable("what it takes is no number between limits")
         raise Broken("it declares no limits: give it limits with low and high, or the laboratory: Lab(limits=...)")
     if subject.is_real and not _refuses_by_itself(subject):
         raise NotApplicable("only its set() could refuse, which is not tried on the bench: give it check_value()")
-    refuse = _would_refuse if subject.is_real else _refuse
     for value in _outside(subject, *limits):
         refuse(subject, value)
     return f"outside of {limits[0]:g} to {limits[1]:g}"
@@ -239,23 +256,23 @@ def _refuses_by_itself(subject: Subject) -> bool:
     return has_limits or callable(getattr(subject.device, "check_value", None))
 
 
-def _refuse(subject: Subject, value: float) -> None:
+def _refuse(subject: Subject, value: float | str) -> None:
     before = subject.here()
     try:
         subject.run(lambda: subject.moved(value), is_walked=True)
     except ReadbackError as error:
-        raise Broken(f"it was sent to {value:g} and went: {error.message}") from None
+        raise Broken(f"it was sent to {value} and went: {error.message}") from None
     except DeviceTimeout as error:
-        raise Broken(f"it was sent to {value:g} and did not refuse: {error.message}") from None
+        raise Broken(f"it was sent to {value} and did not refuse: {error.message}") from None
     except (LimitError, LabError, ValueError):
         after = subject.here()
         if before is not None and after is not None and abs(after - before) > subject.margin(before):
-            raise Broken(f"{value:g} was refused, and it moved from {before:g} to {after:g}") from None
+            raise Broken(f"{value} was refused, and it moved from {before:g} to {after:g}") from None
         return
-    raise Broken(f"{value:g} was not refused")
+    raise Broken(f"{value} was not refused")
 
 
-def _would_refuse(subject: Subject, value: float) -> None:
+def _would_refuse(subject: Subject, value: float | str) -> None:
     """As a plan is checked before it begins: the device is asked, and told nothing."""
 
     def plan() -> Steps[None]:
@@ -263,11 +280,13 @@ def _would_refuse(subject: Subject, value: float) -> None:
 
     report = subject.run(lambda: walk_steps(plan(), subject.station.envelope))
     if not report.violations:
-        raise Broken(f"{value:g} would not be refused")
+        raise Broken(f"{value} would not be refused")
 
 
 def would_be_found_lying(subject: Subject) -> str:
     """If it said that it is done while it is elsewhere, or showed an old reading, the laboratory would notice."""
+    if subject.choices:
+        raise NotApplicable("it takes names, and only numbers are compared with their set-points")
     places = subject.places()
     if not subject.is_readable or subject.here() is None:
         raise NotApplicable("it does not say where it is")
@@ -325,6 +344,8 @@ def _there_and_back(subject: Subject) -> tuple[object, object]:
     """Return where a move begins and where it goes; None for something that does not begin anywhere."""
     if subject.promise.value is not None or subject.class_of("set") is not ActionClass.SET_ABSOLUTE:
         return None, subject.act()
+    if subject.choices:
+        return subject.turns()[1], subject.turns()[0]
     places = subject.places()
     return (places[1], places[0]) if subject.is_real else (places[0], places[1])
 

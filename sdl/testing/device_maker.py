@@ -39,6 +39,8 @@ class Order:
         By name: something that a device can be set to.
     is_real
         Whether it is on a bench; None where that is not said.
+    settle
+        Clock seconds in which a device that is stopped has to stand still.
     """
 
     reference: str
@@ -46,6 +48,7 @@ class Order:
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     is_real: bool | None = None
+    settle: float = 5.0
 
 
 class Maker:
@@ -92,7 +95,14 @@ class Maker:
         names = [subject.name for subject in plain]
         values = {full_name(short, names): value for short, value in self._order.values.items()}
         return [
-            Subject(lab, each.name, each.device, Promise(value=values.get(each.name)), self.is_real, self._open(each))
+            Subject(
+                lab,
+                each.name,
+                each.device,
+                Promise(value=values.get(each.name), stop_seconds=self._order.settle),
+                self.is_real,
+                self._open(each),
+            )
             for each in plain
         ]
 

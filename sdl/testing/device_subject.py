@@ -185,10 +185,29 @@ class Subject:
         if not self.is_real:
             return low, high, (low + high) / 2
         here = self.here()
-        if here is None or not low <= here <= high:
+        if here is None or not low - self.margin(low) <= here <= high + self.margin(high):
             raise NotApplicable(f"it stands at {here}, and its range is {low:g} to {high:g}")
+        here = min(max(here, low), high)
         step = SHARE_ON_THE_BENCH * (high - low)
         return (here + step if here + step <= high else here - step), here
+
+    @property
+    def choices(self) -> tuple[object, ...]:
+        """The names that it can be set to, where it says so; they may be set as often as one likes."""
+        is_state = self.class_of("set") is ActionClass.SET_ABSOLUTE
+        return tuple(getattr(self.device, "choices", None) or ()) if self.is_movable and is_state else ()
+
+    def turns(self) -> tuple[object, ...]:
+        """Return the choices that it is sent to in turn: all, or on the bench another one, and where it stands."""
+        if not self.is_real:
+            return self.choices
+        here = self.chosen()
+        return (next((each for each in self.choices if each != here), here), here)
+
+    def chosen(self) -> object:
+        """Return the choice that it reads."""
+        found, _ = self.run(lambda: answered(self.device.read))
+        return own_entry(self.device, found).get("value")
 
     def act(self) -> object:
         """Return something that it can be set to. Raises :class:`NotApplicable` where nothing is known or allowed."""
@@ -196,6 +215,8 @@ class Subject:
             raise NotApplicable("it cannot be set")
         if self.promise.value is not None:
             return self.promise.value
+        if self.choices:
+            return self.turns()[0]
         action = self.class_of("set")
         if action is ActionClass.SET_ABSOLUTE:
             if self.limits() is None:
@@ -265,6 +286,7 @@ class Subject:
         lines = lines_of(self.device)
         if not lines:
             raise NotApplicable("there is no transport below it that could be cut")
+        self.station.connect()  # what it asks when it is connected is not what is disturbed
 
         async def fail(*_: object, **__: object) -> None:
             await asyncio.sleep(seconds)

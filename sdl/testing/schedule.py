@@ -265,32 +265,32 @@ def _missing_needs(
 def _broken_order(done: Sequence[Interval], rules: Mapping[str, StepRule]) -> list[str]:
     """A step that begins before an earlier one of its trial has ended, or too long after it."""
     found: list[str] = []
-    ends: dict[tuple[str, int, str], float] = {}
     of_trial: defaultdict[tuple[str, int], list[Interval]] = defaultdict(list)
     for each in done:
         if each.role == "run":
             of_trial[each.campaign, each.trial].append(each)
-            ends[each.campaign, each.trial, each.step] = each.end
     for runs in of_trial.values():
         found += [
             f"{two} begins before {one.step} has ended"
             for one, two in pairwise(runs)
             if two.begin < one.end - TOLERANCE
         ]
+        ends: dict[str, float] = {}  # of what has begun so far: another attempt at the trial begins again
         for each in runs:
             rule = _rule(rules, each)
             found += [] if rule is None else _untimely(each, rule, ends)
+            ends[each.step] = each.end
     return found
 
 
-def _untimely(each: Interval, rule: StepRule, ends: Mapping[tuple[str, int, str], float]) -> list[str]:
+def _untimely(each: Interval, rule: StepRule, ends: Mapping[str, float]) -> list[str]:
     found: list[str] = []
     for step in rule.after:
-        end = ends.get((each.campaign, each.trial, step))
+        end = ends.get(step)
         if end is None or end > each.begin + TOLERANCE:
             found.append(f"{each} begins before {step} has ended")
     for step, seconds in rule.within.items():
-        end = ends.get((each.campaign, each.trial, step))
+        end = ends.get(step)
         if end is not None and each.begin > end + seconds + TOLERANCE:
             found.append(f"{each} begins {each.begin - end:.0f} s after {step}, and {seconds:.0f} s are allowed")
     return found

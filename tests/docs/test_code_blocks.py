@@ -174,9 +174,11 @@ def run_page(blocks: Sequence[Block], folder: Path, memory: Path) -> subprocess.
     script.write_text(script_of([block for block in blocks if block.is_run]), encoding="utf-8")
     environment = os.environ | {
         "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{folder}",  # a reader's session finds what lies in the folder
         "SDL_DOCS_MEMORY": str(memory),
         "MPLBACKEND": "agg",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the development environment has many, which take seconds to load
+        "PYTEST_PLUGINS": "sdl.testing.plugin",
         "NO_COLOR": "1",
     }
     # A reader's own lines may not warn. Not all warnings: an error inside a library would change what it does.

@@ -9,6 +9,7 @@ import pytest
 from stage import bench
 
 import sdl
+from sdl.devices import Selector
 from sdl.simulators import ThinFilmLab
 from sdl.testing import DeviceContract
 from sdl.testing.device_checks import CHECKS, examine
@@ -80,3 +81,23 @@ def test_each_check_finds_the_device_that_was_broken_for_it(check: str, wrong: s
     verdict, told = found(check, wrong)
     assert verdict == "failed", told
     assert reason in told
+
+
+def switch(position: list[str], *, ignores: bool = False) -> Selector:
+    async def get() -> str:
+        return position[0] if not ignores else "vent"
+
+    async def put(value: str) -> None:
+        position[0] = value
+
+    return Selector("valve", choices=("vent", "pump"), get=get, put=put, source="sim", timeout_s=5.0)
+
+
+@pytest.mark.parametrize(("ignores", "verdict"), [(False, "passed"), (True, "failed")])
+def test_what_is_set_to_names_is_checked_with_its_names(ignores: bool, verdict: str) -> None:
+    position = ["vent"]
+    with sdl.Lab("bench", clock=sdl.VirtualClock(), valve=switch(position, ignores=ignores)) as lab:
+        (subject,) = subjects_of(lab)
+        assert examine(CHECKS["readback"], subject).verdict == verdict
+        assert examine(CHECKS["limits"], subject).verdict == "passed"
+    assert position == ["pump"]

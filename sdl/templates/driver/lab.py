@@ -11,9 +11,15 @@ from simulated_my_device import SimulatedMyDevice
 LIMITS = {"my_device.temperature": (20, 150)}
 
 
+class SimulatedLab(Lab):
+    """The laboratory on a desk: what is done there leaves nothing behind."""
+
+    is_simulated = True
+
+
 def make_lab(*, simulated: bool = True, port: str = "/dev/ttyUSB0") -> Lab:
     """Return the laboratory."""
     if simulated:
         line = SimulatedTransport(SimulatedMyDevice(), name="my-device")
-        return Lab("my-device", clock=VirtualClock(), limits=LIMITS, my_device=MyDevice(line))
+        return SimulatedLab("my-device", clock=VirtualClock(), limits=LIMITS, my_device=MyDevice(line))
     return Lab("my-device", limits=LIMITS, my_device=MyDevice(SerialTransport(port, baud=9600)))
