@@ -14,6 +14,8 @@ from sdl.devices.motor import Motor
 from sdl.devices.probe import FourPointProbe
 from sdl.devices.recording import Exchange, RecordingTransport, ReplayTransport
 from sdl.devices.robot import TransferRobot
+from sdl.devices.scpi import ScpiInstrument
+from sdl.devices.selector import Selector
 from sdl.devices.sputter import SputterSource
 from sdl.devices.tasks import TaskInstrument
 from sdl.devices.transport import (
@@ -52,6 +54,8 @@ __all__ = [
     "Pause",
     "RecordingTransport",
     "ReplayTransport",
+    "ScpiInstrument",
+    "Selector",
     "SendingTransport",
     "Sensor",
     "SerialTransport",

@@ -116,19 +116,26 @@ class Instrument:
             raise
 
     async def _identify(self) -> None:
-        if self.identity is None or self._is_identified:
+        if self._is_identified:
             return
         async with self._asking_who:
             if self._is_identified:
                 return
-            answer = await self._request(self.identity.question)
-            if re.search(self.identity.pattern, answer) is None:
-                raise DeviceError(
-                    f"{self.name} is to be {self.identity.pattern!r}, "
-                    f"and {self.transport.name} answers {answer[:80]!r}",
-                    hint="is the right instrument at this address? nothing else was said to it",
-                )
+            if self.identity is not None:
+                await self._check_identity(self.identity)
+            await self._set_up()
             self._is_identified = True
+
+    async def _check_identity(self, identity: Identity) -> None:
+        answer = await self._request(identity.question)
+        if re.search(identity.pattern, answer) is None:
+            raise DeviceError(
+                f"{self.name} is to be {identity.pattern!r}, and {self.transport.name} answers {answer[:80]!r}",
+                hint="is the right instrument at this address? nothing else was said to it",
+            )
+
+    async def _set_up(self) -> None:
+        """Tell the instrument what it has to know after it was found: units, modes. By ``_request``, not by ``ask``."""
 
     async def command(self, command: str) -> None:
         """Give a command. Raises DeviceError if the instrument refuses it, or answers something else than OK."""
@@ -361,7 +368,7 @@ class Knob(Gauge):
     setter
         The command, with the value's format: ``"SET:OXYGEN {:.6g}"``.
     stopper
-        The command that makes the instrument stay where it is.
+        The command that makes the instrument stay where it is, or what says it.
     tolerance, relative_tolerance
         How far from the set-point counts as there: the larger of the two, the second as a share of the set-point.
     timeout_s
@@ -381,7 +388,7 @@ class Knob(Gauge):
         instrument: Instrument,
         question: str,
         setter: str,
-        stopper: str,
+        stopper: str | Callable[[], Awaitable[None]],
         unit: str,
         limits: Limits,
         tolerance: float,
@@ -403,7 +410,7 @@ class Knob(Gauge):
         self._move: Activity[float] = Activity(
             name,
             self._go,
-            halt=lambda: instrument.command(stopper),
+            halt=stopper if callable(stopper) else lambda: instrument.command(stopper),
             check=self.check_value,
             action_class=ActionClass.SET_ABSOLUTE,
             parent=parent,
@@ -437,9 +444,12 @@ class Knob(Gauge):
         return {"setpoint": value if self.setpoint is None else self.setpoint, "readback": value}
 
     async def _go(self, value: float, pause: Pause) -> None:
-        target = float(value)
-        self.setpoint = target
+        self.setpoint = target = float(value)
         await self._instrument.command(self._setter.format(target))
+        await self.arrived(target, pause)
+
+    async def arrived(self, target: float, pause: Pause) -> None:
+        """Wait until the readback is at *target*. Raises DeviceTimeout, and DeviceError where it was stopped."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.timeout_s
         while abs((now := await self.value()) - target) > self.margin(target) / 2:

@@ -61,3 +61,8 @@ def _read(parts: Sequence[Readable[Any]]) -> Generator[Msg, Any, dict[str, Readi
         reading: Mapping[str, Reading[Any]] | None = yield message("read", part)
         readings.update(reading or {})
     return readings
+
+
+def pause(seconds: float) -> Generator[Msg, Any, None]:
+    """Wait, on the laboratory's clock."""
+    yield message("sleep", None, seconds)

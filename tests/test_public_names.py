@@ -17,12 +17,14 @@ PUBLIC = (
     "sdl.campaign",
     "sdl.devices",
     "sdl.devices.lines",
+    "sdl.devices.vendors",
     "sdl.errors",
     "sdl.journal",
     "sdl.lab",
     "sdl.planners",
     "sdl.problem",
     "sdl.simulators",
+    "sdl.simulators.vendors",
     "sdl.testing",
 )
 # ``.. autoclass:: sdl.Campaign``, or ``.. automodule:: sdl.errors`` with its members.
