@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from sdl.errors import JournalCorrupt, JournalError
+from sdl.errors import JournalCorrupt, JournalError, JournalNotFound
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for a lock. Only other programs hold one: sdl has one writer, and readers block nobody."""
@@ -114,6 +114,12 @@ _MEANINGS = (
     ("SQLITE_FULL", JournalError, "has no space left on the disk", "free space, then open the store again"),
     ("SQLITE_IOERR", JournalError, "cannot be read or written", "check the disk, then open the store again"),
     ("SQLITE_BUSY", JournalError, "is locked by another program", "close the program that has the database open"),
+    (
+        "SQLITE_READONLY_ROLLBACK",  # before its first commit; from then on it has a log, and nothing to roll back
+        JournalNotFound,
+        "holds no journal yet: whoever made it was killed as it did",
+        "open it for writing once, which makes one; running the campaign does",
+    ),
     (
         "SQLITE_READONLY",
         JournalError,

@@ -114,6 +114,28 @@ def test_a_creation_that_was_cut_off_is_taken_up_again(path: Path) -> None:
         assert journal.append(comment("one"))[0].sequence == 1
 
 
+def test_a_creation_that_was_killed_as_sqlite_wrote_is_no_store_yet_and_is_taken_up_again(
+    path: Path, tmp_path: Path
+) -> None:
+    """What is half written is rolled back by the next one who may write; who reads only cannot."""
+    other = tmp_path / "other"
+    with closing(sqlite3.connect(other, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 10")
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE half (text TEXT)")
+        connection.executemany("INSERT INTO half VALUES (?)", [("x" * 1000,)] * 200)
+        path.mkdir()
+        for name in ("", "-journal"):  # as a kill leaves them
+            (path / f"journal.db{name}").write_bytes((tmp_path / f"other{name}").read_bytes())
+        connection.execute("ROLLBACK")
+    with pytest.raises(JournalNotFound, match="whoever made it was killed"):
+        open_journal(path, mode="read")
+    with open_journal(path) as journal:
+        journal.append(comment("one"))
+    with open_journal(path, mode="read") as journal:
+        assert journal.head[0] == 1
+
+
 def test_what_is_no_store_is_refused_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "file.sdl"
     file.write_text("x")
