@@ -5,10 +5,19 @@ as it would ask any instrument, so the parts of :mod:`sdl.devices.driver`, simul
 all of them.
 """
 
+from sdl.devices.lines.address import line_to
 from sdl.devices.lines.http import HttpTransport
 from sdl.devices.lines.modbus import ModbusRequest, ModbusTransport
 from sdl.devices.lines.opcua import OpcUaTransport
 from sdl.devices.lines.sila import SilaTransport
 from sdl.devices.lines.visa import VisaTransport
 
-__all__ = ["HttpTransport", "ModbusRequest", "ModbusTransport", "OpcUaTransport", "SilaTransport", "VisaTransport"]
+__all__ = [
+    "HttpTransport",
+    "ModbusRequest",
+    "ModbusTransport",
+    "OpcUaTransport",
+    "SilaTransport",
+    "VisaTransport",
+    "line_to",
+]
