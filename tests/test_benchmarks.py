@@ -64,6 +64,13 @@ def test_the_guard_of_acts_against_the_same_engine_without_it(tmp_path: Path) ->
     assert results["acts"]["n"] == 5
 
 
+def test_what_a_station_costs_over_each_kind_of_wire(tmp_path: Path) -> None:
+    printed, results = run("wire.py", tmp_path)
+    assert "| own process, tcp with CURVE" in printed
+    assert len(results["places"]) == 4
+    assert all(figure > 0 for place in results["places"].values() for found in place.values() for figure in found)
+
+
 def test_what_durability_costs(tmp_path: Path) -> None:
     printed, results = run("durability.py", tmp_path)
     assert "seed 11" in printed

@@ -187,6 +187,28 @@ def test_another_store_needs_a_person() -> None:
     assert (Gate(pages, "b").store, Gate(pages, "b").epoch) == ("other", 3)
 
 
+def test_a_person_who_takes_the_station_has_it_until_they_give_it_back() -> None:
+    """In the next process too; and what they give back is latched."""
+    pages = Pages()
+    gate = gate_of(pages)
+    gate.take("Kim", "a noise")
+    assert not gate.beat("s", 1, 0.1)
+    with pytest.raises(Refusal, match="latched: Kim has taken the station by hand: a noise"):
+        gate.start("act", command(), 0.1)
+    for after in (gate, Gate(pages, "b")):
+        with pytest.raises(Refusal, match="Kim has taken the station by hand: a noise") as refused:
+            after.hello("s", 2, LEASE, 0.2)
+        assert refused.value.code == "local"
+        with pytest.raises(Refusal, match="Kim has taken the station by hand: a noise"):
+            after.take("Lee", "too")
+    gate.give("Kim", "it was the pump")
+    gate.hello("s", 2, LEASE, 0.3)
+    with pytest.raises(Refusal, match="latched"):
+        gate.admit("job", command(epoch=2), 1, 0.4)
+    with pytest.raises(Refusal, match="nobody has taken"):
+        gate.give("Kim", "again")
+
+
 def test_after_a_restart_what_was_begun_is_not_known_and_what_was_ended_is() -> None:
     pages = Pages()
     gate = gate_of(pages)

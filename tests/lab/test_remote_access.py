@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import pickle
 import random
 import socket
 import time
@@ -315,6 +316,28 @@ def test_a_message_that_is_too_long_cuts_only_its_own_line(inn: Inn) -> None:
     keys = inn.address("operator").keys
     assert say(inn.server.points[0], bytes(MAX_MESSAGE + 1), keys, seconds=1.0) is None
     assert serves(inn)
+
+
+class Trap:
+    """What leaves a mark where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+def test_a_pickle_runs_nothing(inn: Inn, tmp_path: Path) -> None:
+    """By one who may do everything else, at both channels; not even where the answer never comes."""
+    trap = pickle.dumps(Trap(tmp_path / "mark"))
+    assert trap[:1] == b"\x80"
+    for point in inn.server.points:
+        say(point, trap, inn.address("engine").keys, seconds=1.0)
+    assert serves(inn)
+    assert not (tmp_path / "mark").exists()
+    pickle.loads(trap)
+    assert (tmp_path / "mark").exists()  # the trap would have worked
 
 
 @pytest.mark.parametrize(

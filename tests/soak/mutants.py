@@ -18,9 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("sdl", "devices", "planners", "simulators", "tests", "pyproject.toml")
 GATE = "tests/lab/test_gate.py"
+ACCESS = "tests/lab/test_remote_access.py"
+LINE = "tests/lab/test_remote_line.py"
 STATION = "tests/lab/test_remote_kills.py::test_a_station_killed_at_every_act"
 APART = "tests/lab/test_interlocks_apart.py"
 KILLS = "tests/testing/test_kills.py::test_killed_at_every_fail_point"
+EPICS = "tests/lab/test_epics.py"
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,36 @@ MUTANTS = (
             ("        for name in stations:\n            holders", "        for name in ():\n            holders"),
         ),
         "tests/testing/test_contending.py::test_killed_campaigns_take_turns_at_the_instruments",
+    ),
+    Mutant(
+        "move-believed",
+        "sdl/lab/checks.py",
+        (("                yield from self._verify(move)\n", "                yield from ()\n"),),
+        f"{EPICS}::test_a_server_that_is_restarted_in_mid_move_makes_no_data",
+    ),
+    Mutant(
+        "last-word-of-a-server",
+        "sdl/lab/channels.py",
+        (("        await signal.read(cached=True)\n", "        return\n"),),
+        f"{EPICS}::test_the_last_word_of_a_dead_server_is_no_reading",
+    ),
+    Mutant(
+        "invalid-as-data",
+        "sdl/lab/channels.py",
+        (("    if is_invalid(severity):\n", "    if severity is Ellipsis:\n"),),
+        f"{EPICS}::test_an_invalid_reading_is_no_reading",
+    ),
+    Mutant(
+        "old-reading-after-a-trigger",
+        "sdl/lab/checks.py",
+        (("            verify_renewed(trigger, now, name=name)\n", "            pass\n"),),
+        f"{EPICS}::test_a_reading_that_is_older_than_its_trigger_is_no_reading",
+    ),
+    Mutant(
+        "waiting-for-a-dead-server",
+        "sdl/lab/checks.py",
+        (("            if now - well >= PATIENCE:\n", "            if now < well:\n"),),
+        f"{EPICS}::test_a_wait_ends_when_the_server_is_gone",
     ),
     Mutant(
         "two-writers",
@@ -308,6 +341,145 @@ MUTANTS = (
             ),
         ),
         "tests/lab/test_gate.py",
+    ),
+    Mutant(
+        "ZAP-off",
+        "sdl/lab/remote/access.py",
+        (("        return self._allowed.find(key) is not None\n", "        return True\n"),),
+        f"{ACCESS}::test_who_is_not_on_the_list_gets_no_word_in",
+    ),
+    Mutant(
+        "ZAP-not-asked",
+        "sdl/lab/remote/sockets.py",
+        (
+            ("            made.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)\n", ""),
+            ("            made.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # nobody", "            # nobody"),
+        ),
+        f"{ACCESS}::test_who_is_not_on_the_list_gets_no_word_in",
+    ),
+    Mutant(
+        "open-to-the-network",
+        "sdl/lab/remote/sockets.py",
+        (
+            ("    if is_tcp and host in LOOPBACK:\n", "    if is_tcp:\n"),
+            ("    if not (is_here or is_closed):\n", "    if not point:\n"),
+        ),
+        f"{ACCESS}::test_without_keys_nothing_is_bound_off_this_host",
+    ),
+    Mutant(
+        "no-roles",
+        "sdl/lab/remote/access.py",
+        (('    return "" if needed in roles else', '    return "" if roles else'),),
+        f"{ACCESS}::test_what_a_role_does_not_include_is_refused",
+    ),
+    Mutant(
+        "readers-beat",
+        "sdl/lab/remote/server.py",
+        (("            message = allowed(letter)\n", "            message = decode(letter.data)\n"),),
+        f"{ACCESS}::test_a_reader_can_neither_keep_an_engine_alive_nor_stop_it",
+    ),
+    Mutant(
+        "revoked-some-day",
+        "sdl/lab/remote/doors.py",
+        (("            self._keys.allowed.refresh()\n", "            pass\n"),),
+        f"{ACCESS}::test_who_is_taken_off_the_list_is_out_at_once",
+    ),
+    Mutant(
+        "secrets-for-all",
+        "sdl/lab/remote/keys.py",
+        (("stat.S_IMODE(found.st_mode) & 0o077", "stat.S_IMODE(found.st_mode) & 0o000"),),
+        f"{ACCESS}::test_a_secret_is_its_owners_and_is_shown_to_nobody",
+    ),
+    Mutant(
+        "pickle-codec",
+        "sdl/lab/remote/messages.py",
+        (
+            (
+                "        plain: object = _unpackb(data,",
+                "        plain: object = __import__('pickle').loads(data) if data[:1] == b'\\x80' else _unpackb(data,",
+            ),
+        ),
+        f"{ACCESS}::test_a_pickle_runs_nothing",
+    ),
+    Mutant(
+        "messages-of-any-length",
+        "sdl/lab/remote/sockets.py",
+        (("        (zmq.MAXMSGSIZE, MAX_MESSAGE),\n", ""),),
+        f"{ACCESS}::test_a_message_that_is_too_long_cuts_only_its_own_line",
+    ),
+    Mutant(
+        "half-open-for-ever",
+        "sdl/lab/remote/sockets.py",
+        (("        (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),\n", "        (zmq.HANDSHAKE_IVL, 0),\n"),),
+        f"{ACCESS}::test_random_bytes_half_open_lines_and_probes_do_no_harm",
+    ),
+    Mutant(
+        "nameless-line",
+        "sdl/lab/remote/sockets.py",
+        (('    made.setsockopt(zmq.ROUTING_ID, b"e" + os.urandom(16))\n', ""),),
+        f"{LINE}::test_a_step_goes_on_when_its_line_is_reset",
+    ),
+    Mutant(
+        "wall-clock-lease",
+        "sdl/lab/remote/server.py",
+        (("        self._now = lab.clock.monotonic\n", "        self._now = lab.clock.time\n"),),
+        f"{LINE}::test_a_clock_that_is_set_ends_no_lease_and_makes_no_command_late",
+    ),
+    Mutant(
+        "clocks-never-drift",
+        "sdl/lab/remote/link.py",
+        (
+            (
+                "        self._found: deque[float] = deque(maxlen=N_OFFSETS)\n",
+                "        self._found: deque[float] = deque()\n",
+            ),
+        ),
+        f"{LINE}::test_clocks_that_drift_apart_make_no_command_late_after_weeks",
+    ),
+    Mutant(
+        "no-boot",
+        "sdl/lab/remote/link.py",
+        (("        if self.boot and boot != self.boot.encode():\n", "        if not boot:\n"),),
+        f"{LINE}::test_an_answer_of_another_boot_is_none",
+    ),
+    Mutant(
+        "no-expiry-on-the-wire",
+        "sdl/lab/remote/gate.py",
+        (("        if not now <= command.expires:\n", "        if not now:\n"),),
+        f"{LINE}::test_commands_that_were_queued_in_an_outage_are_not_done_after_it",
+    ),
+    Mutant(
+        "beats-bring-a-lease-back",
+        "sdl/lab/remote/gate.py",
+        (
+            (
+                "        if (store, epoch) != (self.store, self.epoch) or not self.holds(now):\n",
+                "        if (store, epoch) != (self.store, self.epoch):\n",
+            ),
+        ),
+        GATE,
+    ),
+    Mutant(
+        "hands-ignored",
+        "sdl/lab/remote/gate.py",
+        (
+            (
+                "        if self.by_hand:\n            raise Refusal",
+                "        if not self.acts:\n            raise Refusal",
+            ),
+        ),
+        f"{GATE}::test_a_person_who_takes_the_station_has_it_until_they_give_it_back",
+    ),
+    Mutant(
+        "hands-stop-nothing",
+        "sdl/lab/remote/server.py",
+        (
+            (
+                "                    self._lapse(self._gate.take(by, message.because))\n",
+                "                    self._gate.take(by, message.because)\n",
+            ),
+        ),
+        f"{LINE}::test_a_person_takes_the_station_in_the_middle_of_an_act",
     ),
 )
 
