@@ -40,6 +40,10 @@ from sdl.lab.scribe import Scribe, ended
 SETTLE = 10.0
 """Clock seconds in which a device that was stopped may say how its act ended."""
 
+BLINK = 0.002
+"""Wall seconds that the loop may stand still for a disk. A healthy one is done by then, and a trip through the loop
+costs as much processor time as the commit. From then on the loop is free for an abort, however long the disk hangs."""
+
 
 @dataclass(eq=False)
 class _Act:
@@ -283,6 +287,8 @@ class Guard:
 
 def _until_done(futures: Sequence[Future[None]]) -> Steps[None]:
     """Wait for what the scribe does, in this order. Raises what it raised."""
+    with suppress(TimeoutError):
+        futures[-1].exception(BLINK)
     if not futures[-1].done():
         yield from awaited(functools.partial(ended, futures[-1]))
     for future in futures:

@@ -2,7 +2,7 @@
 
 The loop of a station never waits for a disk: an abort needs it. Documents are handed over and not waited for, several
 at a time; the plan waits only when too many are under way. An act that may not be repeated waits until it is recorded,
-but on the plan's side, with the loop free.
+but on the plan's side, with the loop free after two milliseconds.
 """
 
 from __future__ import annotations
