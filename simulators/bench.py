@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from sdl.lab.experiment import Settings
 from sdl.simulators.answering import Handler, Tasking, chance, now, number
@@ -25,8 +29,18 @@ class Vessel:
 
 
 def vessel_of(s: Settings) -> str:
-    """Return the name of the vessel of an attempt at a trial."""
-    return f"{s.trial}.{s.attempt}"
+    """Return the name of the vessel of an attempt at a trial: that of its campaign comes first, where it has one."""
+    name = f"{s.trial}.{s.attempt}"
+    if not s.campaign:
+        return name
+    word = re.sub(r"[^\w-]", "-", s.campaign)  # a command is words with spaces between them
+    own = word if word == s.campaign else f"{word}-{zlib.crc32(s.campaign.encode()):08x}"
+    return f"{own}/{name}"
+
+
+def luck(seed: int, vessel: str, *use: int) -> np.random.Generator:
+    """Return the chance of a vessel. It is that of its trial and attempt: what a campaign is called changes nothing."""
+    return chance(seed, vessel.rpartition("/")[2], *use)
 
 
 class Bench:
@@ -71,7 +85,7 @@ class Bench:
 
     def happens(self, probability: float, name: str, use: int) -> bool:
         """Throw the dice of a fault at the vessel *name*."""
-        return probability > 0 and bool(chance(self.seed, name, 0xFA, use).random() < probability)
+        return probability > 0 and bool(luck(self.seed, name, 0xFA, use).random() < probability)
 
 
 class RobotTwin(Tasking):
@@ -197,7 +211,7 @@ class DispenserTwin(Tasking):
 
     def _pour(self, name: str, amounts: Mapping[str, float]) -> None:
         contents = self._bench.vessels[name].contents
-        rng = chance(self._bench.seed, name, 0xD0, len(contents))
+        rng = luck(self._bench.seed, name, 0xD0, len(contents))
         for material, amount in amounts.items():
             given = amount * (1 + self._error * rng.standard_normal())
             contents[material] = contents.get(material, 0.0) + max(given, 0.0)
@@ -314,7 +328,7 @@ class ChromatographTwin(Tasking):
         vessel = self._bench.vessels[name]
         n = int(vessel.notes.get("injections", 0))
         vessel.notes["injections"] = n + 1
-        rng = chance(self._bench.seed, name, 0x6C, n)
+        rng = luck(self._bench.seed, name, 0x6C, n)
         relative, absolute = self._noise
         self._last = {}
         for analyte, amount in self._analytes.items():

@@ -24,8 +24,8 @@ from sdl.lab.lab import Lab
 from sdl.lab.virtual import VirtualClock
 from sdl.problem import Continuous, Maximize, Measurement, SearchSpace
 from sdl.problem.value import Value
-from sdl.simulators.answering import Handler, Tasking, chance, number
-from sdl.simulators.bench import Bench, ChromatographTwin, Vessel, vessel_of
+from sdl.simulators.answering import Handler, Tasking, number
+from sdl.simulators.bench import Bench, ChromatographTwin, Vessel, luck, vessel_of
 from sdl.simulators.fermentation_physics import Recipe, ferment
 
 REACTORS = 8
@@ -235,7 +235,7 @@ class ReactorTwin(Tasking):
         for name in names:
             vessel = self._bench.vessels[name] = Vessel(name, "reactors")
             found = ferment(self._recipes.pop(name), hours)
-            noise = chance(self._bench.seed, name, 0xB1).standard_normal(3)
+            noise = luck(self._bench.seed, name, 0xB1).standard_normal(3)
             is_dirty = self._bench.happens(self._contamination, name, 700)
             titre = found.product * math.exp(BIOLOGICAL_NOISE * noise[0]) * (0.2 if is_dirty else 1.0)
             vessel.notes |= {

@@ -21,8 +21,8 @@ from sdl.lab.lab import Lab
 from sdl.lab.virtual import VirtualClock
 from sdl.problem import CandidatePool, Continuous, Maximize, Measurement, SearchSpace, Target
 from sdl.problem.value import Value
-from sdl.simulators.answering import Handler, Tasking, chance, number
-from sdl.simulators.bench import Bench, DispenserTwin, RobotTwin, vessel_of
+from sdl.simulators.answering import Handler, Tasking, number
+from sdl.simulators.bench import Bench, DispenserTwin, RobotTwin, luck, vessel_of
 from sdl.simulators.electrolyte_physics import conductivity, crystals
 
 SOLVENTS = ("ec", "dmc", "emc")
@@ -196,7 +196,7 @@ class CellTwin(Tasking):
 
     def _look(self, name: str, celsius: float) -> None:
         shares, salt = composition(self._bench.vessels[name].contents)
-        noise = chance(self._bench.seed, name, 0xCE).standard_normal(2)
+        noise = luck(self._bench.seed, name, 0xCE).standard_normal(2)
         kind, below = crystals(*shares, salt, celsius)
         liquid = conductivity(*shares, salt, celsius)
         below += 0.3 * noise[1]

@@ -30,8 +30,16 @@ from sdl.lab.settings import BatchPlan
 from sdl.lab.virtual import VirtualClock
 from sdl.problem import Discrete, LinearConstraint, Maximize, Measurement, SearchSpace
 from sdl.problem.value import Value
-from sdl.simulators.answering import chance
-from sdl.simulators.bench import Bench, ChromatographTwin, DispenserTwin, RobotTwin, TreaterTwin, Vessel, vessel_of
+from sdl.simulators.bench import (
+    Bench,
+    ChromatographTwin,
+    DispenserTwin,
+    RobotTwin,
+    TreaterTwin,
+    Vessel,
+    luck,
+    vessel_of,
+)
 from sdl.simulators.photocatalysis_physics import LIQUIDS, VOLUME, hydrogen_rate
 
 BATCH = 16
@@ -264,7 +272,7 @@ class MobileChemistLab(Lab):
 
     def _light(self, vial: Vessel, seconds: float) -> None:
         rate = hydrogen_rate(vial.contents, is_dispersed="dispersed" in vial.done)
-        noise = math.exp(VIAL_NOISE * chance(self.seed, vial.name, 0x71).standard_normal())
+        noise = math.exp(VIAL_NOISE * luck(self.seed, vial.name, 0x71).standard_normal())
         is_tight = "capped" in vial.done and "leaks" not in vial.done
         made = rate * noise * seconds / 3600.0 if is_tight else 0.0
         vial.notes["hydrogen"] = vial.notes.get("hydrogen", 0.0) + made

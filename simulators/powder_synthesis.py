@@ -24,8 +24,8 @@ from sdl.lab.lab import Lab
 from sdl.lab.virtual import VirtualClock
 from sdl.problem import Categorical, Discrete, Maximize, SearchSpace
 from sdl.problem.value import Value
-from sdl.simulators.answering import Handler, Tasking, chance, now, number
-from sdl.simulators.bench import Bench, DispenserTwin, RobotTwin, TreaterTwin, Vessel, vessel_of
+from sdl.simulators.answering import Handler, Tasking, now, number
+from sdl.simulators.bench import Bench, DispenserTwin, RobotTwin, TreaterTwin, Vessel, luck, vessel_of
 from sdl.simulators.crystals import CRYSTALS
 from sdl.simulators.diffraction import ANGLES, fit_phases, mixture
 from sdl.simulators.powder_physics import CALIBRATED, REACTING, SOURCES, candidates, fire, masses, metals
@@ -317,7 +317,7 @@ class FurnaceTwin(Tasking):
     def _finish_all(self, names: Sequence[str], temperature: float, hours: float) -> None:
         for name in names:
             crucible = self._bench.vessels[name]
-            noise = chance(self._bench.seed, name, 0xF0).standard_normal()
+            noise = luck(self._bench.seed, name, 0xF0).standard_normal()
             rate = math.exp(CALIBRATED["noise"][0] * noise)
             rate *= 1.0 if "milled" in crucible.done else CALIBRATED["unground"][0]
             crucible.contents = fire(crucible.contents, temperature, hours, seed=self._bench.seed, rate=rate)
@@ -354,6 +354,6 @@ class DiffractometerTwin(Tasking):
         crucible = self._bench.vessels[name]
         total = sum(crucible.contents.values())
         shares = {phase: mass / total for phase, mass in crucible.contents.items()} if total > 0 else {}
-        rng = chance(self._bench.seed, name, 0xD1)
+        rng = luck(self._bench.seed, name, 0xD1)
         counted = mixture(shares, counts=COUNTS, shift=float(rng.uniform(-0.03, 0.03)), rng=rng)
         self._counts = " ".join(f"{count:.0f}" for count in counted)

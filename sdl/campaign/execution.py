@@ -125,6 +125,7 @@ class Execution(Concluding):
             units=self.view.units,
             trial=number,
             attempt=attempt,
+            campaign=self.view.name,
             results=results,
             positions=positions,
             role=record.role.value,

@@ -48,6 +48,7 @@ class Floor:
         self.usage: dict[str, float] = {}
         self.shares: dict[str, float] = {}
         self.durations = Durations()
+        self.taught: set[str] = set()
         self.decision = Decision()
         self._states: dict[str, tuple[object, StationState]] = {}
         self._is_read = False

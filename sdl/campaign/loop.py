@@ -28,7 +28,7 @@ from sdl.journal.records import (
     TrialAbandoned,
     TrialProposed,
 )
-from sdl.lab import Experiment, Lab
+from sdl.lab import Experiment, Lab, Step
 from sdl.problem import SearchSpace
 from sdl.problem.value import listing
 
@@ -141,6 +141,7 @@ class Loop(Execution, Foresight):
             return False
         if not self.is_plain:
             self._floor.read(self._journal)
+            self._queue.learn(self._journal, self._settings)
         self._recover()
         self._review()
         self._provisions.recover({number: active.resumes for number, active in self._active.items()})
@@ -436,6 +437,23 @@ def check_stations(lab: Lab, experiment: Experiment) -> None:
                 f"step {step.name!r} asks for station {', '.join(missing) or 'none'}, which {lab.name} does not have",
                 hint=f"it has {', '.join(lab.stations)}",
             )
+        _check_processes(lab, step)
+
+
+def _check_processes(lab: Lab, step: Step) -> None:
+    """Refuse what cannot be done on a station that lives in a process of its own: nothing has moved yet."""
+    own = [name for name in lab.stations_for(step) if lab.stations[name].is_elsewhere]
+    held = [name for need in step.needs for name in lab.stations_called(need)]
+    far = [*own, *(name for name in held if lab.stations[name].is_elsewhere)]
+    asked = {"batch": step.batch is not None, "setup": step.setup is not None}
+    wrong = [what for what, is_asked in asked.items() if is_asked and own]
+    wrong += ["needs"] if held and far else []
+    if wrong:
+        raise CampaignError(
+            f"step {step.name!r} has {listing(wrong)}, and station {far[0]!r} lives in a process of its own",
+            hint="a plan there treats one sample, with the devices of its own station: put the stations that work "
+            "together into one (stations={...}), or leave them in this process (remote(..., stations=[...]))",
+        )
 
 
 def check_parameters(experiment: Experiment, space: SearchSpace) -> None:

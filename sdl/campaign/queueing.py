@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sdl.campaign.active import ActiveTrial
 from sdl.campaign.floor import Floor
+from sdl.journal.protocol import Journal
+from sdl.journal.records import StepEnded
 from sdl.lab import Experiment, Settings, Step
 from sdl.lab.schedule import BatchRule, Work
 from sdl.lab.schedule.durations import CHANGEOVER
@@ -40,6 +42,30 @@ class Queue:
         if active.works is None:
             active.works = self._make(number, active)
         return active.works
+
+    def learn(self, journal: Journal, settings_of: Callable[[int], Settings]) -> None:
+        """Learn from *journal* how much longer steps took than the functions said that give their duration.
+
+        *settings_of* returns those of a trial, without what its steps returned: a function that asks for a result
+        learns in the present session only.
+        """
+        if self._campaign in self._floor.taught:
+            return
+        self._floor.taught.add(self._campaign)
+        steps = {step.name: step for step in self._experiment.steps if callable(step.duration)}
+        last: tuple[object, ...] = ()
+        for event in journal.read(campaign=self._campaign, kinds={"step.ended"}) if steps else ():
+            body = event.body
+            if not isinstance(body, StepEnded) or not body.is_success or body.step not in steps:
+                continue
+            run = (body.step, body.station, body.members, body.seconds)
+            declared = None
+            if not body.members or run != last:  # each sample of a run of several says when it ended
+                declared = declared_seconds(steps[body.step], settings_of(event.trial or 0))
+            last = run
+            if declared:
+                ratio = (body.seconds - body.setup_seconds) / declared
+                self._floor.durations.add(self._campaign, RATIO.format(body.step), body.station, ratio)
 
     def duration(self, step: Step, settings: Settings, stations: Sequence[str]) -> float:
         """Return what *step* is expected to take, in seconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import runpy
 import statistics
 import sys
@@ -19,19 +20,21 @@ from pydantic import JsonValue
 from sdl.campaign import Campaign
 from sdl.campaign.active import ActiveTrial
 from sdl.campaign.file import load_campaign_file
-from sdl.campaign.floor import Floor as Stations
+from sdl.campaign.floor import Floor
 from sdl.campaign.queueing import Queue
 from sdl.campaign.view import CampaignView
 from sdl.commands.output import say, say_facts, say_json, say_table, title
 from sdl.commands.run import FILE_SUFFIXES, importing_from
 from sdl.commands.stores import find_store, reading
-from sdl.errors import CampaignError, JournalNotFound, ProblemError
+from sdl.errors import CampaignError, JournalNotFound, LabError, ProblemError
 from sdl.export.timeline import Bar, bars_of
 from sdl.export.words import count, duration, minute
 from sdl.journal import Journal, MemoryJournal, open_journal
-from sdl.lab import Settings, WallClock
+from sdl.lab import Settings, Station, WallClock
 from sdl.lab.schedule import BatchRule, Calendar, Key, StationState, Work
-from sdl.lab.schedule.whatif import WORTH, Floor, Outcome, look_into
+from sdl.lab.schedule.whatif import WORTH, Outcome, Scenario, look_into
+
+AGAIN = " (again)"
 
 SEED = 0
 """Where points are only wanted for what their steps would take."""
@@ -47,7 +50,7 @@ class Rehearsal:
         The campaigns.
     source
         Where the durations come from, in words.
-    floor
+    scenario
         The model.
     counts
         What became of trials, where they were run.
@@ -57,7 +60,7 @@ class Rehearsal:
 
     names: Sequence[str]
     source: str
-    floor: Floor
+    scenario: Scenario
     counts: dict[str, int] = field(default_factory=dict[str, int])
     seconds: float | None = None
 
@@ -77,7 +80,7 @@ def rehearse(
         found = _of_script(target, at, trials, in_flight, quick=quick)
     else:
         raise ProblemError(f"{target} is no campaign file (.yaml), script (.py) or store (.sdl)")
-    outcome = look_into(found.floor)
+    outcome = look_into(found.scenario)
     if as_json:
         say_json(_as_json(found, outcome))
     else:
@@ -128,7 +131,7 @@ def _of_script(script: Path, at: float, trials: int | None, in_flight: int | Non
     def run(campaign: Campaign, n: int | None = None, **more: int | None) -> NoReturn:
         run_all([campaign], n, **more)
 
-    with importing_from(script.parent), patch.object(sys, "argv", [str(script)]), _running(run, run_all):
+    with importing_from(script.parent), patch.object(sys, "argv", [str(script)]), _running(run, run_all), _untouched():
         try:
             runpy.run_path(str(script), run_name="__main__")
         except _Rehearsed as rehearsed:
@@ -141,6 +144,31 @@ def _running(run: Callable[..., Any], run_all: Callable[..., Any]) -> Generator[
     """Have campaigns run by these."""
     with patch.object(Campaign, "run", run), patch.object(Campaign, "run_all", run_all):
         yield
+
+
+@contextlib.contextmanager
+def _untouched() -> Generator[None]:
+    """Refuse to connect or use stations in real time: a script may do that before it runs its campaign."""
+    from sdl.lab.remote.station import RemoteStation  # ZeroMQ, for this only
+
+    with contextlib.ExitStack() as stack:
+        for kind in (Station, RemoteStation):
+            for verb in ("connect", "submit"):
+                stack.enter_context(patch.object(kind, verb, _in_virtual_time(getattr(kind, verb))))
+        yield
+
+
+def _in_virtual_time(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(verb)
+    def guarded(station: Station, *args: Any) -> Any:
+        if not station.clock.is_virtual:
+            raise LabError(
+                f"a rehearsal moves nothing, and the script uses station {station.name} before it runs its campaign",
+                hint="put that behind the call of campaign.run, or rehearse a campaign file",
+            )
+        return verb(station, *args)
+
+    return guarded
 
 
 def _of_campaigns(
@@ -169,7 +197,7 @@ def _of_campaigns(
     return Rehearsal(names, "run in virtual time with the simulated laboratory", found, counts, seconds)
 
 
-def _model(campaigns: Sequence[Campaign], journal: Journal, begin: float) -> Floor:
+def _model(campaigns: Sequence[Campaign], journal: Journal, begin: float) -> Scenario:
     """Return the model of what was done: the works as they were declared, as long as they took."""
     trials: list[Sequence[Work]] = []
     took: dict[Key, float] = {}
@@ -181,11 +209,11 @@ def _model(campaigns: Sequence[Campaign], journal: Journal, begin: float) -> Flo
             for trial in bar.trials
         }
         points = [(trial.number, trial.values) for trial in campaign.trials]
-        for works in _works(campaign, points, Stations(campaign.lab)):
+        for works in _works(campaign, points, Floor(campaign.lab)):
             kept = [work for work in works if (work.trial, work.step) in done]
             took |= {work.key: done[work.trial, work.step] for work in kept}
             trials.append(kept)
-    return _floor(campaigns, trials, begin, took)
+    return _scenario(campaigns, trials, begin, took)
 
 
 def _of_times(campaigns: Sequence[Campaign], at: float, trials: int | None) -> Rehearsal:
@@ -196,18 +224,18 @@ def _of_times(campaigns: Sequence[Campaign], at: float, trials: int | None) -> R
         n = trials or campaign.budget.trials
         if n is None:
             raise CampaignError(f"it is not known how many trials {campaign.name} has", hint="say --trials")
-        stations = Stations(campaign.lab)
-        n_seen += _learn(campaign, stations)
+        floor = Floor(campaign.lab)
+        n_seen += _learn(campaign, floor)
         rng = np.random.default_rng(SEED)
         context = dict(campaign.lab.context()) or None
         points = campaign.problem.space.sample(n, rng, context=context)
-        works += _works(campaign, list(enumerate(points, 1)), stations)
+        works += _works(campaign, list(enumerate(points, 1)), floor)
     declared = "no planner asked; steps take what is declared for them"
     source = f"{declared}, or what they took in the {count(n_seen, 'event')} of the journal" if n_seen else declared
-    return Rehearsal([campaign.name for campaign in campaigns], source, _floor(campaigns, works, at, {}))
+    return Rehearsal([campaign.name for campaign in campaigns], source, _scenario(campaigns, works, at, {}))
 
 
-def _learn(campaign: Campaign, stations: Stations) -> int:
+def _learn(campaign: Campaign, floor: Floor) -> int:
     """Learn durations from the campaign's own journal, if there is one; return how many events it has."""
     with contextlib.suppress(JournalNotFound):
         kept = campaign.journal
@@ -217,15 +245,24 @@ def _learn(campaign: Campaign, stations: Stations) -> int:
                 if isinstance(kept, str | Path)
                 else kept
             )
-            stations.read(journal)
+            floor.read(journal)
+            view = CampaignView(campaign.name)
+            view.catch_up(journal)
+            _queue(campaign, floor).learn(
+                journal, lambda number: Settings(view.record(number).proposal.values, units=view.units, trial=number)
+            )
             return journal.head[0]
     return 0
 
 
+def _queue(campaign: Campaign, floor: Floor) -> Queue:
+    return Queue(campaign.name, campaign.experiment, floor, priority=campaign.priority)
+
+
 def _works(
-    campaign: Campaign, points: Sequence[tuple[int, Mapping[str, float | str]]], stations: Stations
+    campaign: Campaign, points: Sequence[tuple[int, Mapping[str, float | str]]], floor: Floor
 ) -> list[Sequence[Work]]:
-    queue = Queue(campaign.name, campaign.experiment, stations, priority=campaign.priority)
+    queue = _queue(campaign, floor)
     parameters = campaign.problem.space.parameters.items()
     units: dict[str, str | None] = {name: getattr(parameter, "unit", None) for name, parameter in parameters}
     return [
@@ -234,11 +271,11 @@ def _works(
     ]
 
 
-def _floor(
+def _scenario(
     campaigns: Sequence[Campaign], trials: Sequence[Sequence[Work]], begin: float, took: Mapping[Key, float]
-) -> Floor:
+) -> Scenario:
     lab = campaigns[0].lab
-    return Floor(
+    return Scenario(
         trials=[works for works in trials if works],
         stations=[StationState(name=name, calendar=lab.calendars.get(name)) for name in lab.stations],
         begin=begin,
@@ -264,40 +301,65 @@ def _of_store(path: Path, at: float, in_flight: int | None) -> Rehearsal:
         raise CampaignError(f"no step of {path} has ended yet", hint="rehearse the campaign file or the script")
     stations = list(dict.fromkeys(bar.station for name in names for bar in bars[name]))
     calendars = _calendars(views)
-    floor = Floor(
+    scenario = Scenario(
         trials=trials,
         stations=[StationState(name=name, calendar=calendars.get(name)) for name in stations],
         begin=at,
         in_flight={view.name: in_flight or _in_flight(view) for view in views},
         took=took,
     )
-    return Rehearsal(names, "the trials of the store once more, each step as long as it took", floor)
+    return Rehearsal(names, "the trials of the store once more, each step as long as it took", scenario)
 
 
 def _recorded(campaign: str, bars: Sequence[Bar], took: dict[Key, float]) -> list[list[Work]]:
-    """Make works of what was recorded: a step may run where it ever ran, with what was ever held for it."""
-    ran: dict[str, list[str]] = {}
-    held: dict[str, list[str]] = {}
+    """Make works of what was recorded: a step may run where it ever ran, and with what was ever held for it."""
+    runs = [bar for bar in bars if bar.is_run]
+    held: dict[_Run, list[str]] = {}
     for bar in bars:
-        names = (ran if bar.is_run else held).setdefault(bar.step, [])
-        names += [bar.station] if bar.station not in names else []
-    trials: dict[int, dict[str, Work]] = {}
-    for bar in sorted((bar for bar in bars if bar.is_run), key=lambda bar: bar.begin):
+        if not bar.is_run:
+            held.setdefault(_run(bar), []).append(bar.station)
+    ran: dict[str, dict[str, None]] = {}
+    needs: dict[str, list[dict[str, None]]] = {}
+    for bar in runs:
+        ran.setdefault(bar.step, {})[bar.station] = None
+        known = needs.setdefault(bar.step, [])
+        for place, name in enumerate(held.get(_run(bar), ())):  # the first need of each run is one of the same kind
+            known += [{}] if place == len(known) else []
+            known[place][name] = None
+    trials: dict[int, list[Work]] = {}
+    for number, bar in enumerate(sorted(runs, key=lambda bar: bar.begin)):
         n = len(bar.trials)
+        step = _label(bar, trials)
         for trial in bar.trials:
             work = Work(
                 campaign=campaign,
                 trial=trial,
-                step=bar.step,
+                step=step,
                 stations=tuple(ran[bar.step]),
-                needs=tuple((name,) for name in held.get(bar.step, ())),
+                needs=tuple(map(tuple, needs[bar.step])),
                 duration=bar.end - bar.begin,
                 batch=BatchRule(size=n, least=n) if n > 1 else None,  # those that were treated together
-                batch_key=f"{bar.station} {bar.begin:.0f}",
+                batch_key=str(number),
             )
-            trials.setdefault(trial, {})[bar.step] = work
+            trials.setdefault(trial, []).append(work)
             took[work.key] = work.duration
-    return [list(works.values()) for _, works in sorted(trials.items())]
+    return [works for _, works in sorted(trials.items())]
+
+
+_Run = tuple[str, str, float, int]
+
+
+def _run(bar: Bar) -> _Run:
+    """Return what the bars of one run have in common."""
+    return bar.run_on, bar.step, round(bar.begin, 3), bar.trials[0]
+
+
+def _label(bar: Bar, trials: Mapping[int, Sequence[Work]]) -> str:
+    """Name the step; another attempt at it took time as well, and is a step of its own."""
+    label = bar.step
+    while any(work.step == label for trial in bar.trials for work in trials.get(trial, ())):
+        label += AGAIN
+    return label
 
 
 def _in_flight(view: CampaignView) -> int:
@@ -324,8 +386,8 @@ def _tell(found: Rehearsal, outcome: Outcome) -> None:
     say_facts(
         [
             ("rehearsed", found.source),
-            ("trials", f"{len(found.floor.trials)}{f' ({counted})' if counted else ''}"),
-            ("at a time", ", ".join(str(n) for n in found.floor.in_flight.values())),
+            ("trials", f"{len(found.scenario.trials)}{f' ({counted})' if counted else ''}"),
+            ("at a time", ", ".join(str(n) for n in found.scenario.in_flight.values())),
             ("begins", f"{minute(datetime.fromtimestamp(done.begin, UTC))} UTC"),
             ("ends", f"{minute(datetime.fromtimestamp(done.begin + seconds, UTC))} UTC, after {duration(seconds)}"),
             ("late", f"{count(len(done.late), 'step')} begin after their window" if done.late else ""),
@@ -371,13 +433,13 @@ def _gains(found: Rehearsal, outcome: Outcome) -> list[str]:
     bottleneck = outcome.bottleneck
     if bottleneck is not None:
         saved = f"{duration(bottleneck.seconds)} of {duration(outcome.done.seconds)}"
-        groups = {group for works in found.floor.trials for work in works for group in work.groups}
+        groups = {group for works in found.scenario.trials for work in works for group in work.groups}
         has_others = any(bottleneck.station in group and len(group) > 1 for group in groups)
         more_of = "one more like it" if has_others else f"a second {bottleneck.station}"
         lines.append(f"The bottleneck is {bottleneck.station}: {more_of} would save {saved}.")
     more = next((each for each in outcome.savings if not each.station), None)
     if more is not None and more.seconds > WORTH * outcome.done.seconds:
-        twice = ", ".join(str(2 * n) for n in found.floor.in_flight.values())
+        twice = ", ".join(str(2 * n) for n in found.scenario.in_flight.values())
         lines.append(f"{twice} trials at a time would save {duration(more.seconds)}.")
     return lines or ["Neither a second station nor more trials at a time would save anything to speak of."]
 
@@ -388,9 +450,9 @@ def _as_json(found: Rehearsal, outcome: Outcome) -> dict[str, JsonValue]:
     return {
         "campaigns": list(found.names),
         "source": found.source,
-        "trials": len(found.floor.trials),
+        "trials": len(found.scenario.trials),
         "states": dict(found.counts),
-        "in_flight": dict(found.floor.in_flight),
+        "in_flight": dict(found.scenario.in_flight),
         "begin": datetime.fromtimestamp(outcome.done.begin, UTC).isoformat(),
         "end": datetime.fromtimestamp(outcome.done.begin + seconds, UTC).isoformat(),
         "seconds": seconds,

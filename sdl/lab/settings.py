@@ -38,6 +38,8 @@ class Settings(Mapping[str, "float | str"]):
         The declared unit of each parameter; a parameter without one may be left out.
     trial, attempt
         The trial's number in the campaign, and which attempt at it this is, both from 1.
+    campaign
+        The campaign's name; empty outside a campaign.
     results
         What the plans of earlier steps returned, by step name.
     positions
@@ -59,6 +61,7 @@ class Settings(Mapping[str, "float | str"]):
         units: Mapping[str, str | None] | None = None,
         trial: int = 1,
         attempt: int = 1,
+        campaign: str = "",
         results: Mapping[str, Any] | None = None,
         positions: Mapping[str, str] | None = None,
         acts: Sequence[ActRecord] = (),
@@ -70,6 +73,7 @@ class Settings(Mapping[str, "float | str"]):
         self._units = dict(units or {})
         self.trial = trial
         self.attempt = attempt
+        self.campaign = campaign
         self.results: Mapping[str, Any] = MappingProxyType(results if results is not None else {})
         self.acts = tuple(acts)
         self.role = role

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import JsonValue
 
@@ -51,6 +51,9 @@ class Station:
         limits, where that is more); a device's own ``tolerance``, absolute, takes its place.
     """
 
+    is_elsewhere: ClassVar[bool] = False
+    """Whether its devices live in another process."""
+
     def __init__(
         self,
         name: str,
@@ -76,6 +79,11 @@ class Station:
 
     def __repr__(self) -> str:
         return f"Station({self.name!r}, devices={list(self.devices)})"
+
+    @property
+    def clock(self) -> Clock:
+        """The laboratory's clock."""
+        return self._clock
 
     @property
     def is_busy(self) -> bool:

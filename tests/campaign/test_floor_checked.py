@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import pytest
+from busy_lab import BusyLab, campaigns_on, wrongs
 from floor_toy import HOUR, FloorLab, Plan, batch_lasting, floor_campaign, lasting, measuring
+from toy import bodies
 
 import sdl
 from sdl import Batch, Changeover, Step
-from sdl.campaign import TrialState
-from sdl.journal import MemoryJournal
+from sdl.campaign import TrialState, floor
+from sdl.journal import MemoryJournal, comparable_lines
+from sdl.journal.records import ScheduleChosen, StepEnded
 from sdl.lab import Calendar
+from sdl.lab.schedule import ahead
 from sdl.testing.schedule import Opening, StepRule, check_schedule, intervals_of
 
 
@@ -104,3 +109,88 @@ def test_a_failed_step_lets_go_of_what_it_was_to_keep(in_flight: int) -> None:
     campaign.run(trials=3)
     assert [trial.state for trial in campaign.trials] == [TrialState.FAILED, *[TrialState.COMPLETED] * 2]
     assert check_schedule(intervals_of(journal)) == []
+
+
+def tight_campaigns(journal: MemoryJournal, schedule_ahead: str, lab: FloorLab) -> list[sdl.Campaign]:
+    """Two campaigns with windows of minutes between steps that share a furnace, a meter, a coater and a robot."""
+
+    def step(name: str, seconds: float, station: str, **more: Any) -> Step:
+        return Step(name, measuring(seconds), station=station, duration=seconds, **more)
+
+    steps = {
+        "a": (
+            step("load", 900, "furnace1", needs="robot"),
+            step("look", 300, "meter", needs="robot", within={"load": 60}),
+            step("coat", 1800, "coater"),
+            step("heat", 1800, "furnace1", within={"look": 2700}),
+        ),
+        "b": (
+            step("coat", 900, "coater"),
+            step("heat", 900, "furnace1", within={"coat": 60}),
+            step("coat again", 300, "coater", needs="robot", within={"coat": 1200}),
+        ),
+    }
+    options: dict[str, Any] = {"journal": journal, "in_flight": 2, "schedule_ahead": schedule_ahead, "lab": lab}
+    return [floor_campaign(*steps[name], name=name, **options) for name in steps]
+
+
+@pytest.fixture
+def little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floor, "Ahead", functools.partial(ahead.Ahead, effort=0.05))
+
+
+@pytest.mark.usefixtures("little_effort")
+def test_where_windows_are_tight_a_schedule_made_ahead_discards_no_sample_and_the_rule_two() -> None:
+    pytest.importorskip("ortools")
+    rules = {
+        "a/look": StepRule(("meter",), needs=(("robot",),), within={"load": 60}),
+        "a/heat": StepRule(("furnace1",), within={"look": 2700}),
+        "b/heat": StepRule(("furnace1",), within={"coat": 60}),
+        "b/coat again": StepRule(("coater",), needs=(("robot",),), within={"coat": 1200}),
+    }
+    failed: dict[str, int] = {}
+    for when in ("never", "auto"):
+        journal, lab = MemoryJournal(), FloorLab()
+        campaigns = tight_campaigns(journal, when, lab)
+        sdl.run_together(*campaigns, trials=3)
+        failed[when] = sum(trial.state is TrialState.FAILED for each in campaigns for trial in each.trials)
+        assert check_schedule(intervals_of(journal), rules) == []
+        told = bodies(journal, ScheduleChosen)
+        assert [each.by for each in told if each.by == "cp-sat"] == (["cp-sat"] if when == "auto" else [])
+        lab.close()
+    assert failed == {"never": 2, "auto": 0}
+
+
+@pytest.mark.usefixtures("little_effort")
+def test_a_schedule_made_ahead_is_the_same_in_every_run() -> None:
+    pytest.importorskip("ortools")
+    lines: list[list[str]] = []
+    for _ in range(2):
+        journal, lab = MemoryJournal(), FloorLab()
+        sdl.run_together(*tight_campaigns(journal, "auto", lab), trials=2)
+        lines.append(list(comparable_lines(journal)))
+        lab.close()
+    assert lines[0] == lines[1]
+
+
+def test_without_the_solver_the_rule_decides_and_the_journal_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "has_solver", lambda: False)
+    journal, lab = MemoryJournal(), FloorLab()
+    sdl.run_together(*tight_campaigns(journal, "auto", lab), trials=2)
+    (told,) = bodies(journal, ScheduleChosen)
+    assert (told.by, "pip install 'sdl[schedule]'" in told.reason) == ("rule", True)
+
+
+def test_four_campaigns_with_faults_do_only_what_they_may() -> None:
+    """The soak ``tests/soak/laboratory.py`` is this with ten thousand trials."""
+    journal = MemoryJournal()
+    with BusyLab(3, 12) as lab:
+        campaigns = campaigns_on(lab, journal)
+        ended = sdl.run_together(*campaigns, trials=12)
+    assert [each.status for each in ended] == ["finished"] * 4
+    states = [trial.state for each in campaigns for trial in each.trials]
+    assert len(states) == 48
+    assert set(states) <= {TrialState.COMPLETED, TrialState.FAILED}
+    failed = [body for body in bodies(journal, StepEnded) if not body.is_success]
+    assert failed
+    assert wrongs(journal) == []

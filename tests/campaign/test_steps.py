@@ -25,6 +25,7 @@ import sdl
 from sdl import Batch, Changeover, Step
 from sdl.campaign import History, Situation, Suggestion, TrialState
 from sdl.campaign.floor import Floor
+from sdl.campaign.queueing import Queue
 from sdl.errors import CampaignError
 from sdl.journal import Entry, MemoryJournal
 from sdl.journal.records import (
@@ -36,7 +37,7 @@ from sdl.journal.records import (
     StepStarted,
     TrialProposed,
 )
-from sdl.lab import Interlock
+from sdl.lab import Interlock, Settings
 from sdl.lab.schedule.durations import CHANGEOVER, ENOUGH
 from sdl.problem import Problem
 
@@ -502,3 +503,17 @@ def test_a_trip_on_a_station_that_a_step_holds_ends_the_step() -> None:
     assert lab.robot.commands == []
     assert campaign.trials[0].failure is not None
     assert campaign.trials[0].failure.category is FailureCategory.INTERLOCK
+
+
+def test_how_much_longer_steps_take_than_their_function_says_is_known_after_a_restart() -> None:
+    journal, lab = MemoryJournal(), FloorLab()
+    step = Step("measure", measuring(600), station="meter", duration=lambda s: 300 if s["temperature"] == 500 else 600)
+    when = Step("dry", lasting(60), station="meter", within={"measure": "1 h"})
+    floor_campaign(step, when, lab=lab, journal=journal).run(trials=4)
+    campaign = floor_campaign(step, when, lab=lab, journal=journal)
+    campaign.run(trials=4)
+    floor = Floor(lab)
+    queue = Queue("floor", campaign.experiment, floor)
+    queue.learn(journal, lambda number: Settings(campaign.trials[number - 1].values))
+    queue.learn(journal, lambda number: Settings({}))  # once is enough
+    assert queue.duration(step, Settings({"temperature": 500.0}), ("meter",)) == pytest.approx(450.0)

@@ -139,3 +139,12 @@ def test_what_cannot_be_rehearsed_is_refused_in_one_line(script: Path, words: tu
     result = sdl("rehearse", *words)
     assert result.exit_code != 0
     assert is_one_line(result.stderr)
+
+
+@pytest.mark.parametrize("use", ["lab.connect()", "lab.run(lasting(1.0))"])
+def test_no_station_is_connected_by_what_stands_before_the_campaign_runs(script: Path, use: str) -> None:
+    text = SCRIPT.format(clock="WallClock").replace("try:\n", f"{use}\ntry:\n", 1)
+    script.write_text(text, encoding="utf-8")
+    result = sdl("rehearse", script)
+    assert result.exit_code != 0
+    assert "a rehearsal moves nothing" in result.stderr

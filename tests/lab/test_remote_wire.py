@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdl
-from sdl.errors import DeviceError, LabError
+from sdl.campaign.fallback import SpaceFillingFallback
+from sdl.errors import CampaignError, DeviceError, LabError
 from sdl.journal.acts import ActEnded, ActIntended
 from sdl.lab import Interlock
 from sdl.lab.job import Job
@@ -334,3 +335,29 @@ def test_answers_in_their_order_are_taken() -> None:
     *before, last = answers("a", "1.1.dose.1", 1.5)
     assert [kept.take(event, "a") for event in before] == [None, None]
     assert kept.take(last, "a").value == 1.5
+
+
+def test_what_a_station_in_another_process_cannot_do_is_refused_before_anything_moves(tmp_path: Path) -> None:
+    def treat(lab: Any, batch: Any) -> Any:
+        yield from bps.null()
+        return [{"y": 1.0} for _ in batch]
+
+    def campaign(*steps: sdl.Step) -> sdl.Campaign:
+        space, goal = sdl.SearchSpace(x=sdl.Continuous(0.0, 1.0)), sdl.Maximize("y")
+        options: dict[str, Any] = {"planner": SpaceFillingFallback(), "journal": tmp_path / "store.sdl"}
+        return sdl.Campaign("far", space=space, objective=goal, experiment=sdl.Experiment(*steps), lab=lab, **options)
+
+    rinse = sdl.Changeover(key=("x",), plan=idle)
+    with TwoRooms(str(tmp_path)) as lab:
+        host(lab, "rooms:TwoRooms", stations=["store"], folder=tmp_path / "stations")
+        for wrong, step in (
+            ("batch", sdl.Step("treat", treat, station="store", batch=sdl.Batch(2))),
+            ("setup", sdl.Step("treat", idle, station="store", setup=rinse)),
+            ("needs", sdl.Step("treat", idle, station="cell", needs="store")),
+            ("needs", sdl.Step("treat", idle, station="store", needs="cell")),
+        ):
+            with pytest.raises(CampaignError, match=f"has {wrong}, and station 'store' lives in a process of its own"):
+                campaign(step)
+        campaign(sdl.Step("treat", treat, station="cell", batch=sdl.Batch(2)), sdl.Step("keep", idle, station="store"))
+        assert not lab.stations["store"].is_started
+    assert not (tmp_path / "store.sdl").exists()

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from pydantic import JsonValue
 
@@ -79,6 +79,8 @@ class RemoteStation(Station):
     lease
         Seconds of silence after which either side takes the other for gone.
     """
+
+    is_elsewhere: ClassVar[bool] = True
 
     def __init__(
         self, twin: Station, lab: Lab, address: Address, *, child: Process | None, lease: float, grace: float = GRACE

@@ -16,8 +16,8 @@ WORTH = 0.01
 
 
 @dataclass(frozen=True)
-class Floor:
-    """A laboratory that only takes time, and what it has to do; see :func:`~sdl.lab.schedule.rehearsal.rehearse`."""
+class Scenario:
+    """What is to be rehearsed, as :func:`~sdl.lab.schedule.rehearsal.rehearse` takes it."""
 
     trials: Sequence[Sequence[Work]]
     stations: Sequence[StationState]
@@ -37,14 +37,14 @@ class Floor:
             fail_late=self.fail_late,
         )
 
-    def with_two_of(self, name: str) -> Floor:
+    def with_two_of(self, name: str) -> Scenario:
         """Return the same laboratory with a second station like *name*."""
         other = f"{name} (second)"
         states = [state for state in self.stations if state.name == name]
         trials = [[_with_either(work, name, other) for work in works] for works in self.trials]
         return replace(self, trials=trials, stations=[*self.stations, *(s.replace(name=other) for s in states)])
 
-    def with_more_at_a_time(self) -> Floor:
+    def with_more_at_a_time(self) -> Scenario:
         """Return the same laboratory with twice as many trials in flight."""
         return replace(self, in_flight={campaign: 2 * n for campaign, n in self.in_flight.items()})
 
@@ -103,7 +103,7 @@ class Outcome:
         return found if found is not None and found.seconds > WORTH * self.done.seconds else None
 
 
-def look_into(floor: Floor, *, n_doubled: int = MAX_DOUBLED) -> Outcome:
+def look_into(floor: Scenario, *, n_doubled: int = MAX_DOUBLED) -> Outcome:
     """Rehearse *floor*, and rehearse it again with the busiest stations doubled, and with more trials at a time."""
     done = floor.rehearse()
     total = done.seconds or 1.0
