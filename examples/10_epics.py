@@ -62,7 +62,7 @@ def main() -> None:
             campaign.run(trials=8)
         for trial in campaign.trials:
             if trial.failure is not None:
-                print(f"trial {trial.number} {trial.state}: {trial.failure}")
+                print(f"trial {trial.number} {trial.state}: {trial.failure.reason}")
         print(f"best: {campaign.best}")
         place, flow, brightness = best()
         print(f"the truth: {brightness:.3g} nA at {place:g} mm and {flow:.2g} mL/min")

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -145,10 +144,9 @@ class FlowCellIoc:
     def _await(self, word: bytes) -> None:
         stream = self._running().stdout
         assert stream is not None
-        deadline = time.monotonic() + PATIENCE
         with selectors.DefaultSelector() as ready:
             ready.register(stream, selectors.EVENT_READ)
-            while ready.select(max(deadline - time.monotonic(), 0.0)):
+            while ready.select(PATIENCE):
                 line = stream.readline()
                 if line.strip() == word:
                     return

@@ -42,6 +42,10 @@ def station(
         Path | None,
         typer.Option("--keys", metavar="PATH", help="Its keys, and who may come; see sdl keys.", show_default=False),
     ] = None,
+    as_ioc: Annotated[
+        str,
+        typer.Option("--as-ioc", metavar="PREFIX:", help="Publish its signals as EPICS PVs.", show_default=False),
+    ] = "",
 ) -> None:
     """Host one station of a laboratory in this process, for an engine.
 
@@ -55,7 +59,7 @@ def station(
         folder,
         options,
         Transfer(by, because) if transfer else None,
-        network=Network(listen, keys),
+        network=Network(listen, keys, as_ioc),
         is_child=ends_with_engine,
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -28,10 +30,11 @@ class Transfer(NamedTuple):
 
 
 class Network(NamedTuple):
-    """Where a station listens, and the folder of its keys."""
+    """Where a station listens, the folder of its keys, and how its EPICS PVs begin; empty where it has none."""
 
     listen: str
     keys: Path | None
+    pvs: str = ""
 
 
 def station_process(
@@ -55,8 +58,26 @@ def station_process(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: server.end())
     where = " and ".join(server.points) if network.listen else str(folder)
-    typer.echo(f"station {station} of {made.name}, at {where}. Ctrl-C ends it")
-    server.serve()
+    with _shown(server, network.pvs):
+        typer.echo(f"station {station} of {made.name}, at {where}. Ctrl-C ends it")
+        server.serve()
+
+
+@contextmanager
+def _shown(server: StationServer, prefix: str) -> Generator[None]:
+    """Publish the station's signals as EPICS PVs, where a *prefix* is given."""
+    if not prefix:
+        yield
+        return
+    from sdl.lab.remote.ioc import StationIoc
+
+    ioc = StationIoc(prefix, server.look)
+    try:
+        ioc.start()
+        server.on_document = ioc.document
+        yield
+    finally:
+        ioc.close()
 
 
 def _lab(name: str, options: dict[str, Any]) -> Lab:

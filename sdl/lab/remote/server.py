@@ -28,7 +28,7 @@ from sdl.lab.actions import ActRecord, Evidence, device_called
 from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.latches import check_person
-from sdl.lab.remote.access import ServerKeys, lacking
+from sdl.lab.remote.access import Client, ServerKeys, lacking
 from sdl.lab.remote.attempt import Attempt, key_of
 from sdl.lab.remote.book import Book
 from sdl.lab.remote.data import act_from_data, settings_from_data
@@ -135,6 +135,7 @@ class StationServer:
         self._is_ending = False
         self._is_orphan = False
         self._began = self._now()
+        self.on_document: Callable[[str, dict[str, Any]], None] | None = None
         self._doors = Doors(Address.under(folder, station), two_ports(listen) if listen else None, keys)
 
     @property
@@ -235,7 +236,7 @@ class StationServer:
             case Bye():
                 return self._bye(message)
             case Look():
-                return self._seen(peer)
+                return self._seen(peer.client)
             case Take() | Give() | Transfer():
                 return self._by_hand(peer, message)
             case _:
@@ -305,15 +306,19 @@ class StationServer:
                     if self._gate.holds(self._now()):
                         raise Refusal("busy", "an engine has the station", hint="end its campaign first")
                     self._gate.transfer(by, message.because)
-        return self._seen(peer)
+        return self._seen(peer.client)
 
-    def _seen(self, peer: Peer) -> Value:
+    def look(self) -> tuple[Seen, bool]:
+        """Say how it stands, and whether devices are on their way to be safe, to a display. From any thread."""
+        return self._seen(HERE), self._station.is_making_safe
+
+    def _seen(self, client: Client) -> Seen:
         gate = self._gate
         return Seen(
             station=self._station.name,
             boot=self.boot,
-            client=peer.client.name,
-            roles=tuple(sorted(peer.client.roles)),
+            client=client.name,
+            roles=tuple(sorted(client.roles)),
             store=gate.store[:8],
             epoch=gate.epoch,
             is_held=gate.holds(self._now()),
@@ -351,7 +356,7 @@ class StationServer:
             Job(
                 plan=functools.partial(plan, self._lab, settings),
                 md=run.md,
-                on_document=work.document,
+                on_document=functools.partial(self._documented, work),
                 on_act=work.act,
                 on_done=work.done,
                 timeout=run.timeout,
@@ -359,6 +364,11 @@ class StationServer:
             )
         )
         return Accepted(job=run.job)
+
+    def _documented(self, work: Attempt, name: str, document: dict[str, Any]) -> None:
+        work.document(name, document)
+        if self.on_document is not None:
+            self.on_document(name, document)
 
     def _acknowledged(self, ack: Ack) -> None:
         self._gate.check_present(ack.store, ack.epoch)
