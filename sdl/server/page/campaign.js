@@ -1,0 +1,235 @@
+// One campaign: how far it is, what it found, what it believes, and every trial with the reason for it.
+
+import { download, get, post, put } from "./api.js";
+import { ask, h, section, swap, table } from "./dom.js";
+import { attempt } from "./main.js";
+import { progressBar, rehearsalOf, state } from "./campaigns.js";
+import { actTable, approvalCard, withReason } from "./house.js";
+import { bestPlot, frontPlot, parallelPlot, slicePlot } from "./plots.js";
+import { duration, goal, moment, number, quantities, t } from "./words.js";
+
+const PAGE = 50; // trials in the table at a time
+const MOST_LINES = 1500; // trials in the parallel plot
+const ENDED = new Set(["completed", "failed", "abandoned"]);
+
+export function campaignView(id, trial = null) {
+  const path = `/campaigns/${encodeURIComponent(id)}`;
+  return trial === null ? overview(id, path) : trialView(id, path, trial);
+}
+
+// --- one campaign -------------------------------------------------------------------------------------------------
+
+function overview(id, path) {
+  const [top, waiting, plots, beliefs, rows] = [h("div", {}), h("div", {}), h("div", {}), h("div", {}), h("div", {})];
+  const shown = { progress: null, problem: null, byTime: false, first: null, nModelled: -1, full: 0 };
+  const drawPlots = () => swap(plots, plotsOf(shown, () => { shown.byTime = !shown.byTime; drawPlots(); }));
+  const view = {
+    element: h("div", {}, top, waiting, plots, beliefs, section(t("table"), rows)),
+    concerns: (event) => event.campaign === id,
+    async load() {
+      const campaign = await get(path);
+      shown.problem ??= await get(`${path}/problem`);
+      swap(top, headOf(campaign, path));
+      const { approvals } = await get(`${path}/approvals`);
+      swap(waiting, approvals.filter((one) => one.state === "open").map(approvalCard),
+        Object.entries(campaign.waiting ?? {}).slice(0, 12).map(([number_, why]) => h("p", { class: "quiet" }, `${t("trial")} ${number_}: ${why}`)));
+      if (await follow(path, shown)) drawPlots();
+      await drawTable();
+      const completed = campaign.counts.completed;
+      if (completed !== shown.nModelled) { shown.nModelled = completed; drawBeliefs(); }
+    },
+  };
+  async function drawTable() {
+    const last = shown.progress?.trial.at(-1) ?? 0;
+    const first = shown.first ?? Math.max(0, last - PAGE);
+    const found = await get(`${path}/trials?after=${first}&limit=${PAGE}`);
+    const go = (to) => { shown.first = to; drawTable(); };
+    swap(rows, trialTable(id, found.trials), h("p", { class: "buttons" },
+      h("button", { type: "button", disabled: first <= 0, data: { key: "older" }, onclick: () => go(Math.max(0, first - PAGE)) }, t("older")),
+      h("button", { type: "button", disabled: first + PAGE >= last, data: { key: "newer" }, onclick: () => go(first + PAGE) }, t("newer")),
+      h("button", { type: "button", disabled: shown.first === null, data: { key: "newest" }, onclick: () => go(null) }, t("newest")),
+      h("button", { type: "button", data: { key: "csv" }, onclick: () => attempt(() => download(`${path}/table.csv`, "trials.csv")) }, t("download"))));
+  }
+  async function drawBeliefs() {
+    const { slices, note } = await get(`${path}/slices`).catch((refusal) => ({ slices: [], note: refusal.message }));
+    swap(beliefs, section(t("model"), slices.length ? h("p", { class: "quiet" }, t("model_band")) : h("p", { class: "quiet" }, note || t("no_model")),
+      h("div", { class: "grid" }, slices.map((one) => slicePlot(`${one.outcome}, ${one.parameter}`, {
+        ...one, names: [named(one.parameter, one.parameter_unit), named(one.outcome, one.unit)] })))));
+  }
+  return view;
+}
+
+const named = (name, unit) => (unit ? `${name} (${unit})` : name);
+
+function headOf(campaign, path) {
+  const order = (word) => async () => {
+    const said = await ask({ title: `${t(`do_${word}`)}: ${campaign.name}`, text: t(`says_${word}`), confirm: t(`do_${word}`), cancel: t("cancel"), isGrave: word === "abort" || word === "cancel",
+      fields: [{ name: "because", label: t("because"), isRequired: ["stop", "abort", "cancel"].includes(word) }] });
+    if (said) await attempt(() => post(`${path}/orders`, { order: word, ...said }));
+  };
+  const buttons = ["start", "pause", "resume", "stop", "abort", "cancel"].filter((word) => campaign.may.includes(word)).map((word) =>
+    h("button", { type: "button", class: word === "abort" ? "grave" : "", data: { key: word, role: word }, onclick: order(word) }, t(`do_${word}`)));
+  const facts = [
+    [t("state"), [state(campaign.state), campaign.reason && ` ${campaign.reason}`]],
+    [t("trials"), [progressBar(campaign), campaign.counts.failed ? ` · ${campaign.counts.failed} ${t("st_failed")}` : "", campaign.counts.unknown ? ` · ${campaign.counts.unknown} ${t("st_unknown")}` : ""]],
+    [t("goal"), campaign.objectives.map(goal).join("; ")],
+    [t("best"), campaign.best.length ? campaign.best.slice(0, 5).map((one) => h("div", {}, h("a", { href: `#/c/${encodeURIComponent(campaign.id)}/t/${one.trial}`, data: { key: `best ${one.trial}` } }, `${t("trial")} ${one.trial}`),
+      `: ${quantities(one.outcomes)} · ${quantities(one.values)}`)) : "–"],
+    [t("lab_time"), `${duration(campaign.lab_seconds)}${campaign.seconds_left ? ` · ${duration(campaign.seconds_left)} ${t("remaining")}` : ""}`],
+    [t("cost"), number(campaign.cost)],
+    [t("planner"), campaign.planner],
+    [t("autonomy"), [`${campaign.autonomy.level}: ${t(`level_${campaign.autonomy.level}`)}`, campaign.may.includes("autonomy") && h("button", { type: "button", data: { key: "autonomy" }, onclick: () => setAutonomy(campaign, path) }, "…")]],
+    [t("visibility"), [`${t(campaign.visibility.scope)} ${campaign.visibility.groups.join(", ")} ${campaign.visibility.embargo ?? ""}`, campaign.may.includes("visibility") && h("button", { type: "button", data: { key: "visibility" }, onclick: () => setVisibility(campaign, path) }, "…")]],
+    [t("owner"), [campaign.owner, campaign.agents && h("span", { class: "badge" }, t("agent"))]],
+  ];
+  return [h("h1", {}, campaign.name), h("p", { class: "buttons" }, buttons),
+    h("dl", {}, facts.map(([term, what]) => [h("dt", {}, term), h("dd", {}, what)])),
+    campaign.rehearsal && h("details", {}, h("summary", {}, t("rehearsal")), rehearsalOf(campaign.rehearsal))];
+}
+
+async function setAutonomy(campaign, path) {
+  const said = await ask({ title: `${t("autonomy")}: ${campaign.name}`, confirm: t("confirm"), cancel: t("cancel"), fields: [
+    { name: "level", label: t("level"), value: String(campaign.autonomy.level), choices: [0, 1, 2, 3, 4].map((level) => [String(level), `${level}: ${t(`level_${level}`)}`]) },
+    { name: "because", label: t("because"), isRequired: true }] });
+  if (said) await attempt(() => put(`${path}/autonomy`, { ...campaign.autonomy, level: Number(said.level), because: said.because }));
+}
+
+async function setVisibility(campaign, path) {
+  const said = await ask({ title: `${t("visibility")}: ${campaign.name}`, confirm: t("confirm"), cancel: t("cancel"), fields: [
+    { name: "scope", label: t("visibility"), value: campaign.visibility.scope, choices: ["private", "group", "open"].map((one) => [one, t(one)]) },
+    { name: "groups", label: t("groups"), value: campaign.visibility.groups.join(", ") },
+    { name: "embargo", label: t("embargo"), kind: "date", value: campaign.visibility.embargo ?? "" }] });
+  if (said) await attempt(() => put(`${path}/visibility`, { scope: said.scope, groups: said.groups.split(",").map((one) => one.trim()).filter(Boolean), embargo: said.embargo || null }));
+}
+
+// --- plots --------------------------------------------------------------------------------------------------------
+
+/** Bring the columns of *shown* up to date; only trials that may have changed are asked for. Tells whether they did. */
+async function follow(path, shown) {
+  const old = shown.progress;
+  const isFull = !old || Date.now() - shown.full > 60000; // what was judged anew comes with the next full reading
+  const open = isFull ? 0 : old.state.findIndex((one) => !ENDED.has(one));
+  const keep = isFull ? 0 : open < 0 ? old.trial.length : open;
+  const more = await get(`${path}/progress?after=${keep ? old.trial[keep - 1] : 0}`);
+  if (isFull) shown.full = Date.now();
+  const joined = (before, after) => [...(before ?? []).slice(0, keep), ...after];
+  const merge = (before, after) => Object.fromEntries(Object.entries(after).map(([key, value]) =>
+    [key, Array.isArray(value) ? joined(before?.[key], value) : value && typeof value === "object" ? merge(before?.[key], value) : value]));
+  shown.progress = merge(old, more);
+  const mark = [shown.progress.trial.length, keep, ...more.state].join();
+  const isNew = mark !== shown.mark;
+  shown.mark = mark;
+  return isNew;
+}
+
+function plotsOf({ progress, problem, byTime }, toggle) {
+  if (!progress.trial.length) return h("p", { class: "quiet" }, t("no_trials"));
+  const [first, second] = problem.objectives;
+  const along = (index) => (byTime ? progress.ended_at[index] : progress.trial[index]);
+  const indices = [...progress.trial.keys()];
+  const measured = indices.filter((i) => Number.isFinite(progress.outcomes[first.outcome]?.[i]) && Number.isFinite(along(i)));
+  if (byTime) measured.sort((i, j) => along(i) - along(j));
+  const failures = indices.filter((i) => progress.state[i] === "failed" && Number.isFinite(along(i))).map(along);
+  const name = named(first.outcome, first.unit);
+  const best = bestPlot(`${t("progress")}: ${name}, ${t("best_so_far")} ${number(progress.best.at(-1))}`, {
+    xs: measured.map(along), ys: measured.map((i) => progress.outcomes[first.outcome][i]), best: measured.map((i) => progress.best[i]), failures, timed: byTime, names: [byTime ? "" : t("trial"), name] });
+  return [section(t("progress"), h("p", { class: "legend" }, h("span", { class: "one" }, t("best_so_far")), h("span", { class: "two" }, t("measured")), h("span", { class: "three" }, t("failed")),
+    h("button", { type: "button", data: { key: "time" }, onclick: toggle }, t(byTime ? "by_trial" : "by_time"))), best),
+  second && section(t("front"), h("p", { class: "legend" }, h("span", { class: "one" }, t("on_front")), h("span", { class: "two" }, t("others"))), frontOf(progress, first, second)),
+  section(t("parallel"), parallelOf(progress, problem))];
+}
+
+const sign = (objective) => (objective.goal === "maximize" ? 1 : -1);
+
+/** How good a value is for an objective: greater is better. */
+function worth(objective, value) {
+  if (objective.goal !== "target") return sign(objective) * value;
+  const [low, high] = [objective.low ?? objective.value, objective.high ?? objective.value];
+  return -Math.max(0, (low ?? value) - value, value - (high ?? value));
+}
+
+function frontOf(progress, first, second) {
+  const [xs, ys] = [progress.outcomes[first.outcome], progress.outcomes[second.outcome]];
+  const order = [...xs.keys()].filter((i) => Number.isFinite(xs[i]) && Number.isFinite(ys[i]) && progress.feasible[i] !== false)
+    .sort((i, j) => worth(first, xs[j]) - worth(first, xs[i]) || worth(second, ys[j]) - worth(second, ys[i]));
+  const isFront = xs.map(() => false);
+  let most = -Infinity;
+  for (const i of order) if (worth(second, ys[i]) > most) { most = worth(second, ys[i]); isFront[i] = true; }
+  return frontPlot(`${t("front")}: ${isFront.filter(Boolean).length}`, { xs, ys, isFront, names: [named(first.outcome, first.unit), named(second.outcome, second.unit)] });
+}
+
+function parallelOf(progress, problem) {
+  const outcome = progress.outcomes[problem.objectives[0].outcome] ?? [];
+  const ranked = [...progress.trial.keys()].filter((i) => Number.isFinite(outcome[i]))
+    .sort((i, j) => worth(problem.objectives[0], outcome[j]) - worth(problem.objectives[0], outcome[i])).slice(0, MOST_LINES);
+  const rank = ranked.map((_, place) => place / Math.max(1, ranked.length - 1));
+  const free = problem.parameters.filter((one) => one.is_free !== false);
+  const columns = [
+    ...free.map((one) => ({ name: named(one.name, one.unit), choices: one.kind === "categorical" ? one.choices : null, values: ranked.map((i) => progress.parameters[one.name]?.[i]) })),
+    ...problem.objectives.map((one) => ({ name: named(one.outcome, one.unit), choices: null, values: ranked.map((i) => progress.outcomes[one.outcome]?.[i]) }))];
+  return parallelPlot(t("parallel"), { columns, rank });
+}
+
+// --- trials -------------------------------------------------------------------------------------------------------
+
+function trialTable(id, trials) {
+  const rows = trials.map((one) => h("tr", { class: `${one.state}${one.is_best ? " best" : ""}` },
+    h("th", { scope: "row" }, h("a", { href: `#/c/${encodeURIComponent(id)}/t/${one.trial}`, data: { key: `trial ${one.trial}` } }, String(one.trial))),
+    h("td", {}, state(one.state), one.approval === "asked" && h("span", { class: "badge" }, t("approvals"))),
+    h("td", {}, quantities(one.values)),
+    h("td", {}, one.failure ? h("span", { class: "bad" }, `${one.failure.category}: ${one.failure.reason}`) : quantities(one.outcomes) || one.reason),
+    h("td", {}, one.verdict && one.verdict !== "valid" ? t(`v_${one.verdict}`) : ""),
+    h("td", {}, moment(one.started_at)), h("td", {}, moment(one.ended_at))));
+  return table(t("table"), [t("trial"), t("state"), t("values"), t("outcome"), t("verdict"), t("began"), t("ended")], rows);
+}
+
+function trialView(id, path, number_) {
+  const content = h("div", {});
+  return {
+    element: content,
+    concerns: (event) => event.campaign === id && (event.trial === null || event.trial === number_),
+    async load() {
+      const [campaign, one] = [await get(path), await get(`${path}/trials/${number_}`)];
+      swap(content,
+        h("p", {}, h("a", { href: `#/c/${encodeURIComponent(id)}`, data: { key: "up" } }, campaign.name)),
+        h("h1", {}, `${t("trial")} ${one.trial} `, state(one.state)),
+        h("dl", {}, [[t("values"), quantities(one.values)], [t("outcome"), one.failure ? `${one.failure.category}: ${one.failure.reason}` : quantities(one.outcomes) || one.reason || one.waiting || "–"],
+          [t("verdict"), `${t(`v_${one.verdict ?? "none"}`)} ${(one.verdict_findings ?? []).map((finding) => finding.text).join("; ")}`],
+          [t("began"), moment(one.started_at)], [t("ended"), moment(one.ended_at)], [t("cost"), number(one.cost)]].map(([term, what]) => [h("dt", {}, term), h("dd", {}, what)])),
+        section(t("decision"), one.why.map((sentence) => h("p", {}, sentence)), decisionOf(id, one.decision)),
+        one.steps.length > 0 && section(t("steps"), table(t("steps"), [t("step"), t("station"), t("began"), t("ended"), t("state")], one.steps.map((step) => h("tr", {},
+          h("th", { scope: "row" }, step.step), h("td", {}, step.station), h("td", {}, moment(step.begin)), h("td", {}, moment(step.end)),
+          h("td", {}, step.is_success === null ? "" : t(step.is_success ? "st_completed" : "st_failed")))))),
+        one.acts.length > 0 && section(t("acts"), actTable(one.acts)),
+        section(t("comments"), one.comments.map((said) => h("p", {}, h("strong", {}, said.by), ` ${moment(said.time)}: ${said.text}`)),
+          campaign.may.includes("comment") && h("button", { type: "button", data: { key: "comment" }, onclick: () => comment(path, number_) }, t("comment")),
+          campaign.may.includes("verdict") && ["valid", "suspect", "invalid"].map((quality) => h("button", { type: "button", data: { key: quality },
+            onclick: () => withReason(`${t("verdict")}: ${t(`v_${quality}`)}`, "", (body) => post(`${path}/trials/${number_}/verdict`, { quality, ...body })) }, t(`v_${quality}`)))));
+    },
+  };
+}
+
+async function comment(path, trial) {
+  const said = await ask({ title: t("comment"), confirm: t("say"), cancel: t("cancel"), fields: [{ name: "text", label: t("comment"), kind: "text", isRequired: true }] });
+  if (said) await attempt(() => post(`${path}/comments`, { ...said, trial }));
+}
+
+function predictions(predicted) {
+  return Object.entries(predicted ?? {}).map(([name, one]) => `${name} ${number(one.mean)} ± ${number(one.standard_deviation)}`).join(", ");
+}
+
+const plain = (values) => Object.entries(values ?? {}).map(([name, value]) => `${name} ${typeof value === "number" ? number(value) : value}`).join(", ");
+
+function decisionOf(id, decision) {
+  if (!decision) return null;
+  const others = decision.runners_up ?? [];
+  const speaking = decision.influences ?? [];
+  return [
+    Object.keys(decision.predicted ?? {}).length > 0 && h("p", {}, `${t("expected")}: ${predictions(decision.predicted)}`),
+    others.length > 0 && table(t("runners_up"), [t("runners_up"), t("expected"), t("acquisition")], others.map((one) => h("tr", {},
+      h("td", {}, plain(one.values)), h("td", {}, predictions(one.predicted)), h("td", {}, number(one.acquisition))))),
+    speaking.length > 0 && h("p", {}, `${t("influences")}: `, speaking.map((one, index) => [index > 0 && ", ",
+      one.trial > 0 ? h("a", { href: `#/c/${encodeURIComponent(id)}/t/${one.trial}` }, String(one.trial)) : one.origin ?? String(one.trial)])),
+    h("p", { class: "quiet" }, `${decision.planner} ${decision.version ?? ""}`),
+  ];
+}

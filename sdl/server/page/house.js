@@ -1,0 +1,185 @@
+// The laboratory: its stations, what waits for a person, and its stock.
+
+import { get, post } from "./api.js";
+import { ask, h, section, swap, table } from "./dom.js";
+import { attempt, may } from "./main.js";
+import { state } from "./campaigns.js";
+import { seriesColour, timelinePlot } from "./plots.js";
+import { moment, number, quantities, t } from "./words.js";
+
+const PAST = 12 * 3600; // seconds of the timeline before now
+
+const because = { name: "because", kind: "text", isRequired: true };
+
+/** Ask why, and do it. */
+export async function withReason(title, text, action, { isGrave = false, isRequired = true } = {}) {
+  const fields = [{ ...because, isRequired, label: t("because") }];
+  const answer = await ask({ title, text, isGrave, confirm: t("confirm"), cancel: t("cancel"), fields });
+  if (answer) await attempt(() => action(answer));
+}
+
+const linkTo = (campaign, name, trial) => campaign
+  ? h("a", { href: `#/c/${encodeURIComponent(campaign)}${trial ? `/t/${trial}` : ""}` }, trial ? `${name} ${trial}` : name) : name || "–";
+
+// --- stations -----------------------------------------------------------------------------------------------------
+
+export function labView() {
+  const [top, stations, line, hovered, alarms] = [h("div", {}), h("div", {}), h("div", {}), h("output", { class: "quiet" }), h("div", {})];
+  const element = h("div", {}, h("h1", {}, t("laboratory")), top, stations, section(t("timeline"), line, hovered), section(t("alarms"), alarms));
+  return {
+    element,
+    async load() {
+      const lab = await get("/lab");
+      const since = new Date(Date.parse(lab.now) - PAST * 1000).toISOString();
+      const [timeline, found] = [await get(`/timeline?since=${encodeURIComponent(since)}`), await get("/alarms")];
+      swap(top, lab.engine === "failed" && h("p", { class: "bad" }, `${t("engine_failed")}: ${lab.reason}`),
+        h("p", { class: "quiet" }, [lab.kind, lab.is_simulated && t("simulated"), moment(lab.now)].filter(Boolean).join(" · ")));
+      swap(stations, stationTable(lab.stations));
+      swap(line, timelineOf(timeline, lab.stations.map((one) => one.name), (text) => { hovered.textContent = text; }));
+      swap(alarms, alarmsOf(found));
+    },
+  };
+}
+
+function stationTable(stations) {
+  const rows = stations.map((one) => h("tr", {},
+    h("th", { scope: "row" }, one.name, h("div", { class: "quiet" }, one.devices.join(", "))),
+    h("td", {}, state(one.state), one.latch && h("div", { class: "bad" }, `${one.latch.interlock ?? ""} ${one.latch.reason ?? ""}`)),
+    h("td", {}, one.doing ? [linkTo(one.doing.campaign, one.doing.campaign_name, one.doing.trials[0]), ` ${one.doing.step}`] : t("nothing")),
+    h("td", {}, one.doing ? moment(one.doing.since) : ""),
+    h("td", {}, may("operate") && one.doing && h("button", { type: "button", class: "grave", data: { key: `abort ${one.name}` },
+      onclick: () => withReason(`${t("abort_step")}: ${one.name}`, t("abort_step_text"), (body) => post(`/stations/${encodeURIComponent(one.name)}/abort`, body), { isGrave: true }) }, t("abort_step")))));
+  return table(t("laboratory"), [t("station"), t("state"), t("doing"), t("since"), ""], rows);
+}
+
+function timelineOf(timeline, stations, onhover) {
+  const now = Date.parse(timeline.now) / 1000;
+  const names = [...new Set(timeline.bars.map((bar) => bar.campaign_name))];
+  const bars = timeline.bars.map((bar) => ({
+    station: bar.station, kind: bar.kind, isBad: bar.is_success === false,
+    begin: Date.parse(bar.begin) / 1000, end: bar.end ? Date.parse(bar.end) / 1000 : now, colour: seriesColour(names.indexOf(bar.campaign_name)),
+    text: `${bar.station} · ${bar.campaign_name} ${bar.trials.join(", ")} · ${bar.step} · ${t(bar.kind)} · ${moment(bar.begin)}${bar.end ? ` – ${moment(bar.end)}` : ""}`,
+  }));
+  const shown = [...new Set([...stations, ...bars.map((bar) => bar.station)])];
+  let [begin, end] = [now - 60, now];
+  for (const bar of bars) { begin = Math.min(begin, bar.begin); end = Math.max(end, bar.end); }
+  const span = end - begin;
+  return timelinePlot(`${t("timeline")}: ${shown.join(", ")}`, { stations: shown, bars, now, begin: begin - 0.01 * span, end: end + 0.03 * span, onhover });
+}
+
+function alarmsOf(found) {
+  const rows = found.trips.map((trip) => h("tr", {}, h("td", {}, moment(trip.time)), h("th", { scope: "row" }, trip.interlock), h("td", {}, trip.reason)));
+  return [latchesOf(found.latches), rows.length ? table(t("alarms"), [t("since"), t("name"), t("because")], rows) : h("p", { class: "quiet" }, t("no_alarms"))];
+}
+
+function latchesOf(latches) {
+  return latches.map((one) => h("article", { class: "card" },
+    h("h3", {}, `${one.station}: ${one.interlock}`), h("p", {}, one.reason), h("p", { class: "quiet" }, `${t("since")} ${moment(one.since)}`),
+    one.may_rearm && h("button", { type: "button", data: { key: `rearm ${one.station}` },
+      onclick: () => withReason(`${t("rearm")}: ${one.station}`, one.reason, (body) => post(`/stations/${encodeURIComponent(one.station)}/rearm`, body)) }, t("rearm"))));
+}
+
+// --- what waits for a person ------------------------------------------------------------------------------------
+
+export function inboxView() {
+  const list = h("div", {});
+  return {
+    element: h("div", {}, h("h1", {}, t("inbox")), list),
+    async load() {
+      const inbox = await get("/inbox");
+      const groups = [
+        [t("unknown_acts"), inbox.unknown.map(unknownCard)], [t("approvals"), inbox.approvals.map(approvalCard)], [t("tasks"), (inbox.tasks ?? []).map(taskCard)],
+        [t("latches"), latchesOf(inbox.latches)], [t("shortages"), inbox.shortages.map(shortageCard)],
+      ].filter(([, cards]) => cards.length > 0);
+      swap(list, groups.length ? groups.map(([title, cards]) => section(title, cards)) : h("p", { class: "quiet" }, t("nothing_waits")));
+    },
+  };
+}
+
+/** One request for approval: what, why, what it costs, what is expected. */
+export function approvalCard(one) {
+  const answer = (word, title) => withReason(`${title}: ${one.campaign_name}`, one.because,
+    (body) => post(`/campaigns/${encodeURIComponent(one.campaign)}/approvals/${one.trials[0].trial}`, { answer: word, ...body }), { isRequired: word === "refused" });
+  return h("article", { class: "card" },
+    h("h3", {}, linkTo(one.campaign, one.campaign_name), ` · ${one.trials.map((trial) => `${t("trial")} ${trial.trial}`).join(", ")}`),
+    h("p", { class: "quiet" }, `${t("level_asks")} ${one.level}: ${one.because} · ${t("cost")} ${number(one.cost)} · ${t("asked")} ${moment(one.asked_at)}`),
+    one.trials.map((trial) => h("div", {},
+      h("p", {}, h("strong", {}, `${t("trial")} ${trial.trial}: `), quantities(trial.values)),
+      h("p", {}, Object.entries(trial.predicted ?? {}).map(([name, p]) => `${t("predicted")}: ${name} ${number(p.mean)} ± ${number(p.standard_deviation)} ${p.unit ?? ""}`).join("; ")),
+      trial.why.map((sentence) => h("p", { class: "quiet" }, sentence)))),
+    one.state !== "open" ? h("p", {}, `${one.state} · ${one.answered_by} · ${moment(one.answered_at)} · ${one.answer_because}`)
+      : one.may_answer && h("p", { class: "buttons" },
+        h("button", { type: "button", class: "main", data: { key: `approve ${one.request}` }, onclick: () => answer("approved", t("approve")) }, t("approve")),
+        h("button", { type: "button", data: { key: `refuse ${one.request}` }, onclick: () => answer("refused", t("refuse")) }, t("refuse"))));
+}
+
+function unknownCard(one) {
+  const path = `/campaigns/${encodeURIComponent(one.campaign)}/trials/${one.trial}/answer`;
+  const say = async (answer, title) => {
+    const said = await ask({
+      title: `${title}: ${one.campaign_name} ${one.trial}`, confirm: t("confirm"), cancel: t("cancel"),
+      fields: [
+        { name: "then", label: t("then"), choices: [["", t("then_policy")], ["redo", t("redo")], ["failed", t("mark_failed")], ["abandoned", t("abandon")]] },
+        { ...because, label: t("because") }],
+    });
+    if (said) await attempt(() => post(path, { answer, then: said.then || null, because: said.because }));
+  };
+  return h("article", { class: "card" },
+    h("h3", {}, linkTo(one.campaign, one.campaign_name, one.trial)),
+    h("p", {}, quantities(one.values)), h("p", { class: "quiet" }, one.reason), actTable(one.acts),
+    one.may_answer && h("p", { class: "buttons" },
+      [["happened", "happened"], ["did_not_happen", "did_not_happen"], ["cannot_tell", "cannot_tell"]].map(([answer, word]) =>
+        h("button", { type: "button", data: { key: `${answer} ${one.campaign} ${one.trial}` }, onclick: () => say(answer, t(word)) }, t(word)))));
+}
+
+/** Acts with what is known of how they ended. */
+export function actTable(acts) {
+  const rows = acts.map((act) => h("tr", { class: act.is_unknown ? "unknown" : "" },
+    h("td", {}, act.step), h("th", { scope: "row" }, `${act.device}.${act.verb}`, h("div", { class: "quiet" }, JSON.stringify(act.arguments))),
+    h("td", {}, act.class), h("td", {}, moment(act.intended_at)), h("td", {}, act.outcome ?? t("st_unknown"), act.reason && h("div", { class: "quiet" }, act.reason)),
+    h("td", {}, act.evidence ?? "", act.answer && h("div", {}, `${t(act.answer)} (${act.answered_by})`))));
+  return table(t("acts"), [t("step"), t("act"), "", t("since"), t("state"), t("evidence")], rows);
+}
+
+function taskCard(one) {
+  const answer = (word) => attempt(() => post(`/tasks/${encodeURIComponent(one.task)}`, { answer: word, note: "" }));
+  return h("article", { class: "card" }, h("h3", {}, one.person), h("p", {}, one.text), h("p", { class: "quiet" }, `${t("since")} ${moment(one.since)}`),
+    may("operate") && h("p", { class: "buttons" },
+      h("button", { type: "button", class: "main", onclick: () => answer("done") }, t("task_done")),
+      h("button", { type: "button", onclick: () => answer("failed") }, t("task_failed"))));
+}
+
+function shortageCard(one) {
+  return h("article", { class: "card" }, h("h3", {}, linkTo(one.campaign, one.campaign_name, one.trial), ` · ${one.step}`), h("ul", {}, one.missing.map((what) => h("li", {}, what))));
+}
+
+// --- stock --------------------------------------------------------------------------------------------------------
+
+export function stockView() {
+  const list = h("div", {});
+  return {
+    element: h("div", {}, h("h1", {}, t("stock")), list),
+    async load() {
+      const stock = await get("/stock");
+      swap(list,
+        !stock.materials.length && !stock.racks.length && h("p", { class: "quiet" }, t("no_stock")),
+        stock.materials.length > 0 && table(t("stock"), [t("material"), t("left"), t("reserved"), t("consumed"), t("unexplained"), t("lots"), ""], stock.materials.map(materialRow)),
+        stock.waiting.length > 0 && section(t("shortages"), stock.waiting.map(shortageCard)),
+        stock.racks.length > 0 && section(t("racks"), stock.racks.map((rack) => h("p", {}, h("strong", {}, rack.rack), ` ${t("free")} ${rack.free.length} ${t("of")} ${rack.positions.length}: ${rack.free.join(" ")}`))),
+        stock.samples.length > 0 && section(t("samples"), table(t("samples"), [t("sample"), t("state"), t("where"), t("because")],
+          stock.samples.map((one) => h("tr", {}, h("th", { scope: "row" }, one.sample), h("td", {}, one.state), h("td", {}, one.positions.join(", ")), h("td", {}, one.because))))));
+    },
+  };
+}
+
+function materialRow(one) {
+  const count = async () => {
+    const said = await ask({ title: `${t("count")}: ${one.material}`, confirm: t("confirm"), cancel: t("cancel"),
+      fields: [{ name: "amount", label: `${t("counted")} (${one.unit})`, value: one.left, isRequired: true }, { ...because, label: t("because") }] });
+    if (said) await attempt(() => post("/stock", { action: "count", material: one.material, ...said }));
+  };
+  return h("tr", {}, h("th", { scope: "row" }, one.material), h("td", {}, one.left), h("td", {}, one.reserved || "–"), h("td", {}, one.consumed || "–"), h("td", {}, one.unexplained || "–"),
+    h("td", {}, one.lots.map((lot) => h("div", { class: lot.is_expired ? "bad" : "" }, `${lot.lot} ${lot.left}${lot.expires ? ` · ${t(lot.is_expired ? "expired" : "expires")} ${lot.expires}` : ""}`))),
+    h("td", {}, may("operate") && h("button", { type: "button", data: { key: `count ${one.material}` }, onclick: count }, t("count"))));
+}
+

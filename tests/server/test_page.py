@@ -1,0 +1,206 @@
+"""The page in a real browser, against a real server: what people do, and what nobody can do to them."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from asking import PEOPLE, Asking, served
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from sdl.journal.acts import ActIntended
+from sdl.journal.records import Entry, StepStarted, TrialProposed, TrialStarted
+from sdl.server.app import guarded, make_app
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 60_000  # milliseconds, on a machine that does other things as well
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+
+PAYLOADS = [
+    "<img src=x onerror=window.hacked=1>",
+    "<script>window.hacked=1</script>",
+    '"><svg onload=window.hacked=1>',
+    "javascript:window.hacked=1",
+    "{{constructor.constructor('window.hacked=1')()}}",
+    "</textarea><iframe srcdoc='<script>parent.hacked=1</script>'>",
+]
+
+
+class Served(uvicorn.Server):
+    """Serves in a thread, which gets no signals."""
+
+    def install_signal_handlers(self) -> None:
+        """Signals are for the tests."""
+
+
+@contextmanager
+def listening(asking: Asking, port: int = 0) -> Generator[str]:
+    """Let a laboratory be reached by a browser."""
+    wall = guarded(make_app(asking.house), asking.house)
+    config = uvicorn.Config(
+        wall, port=port, log_level="critical", ws="none", loop="asyncio", timeout_graceful_shutdown=1
+    )
+    server = Served(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 60
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@dataclass
+class Bench:
+    """A browser, and people who sign in to one laboratory, each with a window of their own."""
+
+    browser: Browser
+    asking: Asking
+    address: str
+
+    def sign_in(self, who: str, *, width: int = 1200, language: str = "en-GB") -> Page:
+        """Open the page by the link that carries the token."""
+        context = self.browser.new_context(viewport={"width": width, "height": 900}, locale=language)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.goto(f"{self.address}/#token={self.asking.tokens[who]}")
+        expect(page.locator("header .link.live")).to_be_visible(timeout=PATIENCE)
+        return page
+
+    def confirm(self, page: Page, because: str = "") -> None:
+        """Say yes in the dialog."""
+        if because:
+            page.locator("dialog textarea, dialog input").first.fill(because)
+        page.locator("dialog [data-role=confirm]").click()
+
+
+@pytest.fixture(scope="module")
+def bench(asking: Asking) -> Iterator[Bench]:
+    with sync_playwright() as playwright, listening(asking) as address:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield Bench(browser, asking, address)
+        browser.close()
+
+
+def test_a_campaign_is_submitted_by_one_approved_by_another_and_watched(bench: Bench) -> None:
+    """Nobody loads a page again: what one does the other sees."""
+    sato, lee = bench.sign_in("sato"), bench.sign_in("lee")
+    sato.get_by_role("link", name="New campaign").click()
+    sato.get_by_label("Campaign file").fill(
+        "name: by hand\nplanner: sobol\nbudget: {trials: 1}\nautonomy: {level: 2}\n"
+    )
+    sato.get_by_role("button", name="Rehearse").click()
+    expect(sato.get_by_text("would end")).to_be_visible(timeout=PATIENCE)
+    sato.locator("[data-role=submit]").click()
+    expect(sato.get_by_role("heading", name="by hand", exact=True)).to_be_visible(timeout=PATIENCE)
+    assert sato.get_by_role("button", name="Approve").count() == 0
+    lee.get_by_role("link", name="Inbox").click()
+    card = lee.locator("article", has_text="by hand")
+    expect(card).to_contain_text("Sobol proposed it", timeout=PATIENCE)
+    card.get_by_role("button", name="Approve").click()
+    bench.confirm(lee)
+    expect(lee.get_by_text("Nothing waits for a person.")).to_be_visible(timeout=PATIENCE)
+    expect(sato.locator("dl .state")).to_have_text("finished", timeout=PATIENCE)
+    expect(sato.locator("tbody tr").first).to_contain_text("resistance", timeout=PATIENCE)
+    sato.locator("tbody th a").first.click()
+    expect(sato.get_by_role("heading", name="Why this trial")).to_be_visible(timeout=PATIENCE)
+    expect(sato.locator("main")).to_contain_text("scrambled Sobol sequence")
+
+
+def test_what_nobody_knows_is_answered_at_the_page(bench: Bench) -> None:
+    campaign = bench.asking.submit("ada", "broken off", trials=1, level=4)
+    bench.asking.until("ada", campaign["id"], lambda found: found["state"] == "finished")
+    journal = bench.asking.journal
+    proposed = next(event.body for event in journal.read(campaign="broken off", kinds=("trial.proposed",)))
+    assert isinstance(proposed, TrialProposed)
+    kim = bench.sign_in("kim")
+    kim.goto(f"{bench.address}/#/inbox")
+    act = ActIntended(
+        act="2.1.make.1", step="make", station="thin-film", attempt=1,
+        device="sputter", verb="trigger", action_class="irreversible",
+    )  # fmt: skip
+    begun = (proposed, TrialStarted(attempt=1), StepStarted(step="make", station="thin-film", attempt=1), act)
+    journal.append(*(Entry(body, "broken off", 2) for body in begun))
+    card = kim.locator("article", has_text="broken off")
+    expect(card).to_contain_text("no end is recorded", timeout=PATIENCE)
+    card.get_by_role("button", name="It happened").click()
+    kim.locator("dialog select").select_option("failed")
+    bench.confirm(kim)
+    assert kim.locator("dialog").count() == 1  # nothing is answered without a reason
+    kim.locator("dialog textarea").fill("the film is there")
+    bench.confirm(kim)
+    expect(card).to_have_count(0, timeout=PATIENCE)
+    assert bench.asking.get("ada", f"/campaigns/{campaign['id']}/trials/2")["acts"][0]["answered_by"] == "kim"
+
+
+def test_everything_is_stopped_from_every_view_by_those_who_may(bench: Bench) -> None:
+    campaign = bench.asking.submit("ada", "endless", trials=5000, level=4)
+    kim, reader = bench.sign_in("kim", width=390), bench.sign_in("reader")
+    assert reader.get_by_role("button", name="Stop everything").count() == 0
+    assert reader.get_by_role("link", name="New campaign").count() == 0
+    assert reader.get_by_text("endless").count() == 0
+    assert kim.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    kim.get_by_role("button", name="Stop everything").click()
+    bench.confirm(kim, "smoke")
+    expect(kim.locator("#told")).to_contain_text("Done", timeout=PATIENCE)
+    found = bench.asking.until("ada", campaign["id"], lambda found: found["state"] in {"aborted", "stopped", "paused"})
+    assert "smoke" in str(found["reason"])
+
+
+def test_no_text_becomes_a_part_of_the_page(bench: Bench) -> None:
+    campaign = bench.asking.submit("ada", "evil", trials=1, level=4)
+    bench.asking.until("ada", campaign["id"], lambda found: found["state"] == "finished")
+    for text in PAYLOADS:
+        said = bench.asking("kim", "POST", f"/campaigns/{campaign['id']}/comments", json={"text": text, "trial": 1})
+        assert said.status_code == 200
+    page = bench.sign_in("kim")
+    page.goto(f"{bench.address}/#/c/{campaign['id']}/t/1")
+    for text in PAYLOADS:
+        expect(page.get_by_text(text, exact=False).first).to_be_visible(timeout=PATIENCE)
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main :is(img, script, iframe, svg)").count() == 0
+
+
+def test_it_speaks_japanese_and_is_used_by_keyboard(bench: Bench) -> None:
+    page = bench.sign_in("kim", language="ja-JP")
+    expect(page.get_by_role("heading", name="キャンペーン")).to_be_visible(timeout=PATIENCE)
+    assert page.evaluate("document.documentElement.lang") == "ja"
+    assert bench.asking.tokens["kim"] not in page.url
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.get_by_role("button", name="English").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Campaigns")).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_browser_comes_back_to_a_server_that_was_started_again(bench: Bench, tmp_path: Path) -> None:
+    with served(tmp_path / "server", PEOPLE) as asking:
+        with listening(asking) as address:
+            page = Bench(bench.browser, asking, address).sign_in("ada")
+        expect(page.locator("header .link.lost")).to_be_visible(timeout=PATIENCE)
+        campaign = asking.submit("ada", "meanwhile", trials=1, level=4)
+        asking.until("ada", campaign["id"], lambda found: found["state"] == "finished")
+        with listening(asking, int(address.rpartition(":")[2])):
+            expect(page.locator("header .link.live")).to_be_visible(timeout=PATIENCE)
+            expect(page.get_by_role("link", name="meanwhile")).to_be_visible(timeout=PATIENCE)
+            page.context.close()
