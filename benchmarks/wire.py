@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import itertools
 import logging
 import os
 import signal
@@ -48,6 +49,8 @@ from sdl.lab.remote.station import RemoteStation
 
 Steps = Generator[Any, Any, Any]
 STATION = "cell"
+NUMBERS = itertools.count(1)
+"""Each step is one of a trial of its own: an act is done once for each."""
 
 
 class Done:
@@ -228,7 +231,7 @@ def run(lab: Bench, plan: Any, n: int) -> tuple[float, int]:
     settings = sdl.Settings({"n": float(n)})
     job = Job(
         partial(plan, lab, settings),
-        md={"campaign": "c", "trial": 1, "step": "s"},
+        md={"campaign": "c", "trial": next(NUMBERS), "step": "s"},
         on_document=lambda name, _: documents.append(name),
     )
     began = time.perf_counter()

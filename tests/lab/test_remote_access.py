@@ -30,6 +30,7 @@ from sdl.lab.remote.messages import (
     Ask,
     Beat,
     Bye,
+    Code,
     Give,
     Hello,
     Look,
@@ -273,6 +274,17 @@ def test_what_a_role_does_not_include_is_refused(inn: Inn, name: str) -> None:
         is_lacking = isinstance(found, Refused) and found.code == "role"
         assert is_lacking == (NEEDED[type(sample)] is not role), sample
     assert not hosted.noted(inn.folder / "truth")
+
+
+def test_the_reference_has_every_message_and_every_code() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "reference" / "stations.md").read_text(encoding="utf-8")
+    for kind in EVERY_KIND:
+        name = kind.model_fields["kind"].default
+        assert f"`{name}`" in page, f"docs/reference/stations.md has no {name}"
+        role = NEEDED.get(kind)
+        row = next(line for line in page.splitlines() if f"`{name}`" in line)
+        assert role is None or f"| {role} |" in row, f"{name} needs {role}"
+    assert all(f"`{code}`" in page for code in get_args(Code))
 
 
 def test_a_reader_can_neither_keep_an_engine_alive_nor_stop_it(inn: Inn) -> None:
