@@ -14,6 +14,10 @@ from sdl.errors import LabError, LimitError
 
 def as_number(value: object) -> float | None:
     """Return *value* as a float if it is a real number (numpy's scalars are, booleans are not), else None."""
+    if type(value) is float:  # nearly always
+        return value
+    if value is None or type(value) is str:
+        return None
     if isinstance(value, bool):
         return None
     item = getattr(value, "item", None)
