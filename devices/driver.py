@@ -256,6 +256,8 @@ class Activity(Generic[T]):
         What it does when an interlock trips: see :mod:`sdl.lab.safe_actions`.
     parent
         The driver.
+    unit, limits
+        Of its value, where that is a number: for laboratories and checks; *check* is what refuses.
     """
 
     def __init__(
@@ -268,11 +270,15 @@ class Activity(Generic[T]):
         action_class: ActionClass | str,
         safe_action: str = "stop_now",
         parent: object | None = None,
+        unit: str | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.action_classes = {"set": ActionClass(action_class)}
         self.safe_action = safe_action
         self.name = name
         self.parent = parent
+        self.unit = unit
+        self.limits = limits
         self._work = work
         self._halt = halt
         self._check = check

@@ -102,6 +102,8 @@ class SputterSource:
             halt=self._abort,
             check=self._check_exposure,
             action_class="cumulative",
+            unit="s",
+            limits=EXPOSURE,
             parent=self,
         )
         self.exposed = Gauge(

@@ -16,6 +16,7 @@ PUBLIC = (
     "sdl",
     "sdl.campaign",
     "sdl.devices",
+    "sdl.devices.kinds",
     "sdl.devices.lines",
     "sdl.devices.vendors",
     "sdl.errors",

@@ -180,6 +180,8 @@ class NewEraNE1000:
             halt=self._halt,
             check=self._check,
             action_class="cumulative",
+            unit="mL",
+            limits=self.volumes,
             parent=self,
         )
 
