@@ -357,6 +357,8 @@ class Provisions:
 
     def over(self, number: int, *, besides: str | None = None) -> tuple[Body, ...]:
         """Return the entries that free what is set aside for a trial that does not go on, except for one step."""
+        if self._has_needs:
+            self.ledger.catch_up(self._journal)  # with what its last step has used
         return tuple(
             _released(key, lot, "the trial does not go on")
             for key, lots in self._reservations(number).items()

@@ -21,6 +21,7 @@ from sdl.journal.materials import (
     MaterialAdded,
     MaterialConsumed,
     MaterialCounted,
+    MaterialReleased,
     SampleMarked,
     SampleMoved,
     StepWaiting,
@@ -532,3 +533,19 @@ def test_a_step_that_is_refused_before_it_begins_uses_nothing_and_leaves_its_sam
     sample = ledger.sample_of("ink", 2)
     assert sample is not None
     assert sample.state is not SampleState.SUSPECT
+
+
+def test_what_the_last_trial_has_used_is_not_set_free_again_when_it_is_too_late_for_its_next_step() -> None:
+    """The second trial waits for the reader for longer than it may; nobody looks at the account in between."""
+    journal = MemoryJournal()
+    experiment = sdl.Experiment(
+        sdl.Step("give", give, station="wet", uses=dose, duration=10),
+        sdl.Step("look", look, station="dry", within={"give": 5}, duration=1),
+    )
+    with InkLab(INK, VIALS) as lab:
+        campaign = ink_campaign(lab, journal, experiment=experiment, in_flight=2)
+        campaign.run(trials=2)
+        assert [trial.failure and trial.failure.category for trial in campaign.trials] == [None, FailureCategory.LATE]
+    assert len(bodies(journal, MaterialConsumed)) == 4
+    assert not bodies(journal, MaterialReleased)
+    assert Ledger.of(journal).balance("vial", DAY).left == Amount(38.0, 38.0)
