@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from sdl.errors import ReadbackError, TransportError
@@ -40,6 +40,16 @@ def is_invalid(severity: object) -> bool:
 
 
 def check_data(device: object, answer: object, name: str) -> Steps[None]:
+    """Hold what *device* answered to ``read`` to the rules of this module, in a plan; see :func:`confirm`."""
+    if not library_of(device):
+        check_severities(device, answer, name)
+        return
+    asking = functools.partial(confirm, device, answer, name)
+    done: Sequence[asyncio.Future[None]] = yield message("wait_for", None, [asking], timeout=2 * ANSWER_TIMEOUT)
+    done[0].result()
+
+
+async def confirm(device: object, answer: object, name: str) -> None:
     """Hold what *device* answered to ``read`` to the rules of this module.
 
     Parameters
@@ -58,19 +68,31 @@ def check_data(device: object, answer: object, name: str) -> Steps[None]:
     TransportError
         What was read is of a channel that does not answer any more.
     """
-    readings: Mapping[str, Any] = cast("Mapping[str, Any]", answer) if isinstance(answer, Mapping) else {}
+    check_severities(device, answer, name)
+    readings = _readings(answer)
+    match library_of(device):
+        case "ophyd":
+            asking = [_ask_ophyd(signal, name) for signal in _ophyd_signals(device, readings)]
+        case "ophyd_async":
+            asking = [_ask(signal, name) for signal in _networked(device, readings)]
+        case _:
+            asking = []
+    await asyncio.gather(*asking)
+
+
+def check_severities(device: object, answer: object, name: str) -> None:
+    """Raise :class:`~sdl.errors.ReadbackError` where the device itself says that a reading is invalid."""
+    readings = _readings(answer)
     for key, entry in readings.items():
         if isinstance(entry, Mapping) and "alarm_severity" in entry:
             _check_severity(name, key, cast("Mapping[str, object]", entry)["alarm_severity"])
-    library = library_of(device)
-    if library == "ophyd":
-        signals = list(_ophyd_signals(device, readings))
-        for signal in signals:
+    if library_of(device) == "ophyd":
+        for signal in _ophyd_signals(device, readings):
             _check_severity(name, signal.name, signal.alarm_severity)
-        yield from _ask_together([functools.partial(_ask_ophyd, signal, name) for signal in signals])
-    elif library == "ophyd_async":
-        networked = _networked(device, readings)
-        yield from _ask_together([functools.partial(_ask, signal, name) for signal in networked])
+
+
+def _readings(answer: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", answer) if isinstance(answer, Mapping) else {}
 
 
 def _check_severity(name: str, key: str, severity: object) -> None:
@@ -92,9 +114,18 @@ def _lost(name: str, key: str) -> TransportError:
 
 def _ophyd_signals(device: Any, readings: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the signals below an ophyd device that *readings* came from, where they know of alarms."""
+    return (each for each in _epics_signals(device) if each.name in readings)
+
+
+def _epics_signals(device: Any) -> Iterator[Any]:
     is_signal = not hasattr(device, "walk_signals")
     signals: list[Any] = [device] if is_signal else [step.item for step in device.walk_signals(include_lazy=False)]
-    return (each for each in signals if each.name in readings and hasattr(each, "alarm_severity"))
+    return (each for each in signals if hasattr(each, "alarm_severity"))
+
+
+def is_slow_to_read(device: object) -> bool:
+    """Tell whether reading *device* waits for a network, as ophyd's devices over Channel Access do."""
+    return library_of(device) == "ophyd" and any(True for _ in _epics_signals(device))
 
 
 def _networked(device: Any, readings: Mapping[str, Any]) -> Iterator[Any]:
@@ -116,14 +147,6 @@ def is_networked(device: object) -> bool:
     if isinstance(source, str):
         return source.startswith(_NETWORKS)
     return any(is_networked(child) for _, child in cast("Any", device).children())
-
-
-def _ask_together(asking: Sequence[Callable[[], Awaitable[None]]]) -> Steps[None]:
-    if not asking:
-        return
-    done: Sequence[asyncio.Future[None]] = yield message("wait_for", None, asking, timeout=2 * ANSWER_TIMEOUT)
-    for each in done:
-        each.result()
 
 
 async def _ask_ophyd(signal: Any, name: str) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import inspect
 import math
 import threading
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from sdl.errors import LabError
+from sdl.lab.channels import confirm, is_slow_to_read
 from sdl.lab.clock import Clock
 from sdl.lab.envelope import as_number, verbs_of
 from sdl.problem.value import listing
@@ -73,8 +74,8 @@ class Source:
 
     async def ask(self) -> object:
         """Ask the device: ``locate`` for a set-point, ``read`` or else ``locate`` for a reading."""
-        verb = "locate" if self.is_located else "read"
-        return await _awaited(getattr(self.device, verb)())
+        verb: Callable[[], object] = getattr(self.device, "locate" if self.is_located else "read")
+        return await asyncio.to_thread(verb) if is_slow_to_read(self.device) else await _awaited(verb())
 
     @property
     def is_located(self) -> bool:
@@ -247,10 +248,15 @@ class Board:
 
 
 async def take(board: Board, source: Source, patience: float) -> None:
-    """Read *source* onto *board*. A device that raises, or does not answer within *patience* seconds, is not read."""
+    """Read *source* onto *board*.
+
+    A device that raises, that does not answer within *patience* seconds, or whose answer is no data (see
+    :mod:`sdl.lab.channels`) is not read.
+    """
     try:
         async with asyncio.timeout(patience):
             answer = await source.ask()
+            await confirm(source.device, answer, source.device_name)
     except Exception:  # noqa: BLE001 # whatever is wrong with it, the signal ages, and that is what is acted upon
         return
     value, timestamp = source.value_in(answer)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from sdl.errors import LabError
+from sdl.lab.channels import check_severities, is_slow_to_read
 from sdl.lab.clock import Clock
 from sdl.lab.conditions import Always
 from sdl.lab.interlocks import Interlocks, Rule
@@ -198,10 +199,11 @@ class Watcher:
 def _take_now(board: Board, source: Source) -> bool:
     """Read a device that answers at once; False for one that has to be waited for."""
     verb = getattr(source.device, "locate" if source.is_located else "read")
-    if inspect.iscoroutinefunction(verb):
+    if inspect.iscoroutinefunction(verb) or is_slow_to_read(source.device):
         return False
     try:
         answer = verb()
+        check_severities(source.device, answer, source.device_name)
     except Exception:  # noqa: BLE001 # it ages
         return True
     if inspect.isawaitable(answer):

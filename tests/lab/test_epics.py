@@ -13,9 +13,10 @@ from typing import Any
 import bluesky.plan_stubs as bps
 import pytest
 from ophyd_async.epics.motor import Motor
+from plain_devices import Knob
 
-from sdl.errors import DeviceTimeout, ReadbackError, TransportError
-from sdl.lab import Job, JobResult, Lab, Settings, channels, checks
+from sdl.errors import DeviceTimeout, InterlockError, ReadbackError, TransportError
+from sdl.lab import Interlock, Job, JobResult, Lab, Settings, channels, checks
 from sdl.simulators import FlowCellIoc
 from sdl.simulators.epics_lab import HomedAxis, Photodiode, Pump, measure
 from sdl.simulators.epics_optics import fluorescence
@@ -172,6 +173,28 @@ def test_a_reading_that_is_older_than_its_trigger_is_no_reading(lab: Lab, ioc: F
     error = run(lab, lambda lab, _: bps.trigger_and_read([lab.diode])).error
     assert isinstance(error, ReadbackError)
     assert "older than its trigger" in str(error)
+
+
+@pytest.mark.parametrize(("condition", "fault"), [("axis < 30 mm", "kill"), ("diode.signal < 100 nA", "invalid diode")])
+def test_a_signal_of_an_interlock_that_is_dead_or_invalid_is_unsafe(
+    ioc: FlowCellIoc, condition: str, fault: str
+) -> None:
+    """Through either library. Both go on to answer with what they saw last."""
+    if not ioc.is_alive:
+        ioc.start()
+    ioc.order("well")
+    rule = Interlock("in sight", require=condition, max_age="2 s", fresh_by="answer", acts_on=("knob",))
+    devices: dict[str, Any] = {"axis": HomedAxis("cell:axis", name="axis"), "diode": Photodiode("cell:diode:")}
+    with Lab("guarded", interlocks=[rule], safe_actions={"knob": "stop_now"}, knob=Knob("knob"), **devices) as lab:
+
+        def plan(lab: Any, _: Settings) -> Any:
+            yield from bps.mv(lab.knob, 0.1)
+            yield from after(0.0, ioc.kill if fault == "kill" else lambda: ioc.order(fault))
+            yield from bps.sleep(30.0)
+
+        result = lab.stations["guarded"].run(Job(lambda: plan(lab, Settings({}))))
+        assert isinstance(result.error, InterlockError), result
+        assert lab.latches
 
 
 def test_what_is_located_is_of_now(lab: Lab, ioc: FlowCellIoc) -> None:
