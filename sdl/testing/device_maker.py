@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from sdl.campaign.file import imported
 from sdl.errors import LabError
@@ -32,7 +30,7 @@ class Order:
     reference
         ``module:Class`` of a device, a driver or a laboratory; a function that makes one; or one itself.
     options
-        What it is made with. ``transport`` may be an address, as in ``tcp://host:port``.
+        What it is made with. ``transport`` may be an address: see ``sdl.devices.lines.line_to``.
     limits
         By name: the range in which a device may be set.
     values
@@ -155,7 +153,7 @@ class Maker:
             options.setdefault("simulated", not self.is_real)
         line = options.get("transport")
         if isinstance(line, str):
-            options["transport"] = line_to(line)
+            options["transport"] = imported("sdl.devices.lines:line_to", "line")(line)
         by = getattr(self._found, "simulated_by", None)
         if line is None and not self.is_real and isinstance(by, str):
             options["transport"] = simulated_line(by)
@@ -224,38 +222,6 @@ def simulated_line(reference: str) -> Any:
     """Return a line to a simulated instrument of the class *reference*, which is made without arguments."""
     transport = imported("sdl.simulators:SimulatedTransport", "simulated line")
     return transport(imported(reference, "simulated instrument")(), name=reference.partition(":")[2])
-
-
-def line_to(address: str) -> Any:
-    """Return the transport for *address*: ``tcp://host:port``, or ``serial:///dev/ttyUSB0?baud=9600``.
-
-    Raises LabError for anything else.
-    """
-    parts = urlsplit(address)
-    make = _LINES.get(parts.scheme)
-    try:
-        if make is not None:
-            return make(parts)
-    except (ValueError, IndexError) as error:
-        raise LabError(f"{address!r} is no address: {error}") from None
-    raise LabError(
-        f"{address!r} is no address of a line",
-        hint="write tcp://HOST:PORT or serial:///dev/ttyUSB0?baud=9600, or name a function that makes the device",
-    )
-
-
-def _tcp(parts: SplitResult) -> Any:
-    if parts.hostname is None or parts.port is None:
-        raise ValueError("it wants a host and a port")
-    return importlib.import_module("sdl.devices").TcpTransport(parts.hostname, parts.port)
-
-
-def _serial(parts: SplitResult) -> Any:
-    baud = int(parse_qs(parts.query).get("baud", ["9600"])[0])
-    return importlib.import_module("sdl.devices").SerialTransport(f"{parts.netloc}{parts.path}", baud)
-
-
-_LINES: Mapping[str, Callable[[SplitResult], Any]] = {"tcp": _tcp, "serial": _serial}
 
 
 # --- what is typed ----------------------------------------------------------------------------------------------------

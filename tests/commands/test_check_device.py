@@ -86,7 +86,7 @@ def test_on_a_bench_nothing_acts_before_somebody_has_agreed() -> None:
     [
         (["pumps:Foreign"], "say --simulated or --bench"),
         (["pumps:Pump", "--bench"], "--option transport=tcp://HOST:PORT"),
-        (["pumps:Pump", "--bench", "--option", "transport=somewhere"], "write tcp://HOST:PORT"),
+        (["pumps:Pump", "--bench", "--option", "transport=somewhere"], "no address of an instrument"),
         (["pumps:Pump", "--option", "speed=3"], "it takes transport, name, lowest"),
         (["pumps:Pump", "--value", "flow=3"], "there are pump.rate"),
         (["pumps:Pump", "--limits", "rate=3"], "LOW:HIGH"),

@@ -16,8 +16,7 @@ differently, `Instrument` is the class to look at.
 
 from typing import ClassVar
 
-from sdl.devices import Gauge, Instrument, Knob, Limits, Transport
-from sdl.errors import DeviceError
+from sdl.devices import Gauge, Identity, Instrument, Knob, Limits, Transport
 
 TEMPERATURE = Limits(20, 300)  # degC: what the instrument can do
 SPEED = Limits(0, 1500)  # 1/min
@@ -31,7 +30,8 @@ class MyDevice:
 
     def __init__(self, transport: Transport, *, name: str = "my_device") -> None:
         self.name = name
-        self._line = Instrument(name, transport)
+        # Whether it is the right instrument is asked before anything else, and again after every failure.
+        self._line = Instrument(name, transport, identity=Identity("*IDN?", "^hot plate"))
         self.temperature = Knob(
             f"{name}_temperature",
             instrument=self._line,
@@ -68,8 +68,6 @@ class MyDevice:
         )
 
     async def self_test(self) -> str:
-        """Ask who is there; nothing moves. Raises DeviceError for another instrument."""
+        """Ask who is there; nothing moves."""
         answer: str = await self._line.ask("*IDN?")
-        if not answer.startswith("hot plate"):
-            raise DeviceError(f"{self.name} is to be a hot plate, and says it is {answer!r}")
         return answer
