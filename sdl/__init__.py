@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         SearchSpace,
         Target,
     )
+    from sdl.server.client import Client
 
 _HOMES = {
     "sdl.campaign": (
@@ -92,6 +93,7 @@ _HOMES = {
         "run_together",
     ),
     "sdl.errors": ("SdlError",),
+    "sdl.server.client": ("Client",),
     "sdl.journal": ("open_journal",),
     "sdl.journal.seeds": ("load_seed",),
     "sdl.lab": (
@@ -143,6 +145,7 @@ __all__ = [
     "CandidatePool",
     "Categorical",
     "Changeover",
+    "Client",
     "Consumable",
     "Continuous",
     "Control",

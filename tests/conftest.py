@@ -30,6 +30,7 @@ MAY_STAY = {
     ),
     "Dummy-": "Python's name for a thread of a C library that called back, such as that of EPICS Channel Access",
     "pytest_timeout": "the watchdog of pytest-timeout",
+    "AnyIO worker": "a test client answers in threads, which end some seconds after their last request",
     "asyncio_": "the default executor of an event loop keeps its idle workers",
     "pymp-": "pytorch's and numpy's helper threads",
     "QueueFeederThread": "multiprocessing feeds a queue to a process that a wider fixture owns",

@@ -15,6 +15,9 @@ AUTONOMY = "autonomy"
 """The key of the settings that says how much a campaign may do without asking."""
 
 
+WAITS = "waits for approval"
+
+
 @dataclass
 class Approval:
     """A request for approval, and its answer where there is one."""
@@ -80,3 +83,7 @@ class Approvals:
     def open(self, waits: Callable[[int], bool]) -> list[Approval]:
         """Return the requests without an answer for which any trial still *waits*, oldest first."""
         return [each for each in self.requests.values() if each.answer is None and any(map(waits, each.asked.trials))]
+
+    def waiting(self, waits: Callable[[int], bool]) -> dict[int, str]:
+        """Return the trials that wait for an approval, and that in words."""
+        return {number: WAITS for each in self.open(waits) for number in each.asked.trials}

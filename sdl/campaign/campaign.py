@@ -275,11 +275,8 @@ class Campaign:
         ended = self._run(self.budget.replace(trials=self._view.n_counted + 1), recorded=self.budget)
         if self._view.n_proposed < number or self.on_failure.reason(self._view):
             raise CampaignError(f"campaign {self.name!r} has no further trial: {ended.reason}")
-        latest = [record for record in range(number, self._view.n_proposed + 1) if self._is_search(record)]
+        latest = [n for n in range(number, self._view.n_proposed + 1) if self._view.record(n).role is Role.SEARCH]
         return self._view.trial(latest[-1] if latest else number)
-
-    def _is_search(self, number: int) -> bool:
-        return self._view.record(number).role is Role.SEARCH
 
     def pause(self) -> None:
         """Start no more trials until :meth:`resume`; those that run go on. From another thread than :meth:`run`'s."""

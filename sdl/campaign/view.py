@@ -70,8 +70,6 @@ FOLDED = (
 )
 """The kinds of events that the fold reads; documents and comments it leaves where they are."""
 
-WAITS = "waits for approval"
-
 
 class CampaignView:
     """What is known of one campaign. Feed it events in order; it never writes.
@@ -97,7 +95,7 @@ class CampaignView:
         self.cost = 0.0
         self.failures_in_a_row = 0
         self._last: Event | None = None
-        self._whereabouts = Whereabouts()
+        self.whereabouts = Whereabouts()
         self._traces: dict[int, Trace] = {}
         self._records: dict[int, TrialRecord] = {}
         self._seeds: list[HistoryEntry] = []
@@ -173,31 +171,24 @@ class CampaignView:
     @property
     def problem(self) -> Problem:
         """The space, the objectives and the outcome constraints."""
-        return self._opening.problem
+        return _opening(self).problem
 
     @property
     def seed(self) -> int:
         """The campaign's seed."""
-        return self._opening.seed
+        return _opening(self).seed
 
     @property
     def units(self) -> FrozenMap[str | None]:
         """The unit of every parameter."""
         return {name: getattr(parameter, "unit", None) for name, parameter in self.problem.space.parameters.items()}
 
-    @property
-    def _opening(self) -> CampaignOpened:
-        if self.opened is None:
-            raise CampaignError(f"campaign {self.name!r} has not begun", hint="run it, or name another store")
-        return self.opened
-
     # --- what happened --------------------------------------------------------------------------------------------
 
     @property
     def trials(self) -> tuple[Trial, ...]:
         """All trials, oldest first."""
-        units = self.units
-        return tuple(record.to_trial(units) for record in self._records.values())
+        return self.in_state(*TrialState)
 
     def trial(self, number: int) -> Trial:
         """Return trial *number*; CampaignError where there is none."""
@@ -228,20 +219,14 @@ class CampaignView:
     @property
     def stations(self) -> Mapping[str, str]:
         """What each working station does now: station to ``trial 3: deposit``; idle ones are left out."""
-        return self._whereabouts.stations
-
-    @property
-    def runs_now(self) -> tuple[Event, ...]:
-        """The events with which the steps began that stations work on now."""
-        return self._whereabouts.runs_now
+        return self.whereabouts.stations
 
     @property
     def waiting(self) -> Mapping[int, str]:
         """Why each trial waits that was begun or proposed and is on no station: trial to a sentence."""
         running = {n: each for n, each in self._traces.items() if self._records[n].state is TrialState.RUNNING}
-        found = self._whereabouts.waiting(running, self.settings)
-        requests = self.approvals.open(lambda number: self._records[number].state is TrialState.PROPOSED)
-        return {**dict.fromkeys((number for each in requests for number in each.asked.trials), WAITS), **found}
+        asked = self.approvals.waiting(lambda number: self._records[number].state is TrialState.PROPOSED)
+        return {**asked, **self.whereabouts.waiting(running, self.settings)}
 
     @property
     def n_proposed(self) -> int:
@@ -312,7 +297,7 @@ class CampaignView:
         number = _trial_of(event)
         # How it ended concerns the other trials also where the first of them has been decided meanwhile.
         is_new = event.kind == "act.intended"
-        for each in self._whereabouts.companions(number) if is_new else [*self._traces]:
+        for each in self.whereabouts.companions(number) if is_new else [*self._traces]:
             if each in self._traces:
                 self._traces[each].fold_act(event)
 
@@ -320,7 +305,7 @@ class CampaignView:
         if state not in {TrialState.RUNNING, TrialState.UNKNOWN}:
             self._traces.pop(record.number, None)
         if state is not TrialState.RUNNING:
-            self._whereabouts.go(record.number)
+            self.whereabouts.go(record.number)
         self.counts[record.state] -= 1
         self.counts[state] += 1
         record.state = state
@@ -351,8 +336,9 @@ class CampaignView:
         assert isinstance(event.body, SeedAdded)
         self.seed_names.add(event.body.name)
         first = len(self._seeds) + 1
-        name = event.body.name
-        self._seeds.extend(seed_entry(number, row, name) for number, row in enumerate(event.body.rows, first))
+        self._seeds.extend(
+            seed_entry(number, row, event.body.name) for number, row in enumerate(event.body.rows, first)
+        )
 
     def _on_compared(self, event: Event) -> None:
         assert isinstance(event.body, TrialsCompared)
@@ -369,7 +355,7 @@ class CampaignView:
         self.session, self.is_session_open, self.ended = event.body.session, True, None
         self._session_began = self._session_latest = event.monotonic
         self._session_boot = event.boot_id
-        self._whereabouts.clear()
+        self.whereabouts.clear()
 
     def _on_session_ended(self, event: Event) -> None:
         assert isinstance(event.body, SessionEnded)
@@ -391,15 +377,15 @@ class CampaignView:
         self._move(record, TrialState.RUNNING)
 
     def _on_step_started(self, event: Event) -> None:
-        self._whereabouts.begin(_trial_of(event), event)
+        self.whereabouts.begin(_trial_of(event), event)
         self._trace_step(event)
 
     def _on_step_ended(self, event: Event) -> None:
-        self._whereabouts.end(_trial_of(event))
+        self.whereabouts.end(_trial_of(event))
         self._trace_step(event)
 
     def _on_step_queued(self, event: Event) -> None:
-        self._whereabouts.queue(_trial_of(event), event)
+        self.whereabouts.queue(_trial_of(event), event)
 
     def _trace_step(self, event: Event) -> None:
         trace = self._traces.get(_trial_of(event))
@@ -454,7 +440,7 @@ class CampaignView:
         record.reason = event.body.reason
         self._spend(record, event.body.cost)
         self.trace(record.number).unknown_cost = event.body.cost
-        self._whereabouts.end(record.number)
+        self.whereabouts.end(record.number)
         self._move(record, TrialState.UNKNOWN)
 
     def _on_attempt_failed(self, event: Event) -> None:
@@ -483,6 +469,12 @@ class CampaignView:
         record.ended = event
         self._move(record, state)
         return record
+
+
+def _opening(view: CampaignView) -> CampaignOpened:
+    if view.opened is None:
+        raise CampaignError(f"campaign {view.name!r} has not begun", hint="run it, or name another store")
+    return view.opened
 
 
 def _trial_of(event: Event) -> int:

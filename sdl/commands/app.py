@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sdl import __version__
-from sdl.commands import for_devices, for_stations
+from sdl.commands import for_agents, for_devices, for_many, for_stations
 from sdl.commands.border import DEBUG_OPTION, DEBUG_VARIABLE, FrontDoor
 
 app = typer.Typer(cls=FrontDoor, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
@@ -379,8 +379,6 @@ def export(
         export_events(find_store(store), events)
     if tiled is not None:
         export_runs(find_store(store), tiled, campaign=campaign)
-    if tiled is not None:
-        export_runs(find_store(store), tiled, campaign=campaign)
 
 
 @app.command()
@@ -440,8 +438,12 @@ def replay(
     raise typer.Exit(replay(found, campaign, tuple(module or ()), is_recorded=not is_dry, as_json=as_json))
 
 
+app.command()(for_agents.mcp)
 app.command()(for_devices.check_device)
 app.command()(for_devices.new)
+app.command()(for_many.approve)
+app.command()(for_many.serve)
+app.add_typer(for_many.users, name="users")
 
 
 @app.command()

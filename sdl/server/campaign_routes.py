@@ -19,7 +19,7 @@ from sdl.journal.acts import ActResolved
 from sdl.journal.orders import Visibility
 from sdl.journal.records import Body, Comment, TrialUnknown
 from sdl.journal.trust import Finding, TrialJudged, Verdict
-from sdl.server import looking, models
+from sdl.server import asked, looking, models
 from sdl.server.dossiers import Dossier, State
 from sdl.server.house import ORDERS, House, Missing, Place
 from sdl.server.identities import Identity, Role
@@ -82,7 +82,7 @@ def _collection(routes: Routes, house: House) -> None:
 
     @routes.post("/campaigns", Role.SUBMIT, status_code=201)
     def submit_campaign(
-        who: Who, body: Annotated[models.Submission, json_of(models.Submission)], response: Response
+        who: Who, body: Annotated[asked.Submission, json_of(asked.Submission)], response: Response
     ) -> models.CampaignInfo:
         """Hand a campaign in. It is checked, rehearsed, kept, and queued if it is to start."""
         dossier = house.submit(who, body.file, start=body.start, priority=body.priority, visibility=body.visibility)
@@ -90,7 +90,7 @@ def _collection(routes: Routes, house: House) -> None:
         return info(house, dossier, who)
 
     @routes.post("/rehearsals", Role.SUBMIT)
-    def rehearse_campaign(_who: Who, body: Annotated[models.FileOnly, json_of(models.FileOnly)]) -> Rehearsal:
+    def rehearse_campaign(_who: Who, body: Annotated[asked.FileOnly, json_of(asked.FileOnly)]) -> Rehearsal:
         """Say what a campaign would take. Nothing is kept."""
         return house.rehearse(body.file)[1]
 
@@ -102,9 +102,9 @@ def _one(routes: Routes, house: House) -> None:
         return info(house, house.dossier(campaign, who), who)
 
     @routes.get("/campaigns/{campaign}/file", Role.READ)
-    def get_campaign_file(campaign: str, who: Who) -> models.FileOnly:
+    def get_campaign_file(campaign: str, who: Who) -> asked.FileOnly:
         """Return the campaign file, as it was handed in."""
-        return models.FileOnly(file=house.dossier(campaign, who).submitted.file)
+        return asked.FileOnly(file=house.dossier(campaign, who).submitted.file)
 
     @routes.get("/campaigns/{campaign}/problem", Role.READ)
     def get_problem(campaign: str, who: Who) -> models.ProblemInfo:
@@ -124,7 +124,7 @@ def _orders(routes: Routes, house: House) -> None:
     def order_campaign(
         campaign: str,
         who: Who,
-        body: Annotated[models.Order, json_of(models.Order)],
+        body: Annotated[asked.Order, json_of(asked.Order)],
     ) -> models.CampaignInfo:
         """Order what is to become of a campaign: your own, or with the role operate any."""
         dossier = _own(house, campaign, who, Role.OPERATE)
@@ -143,7 +143,7 @@ def _orders(routes: Routes, house: House) -> None:
     def set_autonomy(
         campaign: str,
         who: Who,
-        body: Annotated[models.AutonomyOrder, json_of(models.AutonomyOrder)],
+        body: Annotated[asked.AutonomyOrder, json_of(asked.AutonomyOrder)],
     ) -> models.CampaignInfo:
         """Say how much a campaign may do without asking. Its owner may lower the level; raising it takes approve."""
         dossier = _own(house, campaign, who, Role.APPROVE)
@@ -162,7 +162,7 @@ def _orders(routes: Routes, house: House) -> None:
     def comment(
         campaign: str,
         who: Who,
-        body: Annotated[models.CommentOrder, json_of(models.CommentOrder)],
+        body: Annotated[asked.CommentOrder, json_of(asked.CommentOrder)],
     ) -> models.Done:
         """Put something on record."""
         dossier = house.dossier(campaign, who)
@@ -208,7 +208,7 @@ def _trials(routes: Routes, house: House) -> None:
         campaign: str,
         trial: Number,
         who: Who,
-        body: Annotated[models.VerdictOrder, json_of(models.VerdictOrder)],
+        body: Annotated[asked.VerdictOrder, json_of(asked.VerdictOrder)],
     ) -> models.Done:
         """Say whether the result of a trial can be trusted."""
         house.tell(who, house.dossier(campaign, who), lambda view: _verdict(_has(view, trial), trial, who, body))
@@ -219,7 +219,7 @@ def _trials(routes: Routes, house: House) -> None:
         campaign: str,
         trial: Number,
         who: Who,
-        body: Annotated[models.ActReply, json_of(models.ActReply)],
+        body: Annotated[asked.ActReply, json_of(asked.ActReply)],
     ) -> models.Done:
         """Say what became of acts that nobody knows the end of, and what is to become of the trial."""
         dossier = house.dossier(campaign, who)
@@ -235,7 +235,7 @@ def _has(view: CampaignView, number: int) -> CampaignView:
     return view
 
 
-def _verdict(view: CampaignView, number: int, who: Identity, body: models.VerdictOrder) -> list[Place]:
+def _verdict(view: CampaignView, number: int, who: Identity, body: asked.VerdictOrder) -> list[Place]:
     record = view.record(number)
     if record.observation is None:
         raise CampaignError(f"trial {number} is {record.state.value}: it has no result to judge")
@@ -244,7 +244,7 @@ def _verdict(view: CampaignView, number: int, who: Identity, body: models.Verdic
     return [(number, [TrialJudged(verdict=verdict)])]
 
 
-def _answer(view: CampaignView, number: int, who: Identity, body: models.ActReply, *, is_running: bool) -> list[Place]:
+def _answer(view: CampaignView, number: int, who: Identity, body: asked.ActReply, *, is_running: bool) -> list[Place]:
     record = view.record(number)
     states = {TrialState.UNKNOWN} if is_running else {TrialState.UNKNOWN, TrialState.RUNNING}
     if record.state not in states:
@@ -304,7 +304,7 @@ def _approvals(routes: Routes, house: House) -> None:
         campaign: str,
         trial: Number,
         who: Who,
-        body: Annotated[models.ApprovalReply, json_of(models.ApprovalReply)],
+        body: Annotated[asked.ApprovalReply, json_of(asked.ApprovalReply)],
     ) -> models.ApprovalInfo:
         """Approve or refuse the trials of a request, which is named by the first of them."""
         dossier = house.dossier(campaign, who)

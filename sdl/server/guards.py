@@ -103,7 +103,8 @@ class Guard:
         if refusal is not None:
             await refusal.send(answer)
             return
-        await self.app(scope, limited(receive, MAX_BODY), answer)
+        meter = Meter(receive, answer, MAX_BODY)
+        await self.app(scope, meter.receive, meter.send)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         headers = _headers(scope)
@@ -122,7 +123,7 @@ class Guard:
     def _shape(self, scope: Scope, headers: dict[str, str]) -> Refusal | None:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY:
-            return Refusal(413, "TooLarge", f"a request has {MAX_BODY} bytes at most")
+            return TOO_LARGE
         if len(scope["headers"]) > MAX_HEADERS or len(scope["path"]) > MAX_PATH:
             return Refusal(431, "TooLarge", "the head of the request is too large")
         names = {name.lower() for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)}
@@ -194,6 +195,9 @@ class Refusal:
         await send({"type": "http.response.body", "body": body})
 
 
+TOO_LARGE = Refusal(413, "TooLarge", f"a request has {MAX_BODY} bytes at most")
+
+
 def too_many(seconds: float) -> Refusal:
     """Return the answer to somebody who asks too often."""
     wait = max(1, round(seconds + 0.5))
@@ -220,19 +224,30 @@ class TooLargeError(Exception):
     """A body that did not say how large it is goes on for too long."""
 
 
-def limited(receive: Receive, most: int) -> Receive:
-    """Return what receives a body, of *most* bytes at most."""
-    n_bytes = 0
+class Meter:
+    """Counts the bytes of a body, and answers in the place of the application where there are more than *most*."""
 
-    async def receiving() -> Message:
-        nonlocal n_bytes
-        message = await receive()
-        n_bytes += len(message.get("body", b""))
-        if n_bytes > most:
+    def __init__(self, receive: Receive, send: Send, most: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._left = most
+        self._is_answered = False
+
+    async def receive(self) -> Message:
+        """Receive the next part of the body."""
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
             raise TooLargeError
         return message
 
-    return receiving
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        if self._left >= 0:
+            await self._send(message)
+        elif not self._is_answered:
+            self._is_answered = True
+            await TOO_LARGE.send(self._send)
 
 
 def host_of(text: str) -> str:

@@ -14,7 +14,7 @@ from sdl.errors import LabError
 from sdl.journal.envelope import software_version
 from sdl.journal.records import Body
 from sdl.lab import Ledger
-from sdl.server import looking, models, premises
+from sdl.server import asked, looking, models, premises
 from sdl.server.house import House, Missing
 from sdl.server.identities import Identity, Role, digest_of, new_token
 from sdl.server.routing import Routes, Who, json_of
@@ -23,7 +23,7 @@ from sdl.server.stream import Newsroom
 StationName = Annotated[str, Field(max_length=200)]
 When = Annotated[dt.datetime | None, Query()]
 
-Reason = Annotated[models.Because, json_of(models.Because)]
+Reason = Annotated[asked.Because, json_of(asked.Because)]
 
 
 class TooManyLines(LabError):
@@ -85,7 +85,7 @@ def _premises(routes: Routes, house: House) -> None:
         return premises.stock_info(house, who)
 
     @routes.post("/stock", Role.OPERATE)
-    def book_stock(who: Who, body: Annotated[models.StockEntry, json_of(models.StockEntry)]) -> models.StockInfo:
+    def book_stock(who: Who, body: Annotated[asked.StockEntry, json_of(asked.StockEntry)]) -> models.StockInfo:
         """Book what you have counted, added, cleared away or seen."""
 
         def bodies() -> Sequence[tuple[str, int | None, Body]]:
@@ -170,7 +170,7 @@ def _users(routes: Routes, house: House) -> None:
         return models.UserList(users=tuple(map(_user, house.users.read().identities)))
 
     @routes.post("/users", Role.ADMIN, status_code=201)
-    def add_user(_who: Who, body: Annotated[models.NewUser, json_of(models.NewUser)]) -> models.UserInfo:
+    def add_user(_who: Who, body: Annotated[asked.NewUser, json_of(asked.NewUser)]) -> models.UserInfo:
         """Make an identity. Its token is in the answer, and never shown again."""
         token = new_token()
         made = Identity(

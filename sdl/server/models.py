@@ -1,132 +1,25 @@
-"""What goes over the wire: the answers of the server, and what it is asked."""
+"""What the server answers."""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from sdl.campaign.autonomy import Autonomy, Level, Range
+from sdl.campaign.autonomy import Autonomy
 from sdl.campaign.budget import Budget
-from sdl.journal.acts import ActAnswer
-from sdl.journal.orders import ApprovalAnswer, OrderWord, Visibility
+from sdl.journal.orders import Visibility
 from sdl.journal.records import Decision, Failure
-from sdl.journal.trust import Finding, Quality
+from sdl.journal.trust import Finding
 from sdl.problem import Measurement
 from sdl.problem.value import FrozenMap, Tuple, Value
 from sdl.server.dossiers import State
 from sdl.server.identities import Role
 from sdl.server.rehearsal import Rehearsal
 
-Text = Annotated[str, Field(max_length=2000)]
-"""What a person writes."""
-
-Reason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"\S")]
-"""What a person must say."""
-
-Name = Annotated[str, Field(max_length=200)]
-
-File = Annotated[str, Field(min_length=1, max_length=500_000)]
-"""The text of a campaign file."""
-
-
-# --- what is asked ----------------------------------------------------------------------------------------------------
-
-
-class Submission(Value):
-    """A campaign file that is handed in: YAML. ``start`` queues it at once."""
-
-    file: File
-    start: bool = True
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    visibility: Visibility = Visibility()
-
-
-class FileOnly(Value):
-    """A campaign file."""
-
-    file: File
-
-
-class Order(Value):
-    """What is to become of a campaign, and why."""
-
-    order: OrderWord
-    because: Text = ""
-
-
-class Because(Value):
-    """Why something is done."""
-
-    because: Reason
-
-
-class AutonomyOrder(Value):
-    """How much a campaign may do without asking from now on, and why."""
-
-    level: Level
-    envelope: Annotated[FrozenMap[Range], Field(max_length=1000)] = Field(default_factory=dict[str, Range])
-    budget: Budget = Budget()
-    because: Reason
-
-
-class CommentOrder(Value):
-    """Something that somebody wants on record."""
-
-    text: Reason
-    trial: Annotated[int, Field(ge=1)] | None = None
-
-
-class VerdictOrder(Value):
-    """Whether the result of a trial can be trusted, and why."""
-
-    quality: Quality
-    because: Reason
-
-
-class ActReply(Value):
-    """What a person has found out about a trial that was cut off, and what is to become of it.
-
-    ``act`` names one act; without it the answer is for all that nobody knows of.
-    """
-
-    answer: ActAnswer | None = None
-    then: Literal["redo", "failed", "abandoned"] | None = None
-    act: Name | None = None
-    because: Reason
-
-
-class ApprovalReply(Value):
-    """The answer to a request for approval."""
-
-    answer: ApprovalAnswer
-    because: Text = ""
-
-
-class StockEntry(Value):
-    """What a person has counted, added, cleared away or seen; see the fields of ``sdl stock``."""
-
-    action: Literal["count", "add", "clear", "mark"]
-    material: Name = ""
-    amount: Name = ""
-    lot: Name = ""
-    expires: Name | None = None
-    tolerance: Name | None = None
-    place: Name = ""
-    sample: Name = ""
-    state: Name = ""
-    because: Text = ""
-
-
-class NewUser(Value):
-    """An identity that is to be made."""
-
-    name: Annotated[str, Field(pattern=r"^[\w.@-]{1,64}$")]
-    roles: Tuple[Role]
-    kind: Literal["person", "agent"] = "person"
-    groups: Tuple[Annotated[str, Field(pattern=r"^[\w.@-]{1,64}$")]] = Field(default=(), max_length=50)
-    autonomy: Annotated[int, Field(ge=0, le=4)] = 2
+EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
+"""The time of what has none."""
 
 
 # --- what is answered -------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from sdl.lab.latches import Latch, latches_in
 from sdl.lab.materials import Consumable, Reagent
 from sdl.problem.amount import Amount
 from sdl.problem.value import listing
-from sdl.server import models
+from sdl.server import asked, models
 from sdl.server.dossiers import Dossier
 from sdl.server.house import House
 from sdl.server.identities import Identity, Role
@@ -78,7 +78,7 @@ def _doing(house: House, known: Seen) -> dict[str, models.Doing]:
     found: dict[str, models.Doing] = {}
     for each in house.dossiers():
         if each.name in house.running:
-            for event in house.look(each, lambda view: list(view.runs_now)):
+            for event in house.look(each, lambda view: view.whereabouts.runs_now):
                 body = event.body
                 if not isinstance(body, StepStarted):
                     continue
@@ -238,7 +238,7 @@ def _material(ledger: Ledger, name: str, day: dt.date) -> models.MaterialInfo:
     )
 
 
-def stock_bodies(ledger: Ledger, entry: models.StockEntry) -> Sequence[MaterialBody]:
+def stock_bodies(ledger: Ledger, entry: asked.StockEntry) -> Sequence[MaterialBody]:
     """Return what is booked for *entry*. Raises LabError or ProblemError for what cannot be."""
     if entry.action != "add" and not entry.because.strip():
         raise LabError(f"{entry.action} needs a reason", hint='say because: "what you did or saw"')
@@ -260,12 +260,12 @@ def stock_bodies(ledger: Ledger, entry: models.StockEntry) -> Sequence[MaterialB
             return [SampleMarked(sample=name, state=SampleState(entry.state), because=entry.because)]
 
 
-def _amount(ledger: Ledger, entry: models.StockEntry) -> Amount:
+def _amount(ledger: Ledger, entry: asked.StockEntry) -> Amount:
     amount = Amount.of(entry.amount, name=entry.material)
     return amount.to(ledger.unit(entry.material), name=entry.material) if entry.material in ledger.materials else amount
 
 
-def _lot(ledger: Ledger, entry: models.StockEntry) -> str:
+def _lot(ledger: Ledger, entry: asked.StockEntry) -> str:
     lots = ledger.lots(entry.material)
     there = [lot.name for lot in lots if lot.left.most > 0] or [lots[-1].name]
     if entry.lot:
@@ -277,7 +277,7 @@ def _lot(ledger: Ledger, entry: models.StockEntry) -> str:
     return there[0]
 
 
-def _added(ledger: Ledger, entry: models.StockEntry) -> MaterialAdded:
+def _added(ledger: Ledger, entry: asked.StockEntry) -> MaterialAdded:
     amount = _amount(ledger, entry)
     made = (Consumable if amount.unit is None else Reagent)(
         entry.material, amount, lot=entry.lot, expires=entry.expires
@@ -292,7 +292,7 @@ def _added(ledger: Ledger, entry: models.StockEntry) -> MaterialAdded:
     )
 
 
-def _cleared(ledger: Ledger, entry: models.StockEntry) -> list[MaterialBody]:
+def _cleared(ledger: Ledger, entry: asked.StockEntry) -> list[MaterialBody]:
     rack, _, position = entry.place.partition("/")
     if rack not in ledger.racks:
         raise LabError(f"there is no rack {rack!r}", hint=f"there is {listing(ledger.racks) or 'none'}")

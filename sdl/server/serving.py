@@ -1,0 +1,162 @@
+"""Serving: where the server listens, who may reach it, and how it ends in order."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from sdl.errors import AccessError
+from sdl.problem.value import Value
+from sdl.server.app import guarded, make_app
+from sdl.server.house import House
+from sdl.server.identities import Identity, Role, UsersFile, digest_of, new_token
+
+GRACE = 3
+"""Wall seconds that lines get to end before the server cuts them."""
+
+
+class Address(Value):
+    """Where the server listens.
+
+    Parameters
+    ----------
+    host, port
+        The address, and the port; 0: one that the system chooses.
+    hosts
+        More names under which people reach it.
+    certificate, key
+        The files that make it speak HTTPS.
+    is_plain
+        Whether it may speak HTTP to other machines: behind a proxy that speaks HTTPS for it.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8400
+    hosts: tuple[str, ...] = ()
+    certificate: str | None = None
+    key: str | None = None
+    is_plain: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def check(self, users: UsersFile) -> None:
+        """Raise :class:`~sdl.errors.AccessError` where other machines would reach a server that is not ready for it."""
+        if self.is_local:
+            return
+        folder = users.path.parent
+        if not users.read().identities:
+            raise AccessError(
+                f"{self.host} is reached by other machines, and nobody is known here",
+                hint=f"make somebody first: sdl users add NAME --role admin --folder {folder}",
+            )
+        if self.certificate is None and not self.is_plain:
+            raise AccessError(
+                f"{self.host} is reached by other machines, and tokens would cross the network in the clear",
+                hint="give --certificate and --key, or say --plain where a proxy in front speaks HTTPS",
+            )
+
+
+def first_user(users: UsersFile, name: str) -> str | None:
+    """Make whoever starts the server the administrator where nobody is known; return the token, to be shown once."""
+    if users.read().identities:
+        return None
+    token = new_token()
+    users.add(Identity(name=name, roles=(Role.ADMIN,), autonomy=4, token=digest_of(token)))
+    return token
+
+
+class _Server(uvicorn.Server):
+    """Ends campaigns in order: the first signal lets running trials end, the second aborts them."""
+
+    def __init__(self, config: uvicorn.Config, house: House, let_go: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._house = house
+        self._let_go = let_go
+        self._n_signals = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See to a signal."""
+        self._n_signals += 1
+        if self._n_signals == 1:
+            self._let_go()
+        else:
+            threading.Thread(target=self._house.host.abort, args=("interrupted twice",), name="sdl-interrupt").start()
+        super().handle_exit(sig, frame)
+
+
+class _Later:
+    """What a signal does when the server has ended, and the last trials have not: the first one is an echo."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._n_signals = 0
+
+    def __call__(self, *_signal: object) -> None:
+        self._n_signals += 1
+        if self._n_signals > 1:  # a handler interrupts any line, also one that holds a lock which the call needs
+            threading.Thread(target=self._house.host.abort, args=("interrupted twice",), name="sdl-interrupt").start()
+
+
+def serve(house: House, address: Address, say: Callable[[str], object]) -> None:
+    """Serve *house* until a signal ends it. Blocks; the house is open before, and closed by the caller after.
+
+    Parameters
+    ----------
+    say
+        Told of the address when the server listens.
+    """
+    address.check(house.users)
+    app = make_app(house)
+    config = uvicorn.Config(
+        guarded(app, house, hosts=(address.host, *address.hosts)),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_keep_alive=20,
+        timeout_graceful_shutdown=GRACE,
+        limit_concurrency=1000,
+        h11_max_incomplete_event_size=65_536,
+        http="h11",
+        ssl_certfile=address.certificate,
+        ssl_keyfile=address.key,
+    )
+    listener = _listen(address)
+    scheme = "http" if address.certificate is None else "https"
+    host, port = listener.getsockname()[:2]
+    say(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/")
+    server = _Server(config, house, app.state.newsroom.let_go)
+    # uvicorn raises a signal that it has seen to once more when it has ended, for whoever handled it before.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _Later(house))
+    try:
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def _listen(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address.host, address.port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

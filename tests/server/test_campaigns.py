@@ -1,0 +1,230 @@
+"""Handing in, queueing, approving, ordering, seeing: what people do with campaigns, and what the journal says of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asking import PEOPLE, Asking, served
+
+from sdl.journal.acts import ActIntended
+from sdl.journal.orders import CampaignOrdered
+from sdl.journal.records import Entry, StepStarted, TrialProposed, TrialStarted
+from sdl.server.dossiers import Dossier
+
+
+def finished(found: dict[str, Any]) -> bool:
+    return bool(found["state"] == "finished")
+
+
+def test_submit_approve_watch_and_read_the_results(asking: Asking) -> None:
+    campaign = asking.submit("sato", "approved", trials=2, level=2)
+    assert campaign["rehearsal"]["counts"] == {"completed": 2}
+    assert campaign["rehearsal"]["end"] > campaign["rehearsal"]["begin"]
+    there = f"/campaigns/{campaign['id']}"
+    for n in range(2):
+        asking.until("sato", campaign["id"], lambda found: found["n_approvals"] == 1)
+        (asked,) = asking.get("lee", there + "/approvals")["approvals"][:1]
+        assert asked["trials"][0]["why"]
+        assert asked["may_answer"]
+        assert asking("sato", "POST", f"{there}/approvals/{n + 1}", json={"answer": "approved"}).status_code == 403
+        answer = asking("lee", "POST", f"{there}/approvals/{n + 1}", json={"answer": "approved"})
+        assert answer.json()["state"] == "approved"
+    found = asking.until("sato", campaign["id"], finished)
+    assert found["counts"]["completed"] == 2
+    assert found["best"][0]["outcomes"]["resistance"]["unit"] == "ohm"
+    trial = asking.get("sato", f"{there}/trials/1")
+    assert trial["approval"] == "approved"
+    assert [step["is_success"] for step in trial["steps"]] == [True]
+    assert len(asking.get("sato", f"{there}/table")["rows"]) == 2
+    csv = asking("sato", "GET", f"{there}/table.csv")
+    assert "attachment" in csv.headers["content-disposition"]
+    assert csv.text.startswith("trial,state,")
+    given = asking.events("approval.given")
+    assert {event.actor for event in given if event.campaign == "approved"} == {"lee"}
+
+
+def test_a_refused_trial_is_abandoned_with_the_reason(asking: Asking) -> None:
+    campaign = asking.submit("sato", "refused", trials=1, level=1)
+    there = f"/campaigns/{campaign['id']}"
+    asking.until("sato", campaign["id"], lambda found: found["n_approvals"] == 1)
+    assert asking("lee", "POST", f"{there}/approvals/1", json={"answer": "refused"}).status_code == 409
+    no = {"answer": "refused", "because": "too hot"}
+    assert asking("lee", "POST", f"{there}/approvals/1", json=no).json()["state"] == "refused"
+    assert asking("lee", "POST", f"{there}/approvals/1", json=no).status_code == 409
+    asking.until("sato", campaign["id"], lambda found: found["n_approvals"] == 1)
+    assert asking.get("sato", f"{there}/trials/1")["reason"] == "refused by lee: too hot"
+    asking("sato", "POST", f"{there}/orders", json={"order": "stop"})
+    asking.until("sato", campaign["id"], lambda found: found["state"] == "stopped")
+
+
+def test_how_much_may_be_done_without_asking_is_widened_by_those_who_may(asking: Asking) -> None:
+    free = "name: greedy\nplanner: sobol\nbudget: {trials: 1}\nautonomy: 4\n"
+    refused = asking("sato", "POST", "/campaigns", json={"file": free})
+    assert refused.status_code == 403
+    assert "autonomy" in refused.json()["hint"]
+    campaign = asking.submit("sato", "widened", trials=2, level=1)
+    there = f"/campaigns/{campaign['id']}"
+    asking.until("sato", campaign["id"], lambda found: found["n_approvals"] == 1)
+    wider = {"level": 4, "because": "seen ten of them"}
+    assert asking("sato", "PUT", f"{there}/autonomy", json=wider).status_code == 403
+    assert asking("lee", "PUT", f"{there}/autonomy", json=wider).status_code == 200
+    asking.until("sato", campaign["id"], finished)
+    (set_by,) = [event.actor for event in asking.events("campaign.autonomy") if event.campaign == "widened"]
+    assert set_by == "lee"
+
+
+def test_an_agent_hands_in_within_its_level_and_is_marked(asking: Asking) -> None:
+    wants_more = {"file": "name: a\nbudget: {trials: 1}\nautonomy: 2\n"}
+    assert asking("agent", "POST", "/campaigns", json=wants_more).status_code == 403
+    campaign = asking.submit("agent", "by-agent", trials=1, level=0)
+    assert campaign["agents"]
+    asking.until("agent", campaign["id"], lambda found: found["state"] == "paused")
+    there = f"/campaigns/{campaign['id']}"
+    up = {"level": 1, "because": "please"}
+    assert asking("agent", "PUT", f"{there}/autonomy", json=up).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("planner: os:system\n", "planner"),
+        ("experiment: os:system\n", "experiment"),
+        ("checks: ['os:system']\n", "checks"),
+        ("seed_data: [/etc/passwd]\n", "seed_data"),
+        ("lab: {type: thin-film, options: {seed: 3}}\n", "lab"),
+        ("lab: beamline\n", "lab"),
+        ("store: /tmp/x.sdl\n", "store"),
+        ("quality: {controls: [{every: 0}]}\n", "quality"),
+        ("name: !!python/object/apply:os.system [id]\n", ""),
+    ],
+)
+def test_a_file_says_nothing_that_the_laboratorys_own_people_say(asking: Asking, more: str, said: str) -> None:
+    file = f"name: bad\nbudget: {{trials: 1}}\n{more}"
+    answer = asking("sato", "POST", "/campaigns", json={"file": file})
+    assert answer.status_code == 422, answer.text
+    assert said in answer.json()["detail"]
+
+
+def test_a_name_is_taken_once(asking: Asking) -> None:
+    asking.submit("sato", "once", start=False)
+    again = asking("mori", "POST", "/campaigns", json={"file": "name: once\nbudget: {trials: 1}\n"})
+    assert again.status_code == 409
+
+
+def test_who_sees_a_campaign(asking: Asking) -> None:
+    campaign = asking.submit("sato", "shared", start=False)
+    there = f"/campaigns/{campaign['id']}"
+
+    def seen() -> set[str]:
+        return {who for who in PEOPLE if asking(who, "GET", there).status_code == 200}
+
+    answering = {"sato", "kim", "lee", "mia", "ada"}
+    assert seen() == answering
+    for shown, others in (
+        ({"scope": "group", "groups": ["films"]}, {"mori"}),
+        ({"scope": "open"}, {"mori", "reader"}),
+        ({"scope": "open", "groups": ["films"], "embargo": "2999-01-01"}, {"mori"}),
+        ({"scope": "open", "embargo": "2001-01-01"}, {"mori", "reader"}),
+        ({"scope": "private"}, set[str]()),
+    ):
+        assert asking("sato", "PUT", f"{there}/visibility", json=shown).status_code == 200
+        assert seen() == answering | others, shown
+    for wrong in ({"scope": "group"}, {"scope": "private", "embargo": "2999-01-01"}):
+        assert asking("sato", "PUT", f"{there}/visibility", json=wrong).status_code == 422
+
+
+def test_the_embargo_ends_on_its_day(asking: Asking) -> None:
+    asking.submit("sato", "embargo", start=False, visibility={"scope": "open", "embargo": "2030-05-01"})
+    dossier: Dossier = next(each for each in asking.house.dossiers() if each.name == "embargo")
+    reader = asking.house.users.read().named("reader")
+    assert not dossier.is_seen_by(reader, dt.date(2030, 4, 30))
+    assert dossier.is_seen_by(reader, dt.date(2030, 5, 1))
+
+
+def test_campaigns_queue_pause_go_on_and_are_cancelled(fresh: Asking) -> None:
+    first = fresh.submit("sato", "first", trials=1, level=1)["id"]
+    second = fresh.submit("mori", "second", trials=1, level=1)["id"]
+    third = fresh.submit("mia", "third", trials=1, level=1, priority=1)["id"]
+    fresh.until("sato", first, lambda found: found["n_approvals"] == 1)
+    assert fresh.get("mori", f"/campaigns/{second}")["position"] == 2
+    assert fresh.get("mia", f"/campaigns/{third}")["position"] == 1
+    order = f"/campaigns/{first}/orders"
+    assert fresh("mori", "POST", order, json={"order": "pause"}).status_code == 404
+    assert fresh("kim", "POST", order, json={"order": "pause", "because": "urgent"}).status_code == 200
+    paused = fresh.until("sato", first, lambda found: found["state"] == "paused")
+    assert paused["reason"] == "paused by kim: urgent"
+    assert paused["may"][:3] == ["resume", "stop", "cancel"]
+    assert fresh("sato", "POST", order, json={"order": "pause"}).status_code == 409
+    fresh.until("kim", third, lambda found: found["state"] == "running")
+    assert fresh("sato", "POST", order, json={"order": "resume"}).json()["state"] == "queued"
+    assert fresh("mori", "POST", f"/campaigns/{second}/orders", json={"order": "cancel"}).json()["state"] == "cancelled"
+    assert fresh("kim", "POST", "/stop", json={"because": "smoke"}).status_code == 200
+    stopped = fresh.until("kim", third, lambda found: found["state"] == "aborted")
+    assert stopped["reason"] == "aborted by kim: smoke"
+    fresh.until("sato", first, lambda found: found["state"] == "running")  # it was not running, and goes on
+    ordered = [
+        (event.campaign, event.actor, event.body.order)
+        for event in fresh.events("campaign.ordered")
+        if isinstance(event.body, CampaignOrdered)
+    ]
+    assert ("first", "kim", "pause") in ordered
+    assert ("third", "kim", "abort") in ordered
+
+
+def test_what_became_of_an_act_is_answered_and_signed(asking: Asking) -> None:
+    campaign = asking.submit("sato", "cut-off", trials=1, level=2)
+    there = f"/campaigns/{campaign['id']}"
+    asking.until("sato", campaign["id"], lambda found: found["n_approvals"] == 1)
+    asking("lee", "POST", f"{there}/approvals/1", json={"answer": "approved"})
+    asking.until("sato", campaign["id"], finished)
+    proposed = next(event.body for event in asking.journal.read(campaign="cut-off", kinds=("trial.proposed",)))
+    assert isinstance(proposed, TrialProposed)
+    act = ActIntended(
+        act="2.1.make.1",
+        step="make",
+        station="thin-film",
+        attempt=1,
+        device="sputter",
+        verb="trigger",
+        action_class="irreversible",
+    )
+    begun = (proposed, TrialStarted(attempt=1), StepStarted(step="make", station="thin-film", attempt=1), act)
+    asking.journal.append(*(Entry(body, "cut-off", 2) for body in begun))
+    (unknown,) = [each for each in asking.get("kim", "/inbox")["unknown"] if each["campaign_name"] == "cut-off"]
+    assert unknown["acts"][0]["evidence"] == "no end is recorded"
+    said = {"answer": "happened", "then": "failed", "because": "the film is there"}
+    assert asking("lee", "POST", f"{there}/trials/2/answer", json=said).status_code == 403
+    assert asking("kim", "POST", f"{there}/trials/9/answer", json=said).status_code == 404
+    assert asking("kim", "POST", f"{there}/trials/2/answer", json=said).status_code == 200
+    trial = asking.get("sato", f"{there}/trials/2")
+    assert trial["state"] == "failed"
+    assert (trial["acts"][0]["answer"], trial["acts"][0]["answered_by"]) == ("happened", "kim")
+    assert not [each for each in asking.get("kim", "/inbox")["unknown"] if each["campaign_name"] == "cut-off"]
+
+
+def test_results_are_judged_and_commented_in_ones_own_name(asking: Asking) -> None:
+    campaign = asking.submit("ada", "judged", trials=1, level=4)
+    there = f"/campaigns/{campaign['id']}"
+    asking.until("ada", campaign["id"], finished)
+    doubt = {"quality": "suspect", "because": "the probe slipped"}
+    assert asking("kim", "POST", f"{there}/trials/1/verdict", json=doubt).status_code == 403
+    assert asking("lee", "POST", f"{there}/trials/1/verdict", json=doubt).status_code == 200
+    assert asking("kim", "POST", f"{there}/comments", json={"text": "<b>seen</b>", "trial": 1}).status_code == 200
+    trial = asking.get("ada", f"{there}/trials/1")
+    assert trial["verdict"] == "suspect"
+    assert trial["comments"][0]["by"] == "kim"
+    assert trial["comments"][0]["text"] == "<b>seen</b>"
+
+
+def test_the_laboratory_goes_on_when_it_is_opened_again(tmp_path: Path) -> None:
+    with served(tmp_path / "server", PEOPLE) as asking:
+        campaign = asking.submit("sato", "long", trials=2, level=1)
+        asking.until("sato", campaign["id"], lambda found: found["n_approvals"] == 1)
+        asking.house.stop()
+        asking.until("sato", campaign["id"], lambda found: found["state"] == "queued")
+    with served(tmp_path / "server", {}) as again:
+        dossier = again.house.dossiers()[0]
+        assert (dossier.id, dossier.wants) == (campaign["id"], True)
