@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvicorn
 from asking import PEOPLE, Asking, served
+from listening import listening
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sdl.journal.acts import ActIntended
 from sdl.journal.records import Entry, StepStarted, TrialProposed, TrialStarted
-from sdl.server.app import guarded, make_app
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -41,33 +37,6 @@ PAYLOADS = [
     "{{constructor.constructor('window.hacked=1')()}}",
     "</textarea><iframe srcdoc='<script>parent.hacked=1</script>'>",
 ]
-
-
-class Served(uvicorn.Server):
-    """Serves in a thread, which gets no signals."""
-
-    def install_signal_handlers(self) -> None:
-        """Signals are for the tests."""
-
-
-@contextmanager
-def listening(asking: Asking, port: int = 0) -> Generator[str]:
-    """Let a laboratory be reached by a browser."""
-    wall = guarded(make_app(asking.house), asking.house)
-    config = uvicorn.Config(
-        wall, port=port, log_level="critical", ws="none", loop="asyncio", timeout_graceful_shutdown=1
-    )
-    server = Served(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
 
 
 @dataclass

@@ -1,0 +1,40 @@
+"""A laboratory that a real server serves, at a port of this machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+from asking import Asking
+
+from sdl.server.app import guarded, make_app
+
+
+class Served(uvicorn.Server):
+    """Serves in a thread, which gets no signals."""
+
+    def install_signal_handlers(self) -> None:
+        """Signals are for the tests."""
+
+
+@contextmanager
+def listening(asking: Asking, port: int = 0) -> Generator[str]:
+    """Let a laboratory be reached by a browser."""
+    wall = guarded(make_app(asking.house), asking.house)
+    config = uvicorn.Config(
+        wall, port=port, log_level="critical", ws="none", loop="asyncio", timeout_graceful_shutdown=1
+    )
+    server = Served(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 60
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
