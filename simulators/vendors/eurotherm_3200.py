@@ -34,8 +34,8 @@ class SimulatedEurotherm3200(SimulatedRegisters):
         now = asyncio.get_running_loop().time()
         seconds = 0.0 if self._since is None else now - self._since
         self._since = now
-        # Five seconds at a time, which is short against the lag, and long waits in at most two hundred steps.
-        n = min(max(math.ceil(seconds / 5.0), 1), 200)
+        # Twenty seconds at a time, which is short against the lag, and long waits in at most a hundred steps.
+        n = min(max(math.ceil(seconds / 20.0), 1), 100)
         for _ in range(n if seconds else 0):
             self._step(seconds / n)
         self.put(STATUS, 32 if self.is_sensor_broken else 0, "uint16")

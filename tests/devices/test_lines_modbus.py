@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
@@ -139,6 +139,7 @@ def test_a_controller_is_a_knob_without_a_driver() -> None:
     asyncio.run(main())
 
 
+@settings(max_examples=30)
 @given(
     value=st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 2)),
     kind=st.sampled_from(["int32/100", "float64"]),

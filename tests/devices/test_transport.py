@@ -259,6 +259,33 @@ def test_a_port_that_refuses_its_settings_is_named(monkeypatch: pytest.MonkeyPat
         asyncio.run(SerialTransport("/dev/ttyS99", frame="7E1").open())
 
 
+def test_a_library_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the loop, nor the request that runs out of time, nor the next connection."""
+    may_go_on = threading.Event()
+    monkeypatch.setattr("sdl.devices.transport.GRACE_S", 0.05)
+
+    class Hanging:
+        in_waiting = 0
+
+        def write(self, data: bytes) -> None:
+            may_go_on.wait(60)
+
+        def cancel_read(self) -> None: ...
+        def reset_input_buffer(self) -> None: ...
+        def close(self) -> None: ...
+
+    async def main() -> None:
+        monkeypatch.setattr("serial.Serial", lambda *_, **__: Hanging())
+        line = SerialTransport("/dev/ttyS99", timeout_s=0.05)
+        for _ in range(2):
+            with pytest.raises(DeviceTimeout, match="'READ'"):
+                await asyncio.wait_for(line.request("READ"), 30)
+        may_go_on.set()
+        await line.close()
+
+    asyncio.run(main())
+
+
 def test_a_silent_serial_instrument_times_out_and_the_line_works_afterwards(
     pty_port: str,
 ) -> None:

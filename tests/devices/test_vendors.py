@@ -8,7 +8,7 @@ from typing import Any
 
 import bluesky.protocols as bp
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdl.devices import Limits
@@ -261,6 +261,7 @@ def test_pumps_that_share_a_line_have_addresses(virtually: Run) -> None:
     virtually(main())
 
 
+@settings(max_examples=30)
 @given(st.floats(0.001, 9999, allow_nan=False))
 def test_a_pump_is_told_four_digits_at_most(value: float) -> None:
     text = four(value)

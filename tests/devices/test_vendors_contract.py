@@ -18,7 +18,7 @@ from sdl.testing import DeviceContract
 def lab_with(driver: Any, instrument: Any, **settings: Any) -> Lab:
     line = SimulatedTransport(instrument, name="bench", timeout_s=5.0)
     lab = Lab("bench", clock=VirtualClock(), device=driver(line, name="device", **settings))
-    lab.run(nothing)  # it is connected before its line is cut
+    lab.run(nothing)  # it is connected before its line is cut, and its threads are there before a test
     return lab
 
 
@@ -27,24 +27,27 @@ def nothing(_: Lab, __: object) -> Generator[Any, Any, None]:
 
 
 class TestAlicatMC(DeviceContract):
-    @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lab(cls) -> Iterator[Lab]:
         lab = lab_with(vendors.AlicatMC, simulated.SimulatedAlicatMC())
         yield lab
         lab.close()
 
 
 class TestEurotherm3200(DeviceContract):
-    @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lab(cls) -> Iterator[Lab]:
         lab = lab_with(vendors.Eurotherm3200, simulated.SimulatedEurotherm3200())
         yield lab
         lab.close()
 
 
 class TestIkaPlate(DeviceContract):
-    @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lab(cls) -> Iterator[Lab]:
         lab = lab_with(vendors.IkaPlate, simulated.SimulatedIkaPlate())
         yield lab
         lab.close()
@@ -53,8 +56,9 @@ class TestIkaPlate(DeviceContract):
 class TestKeithley2450(DeviceContract):
     values: ClassVar[Mapping[str, object]] = {"device.output": "on"}
 
-    @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lab(cls) -> Iterator[Lab]:
         instrument = simulated.SimulatedKeithley2450()
         instrument.is_on = True
         lab = lab_with(vendors.Keithley2450, instrument)
@@ -69,8 +73,9 @@ class TestKeysightE36312A(DeviceContract):
         """One of three outputs that are alike."""
         return lab.device.output_1
 
-    @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lab(cls) -> Iterator[Lab]:
         lab = lab_with(vendors.KeysightE36312A, simulated.SimulatedKeysightE36312A())
         yield lab
         lab.close()
@@ -79,8 +84,9 @@ class TestKeysightE36312A(DeviceContract):
 class TestMettlerSicsBalance(DeviceContract):
     values: ClassVar[Mapping[str, object]] = {"device.zero": "now", "device.tare": "now"}
 
-    @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lab(cls) -> Iterator[Lab]:
         lab = lab_with(vendors.MettlerSicsBalance, simulated.SimulatedSicsBalance())
         yield lab
         lab.close()
@@ -89,8 +95,9 @@ class TestMettlerSicsBalance(DeviceContract):
 class TestNewEraNE1000(DeviceContract):
     values: ClassVar[Mapping[str, object]] = {"device.infuse": 0.4, "device.withdraw": 0.2}
 
-    @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lab(cls) -> Iterator[Lab]:
         lab = lab_with(vendors.NewEraNE1000, simulated.SimulatedNE1000(), diameter_mm=19.05, volume_ml=20.0)
         yield lab
         lab.close()
@@ -99,8 +106,9 @@ class TestNewEraNE1000(DeviceContract):
 class TestViciValve(DeviceContract):
     values: ClassVar[Mapping[str, object]] = {"device.position": "7"}
 
-    @pytest.fixture
-    def lab(self) -> Iterator[Lab]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def lab(cls) -> Iterator[Lab]:
         lab = lab_with(vendors.ViciValve, simulated.SimulatedViciValve())
         yield lab
         lab.close()
