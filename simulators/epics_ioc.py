@@ -96,7 +96,7 @@ class FlowCell(server.PVGroup):  # type: ignore[misc] # caproto declares no type
         await self._travel(target)
         raise caproto.SkipWrite
 
-    async def _travel(self, target: float) -> None:
+    async def _travel(self, target: float, *, is_homing: bool = False) -> None:
         fields = self.axis.field_inst
         self._n_moves += 1
         number, start, begun = self._n_moves, fields.user_readback_value.value, _now()
@@ -111,13 +111,14 @@ class FlowCell(server.PVGroup):  # type: ignore[misc] # caproto declares no type
             place = target if gone >= abs(target - start) else start + gone * (1 if target > start else -1)
             await self._show(fields.user_readback_value, place)
         if number == self._n_moves:
+            if is_homing and place == target:
+                await self.axis.write(target, verify_value=False)
+                await fields.motor_status.write(HOMED)
             await fields.motor_is_moving.write(0)
             await fields.done_moving_to_value.write(1)
 
     async def _home(self) -> None:
-        await self._travel(TRAVEL[0])
-        await self.axis.write(TRAVEL[0], verify_value=False)
-        await self.axis.field_inst.motor_status.write(HOMED)
+        await self._travel(TRAVEL[0], is_homing=True)
 
     # --- the pump -------------------------------------------------------------------------------------------------
 

@@ -25,13 +25,37 @@ ophyd: Any = importlib.import_module("ophyd")  # it declares no types
 Component: Any = ophyd.Component
 
 
+class Homing:
+    """Homes an axis, whatever it is set to."""
+
+    parent = None
+    action_classes: ClassVar = {"set": "set_absolute"}
+
+    def __init__(self, axis: HomedAxis) -> None:
+        self.name = f"{axis.name}_homing"
+        self._axis = axis
+
+    def set(self, value: float) -> Any:
+        """Home the axis; the status ends when the record says that it has done moving."""
+        del value
+        self._axis.is_homing = True
+        try:
+            return self._axis.home("forward", wait=False)
+        finally:
+            self._axis.is_homing = False
+
+
 class HomedAxis(ophyd.EpicsMotor):  # type: ignore[misc] # ophyd declares no types
     """A motor record that moves only when it has been homed, which a restart of its server undoes."""
 
     status = Component(ophyd.EpicsSignalRO, ".MSTA", kind="omitted")
-    homing = Component(ophyd.EpicsSignal, ".HOMF", put_complete=True, tolerance=1.0, kind="omitted")  # it falls back
     tolerance = 0.005
     safe_action = "stop_now"
+    is_homing = False
+
+    def __init__(self, prefix: str, *, name: str) -> None:
+        ophyd.EpicsMotor.__init__(self, prefix, name=name)
+        self.homing = Homing(self)
 
     @property
     def is_homed(self) -> bool:
@@ -41,7 +65,7 @@ class HomedAxis(ophyd.EpicsMotor):  # type: ignore[misc] # ophyd declares no typ
     def check_value(self, pos: float) -> None:
         """Raise for a position outside of the soft limits, and where the axis is not homed."""
         ophyd.EpicsMotor.check_value(self, pos)
-        if not self.is_homed:
+        if not self.is_homed and not self.is_homing:  # ophyd asks this of the way home, too
             raise DeviceError(f"{self.name} is not homed", hint=f"bps.mv({self.name}.homing, 1) homes it")
 
 
