@@ -19,6 +19,7 @@ from sdl.errors import ProblemError, SdlError
 from sdl.journal.protocol import Journal
 from sdl.journal.records import DocumentEmitted
 from sdl.lab.documents import NotFinite, plain
+from sdl.lab.listener import run_of
 
 Document = tuple[str, dict[str, Any]]
 
@@ -62,27 +63,13 @@ def ended_runs(journal: Journal, campaign: str | None = None) -> Iterator[Run | 
         if not isinstance(body, DocumentEmitted):
             continue
         name, document = body.name, back(body.name, plain(body.document))
-        uid = _run_of(name, document, owner)
+        uid = run_of(name, document, owner)
         if uid is None:
             continue
         open_runs.setdefault(uid, Run(uid)).documents.append((name, document))
         if name == "stop":
             yield open_runs.pop(uid)
     yield from [None] * len(open_runs)
-
-
-def _run_of(name: str, document: dict[str, Any], owner: dict[str, str]) -> str | None:
-    """Return the uid of the run that a document belongs to, and note what refers to this one."""
-    if name == "start":
-        return str(document["uid"])
-    parents = (document.get(key) for key in ("run_start", "descriptor", "stream_resource", "resource"))
-    parent = next((str(each) for each in parents if each), "")
-    uid = parent if "run_start" in document else owner.get(parent)
-    if uid is not None:
-        for key in ("uid", "datum_id"):
-            if key in document:
-                owner[str(document[key])] = uid
-    return uid
 
 
 def export_to_tiled(journal: Journal, target: str, *, campaign: str | None = None) -> Exported:
