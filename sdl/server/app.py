@@ -82,7 +82,7 @@ def make_app(house: House) -> FastAPI:
     )
     app.state.newsroom = newsroom
     for routes in (lab_routes(house, newsroom), campaign_routes(house)):
-        app.include_router(routes.router)
+        app.router.routes.extend(routes.router.routes)  # as they are: an included router hides what it holds
     _serve_page(app)
     _describe(app)
     _explain(app)

@@ -25,6 +25,7 @@ from sdl.server.house import ORDERS, House, Missing, Place
 from sdl.server.identities import Identity, Role
 from sdl.server.rehearsal import Rehearsal
 from sdl.server.routing import Routes, Who, json_of
+from sdl.server.slicing import Slicer
 from sdl.server.stream import event_infos
 
 ANY = (Role.SUBMIT, Role.OPERATE, Role.APPROVE)
@@ -266,6 +267,13 @@ def _answer(view: CampaignView, number: int, who: Identity, body: asked.ActReply
 
 
 def _results(routes: Routes, house: House) -> None:
+    slicer = Slicer(house)
+
+    @routes.get("/campaigns/{campaign}/slices", Role.READ)
+    def get_slices(campaign: str, who: Who) -> models.Slices:
+        """Return what the planner's model says around the best trial."""
+        return slicer.slices(house.dossier(campaign, who))
+
     @routes.get("/campaigns/{campaign}/progress", Role.READ)
     def get_progress(campaign: str, who: Who, after: After = 0) -> models.Progress:
         """Return the trials as columns, for plots."""

@@ -249,6 +249,34 @@ class Progress(Value):
     next: int
 
 
+class SliceInfo(Value):
+    """The model's expectation of one outcome along one parameter, all else as in the best trial: 95 % bands.
+
+    ``at`` is where that trial lies; ``outcome_log`` says that the outcome is read on a logarithmic scale.
+    """
+
+    outcome: str
+    unit: str | None
+    parameter: str
+    parameter_unit: str | None
+    log: bool
+    outcome_log: bool
+    choices: Tuple[str] | None
+    x: Tuple[float | str]
+    mean: Tuple[float]
+    low: Tuple[float]
+    high: Tuple[float]
+    at: float | str
+
+
+class Slices(Value):
+    """The slices of the model through the best trial; none where there is no model, and ``note`` says why."""
+
+    slices: Tuple[SliceInfo]
+    note: str
+    trial: int | None = None
+
+
 class ColumnInfo(Value):
     """A column of the results."""
 

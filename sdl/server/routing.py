@@ -19,6 +19,9 @@ from sdl.server.identities import Identity, Role
 ROLES = "x-sdl-roles"
 """Where the description of a route says who may take it."""
 
+PAGE_PATHS = frozenset(("/", "/page/{name}"))
+"""What is served without a guard: the files of the page, which hold no data."""
+
 V = TypeVar("V", bound=Value)
 
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -158,9 +161,9 @@ def routes_of(app: FastAPI) -> list[GuardedRoute]:
     """Return the routes of the API. Raises :class:`~sdl.errors.AccessError` for one that no guard stands before."""
     found: list[GuardedRoute] = []
     for route in app.routes:
-        path = str(getattr(route, "path", ""))
+        path = getattr(route, "path", None)
         if isinstance(route, GuardedRoute):
             found.append(route)
-        elif path.startswith("/api/"):
-            raise AccessError(f"{path} has no guard")
+        elif path not in PAGE_PATHS:
+            raise AccessError(f"{path or type(route).__name__} has no guard")
     return found

@@ -228,3 +228,19 @@ def test_the_laboratory_goes_on_when_it_is_opened_again(tmp_path: Path) -> None:
     with served(tmp_path / "server", {}) as again:
         dossier = again.house.dossiers()[0]
         assert (dossier.id, dossier.wants) == (campaign["id"], True)
+
+
+def test_the_models_slices_are_told_or_why_there_are_none(asking: Asking) -> None:
+    sobol = asking.submit("ada", "no-model", trials=1, level=4)
+    asking.until("ada", sobol["id"], finished)
+    none = asking.get("ada", f"/campaigns/{sobol['id']}/slices")
+    assert none["slices"] == []
+    assert "no model" in none["note"]
+    file = "name: model\nplanner: bayesian\nbudget: {trials: 6}\nautonomy: 4\n"
+    campaign = asking("ada", "POST", "/campaigns", json={"file": file}).json()["id"]
+    asking.until("ada", campaign, finished)
+    found = asking.get("ada", f"/campaigns/{campaign}/slices")["slices"]
+    assert {each["parameter"] for each in found} == {"oxygen", "temperature", "power"}
+    for each in found:
+        assert len(each["x"]) == len(each["mean"]) > 10
+        assert all(low <= mean <= high for low, mean, high in zip(each["low"], each["mean"], each["high"], strict=True))

@@ -1,0 +1,95 @@
+"""What the planner's model says around the best trial, for drawing: kept until another trial is completed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from sdl.campaign.planner import Predictor, TrialState
+from sdl.campaign.view import CampaignView
+from sdl.errors import SdlError
+from sdl.journal.records import Prediction
+from sdl.problem import Categorical
+from sdl.server import models
+from sdl.server.dossiers import Dossier
+from sdl.server.house import House
+
+DEVIATIONS = 1.96
+"""Standard deviations to either side of the middle: 95 % of a normal distribution."""
+
+MAX_KEPT = 100
+
+
+class Slicer:
+    """Asks planners for the slices of their models, one at a time."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._mutex = threading.Lock()
+        self._kept: dict[str, tuple[int, models.Slices]] = {}
+
+    def slices(self, dossier: Dossier) -> models.Slices:
+        """Return the slices through the best trial of a campaign; none, and why, where there is no model."""
+        view = CampaignView(dossier.name)  # one's own: the planner takes its time, and nobody waits for the view
+        view.catch_up(self._house.journal)
+        if view.opened is None:
+            return models.Slices(slices=(), note="the campaign has not begun")
+        n = view.counts[TrialState.COMPLETED]
+        with self._mutex:
+            kept = self._kept.get(dossier.name)
+            if kept is not None and kept[0] == n:
+                return kept[1]
+            found = self._asked(dossier, view)
+            if len(self._kept) >= MAX_KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[dossier.name] = (n, found)
+        return found
+
+    def _asked(self, dossier: Dossier, view: CampaignView) -> models.Slices:
+        planner = self._house.laboratory.read(dossier.submitted.file).planner.make()
+        if not isinstance(planner, Predictor):
+            return models.Slices(slices=(), note=f"planner {planner.name} has no model")
+        try:
+            return _slices(view, planner)
+        except (SdlError, ValueError, ArithmeticError, RuntimeError) as error:
+            return models.Slices(slices=(), note=f"the model could not be asked: {error}")
+
+
+def _slices(view: CampaignView, planner: Predictor) -> models.Slices:
+    from sdl.export.scales import is_logarithmic  # noqa: PLC0415 # drawing takes a second to load
+    from sdl.export.slices import belief  # noqa: PLC0415
+
+    found = belief(view, planner)
+    if found is None:
+        return models.Slices(slices=(), note="no trial is completed yet")
+    slices: list[models.SliceInfo] = []
+    for outcome, unit in view.problem.outcomes.items():
+        every = [predicted for each in found.slices for predicted in each.of(outcome)]
+        is_log = is_logarithmic(view, outcome, every)
+        slices += [
+            models.SliceInfo(
+                outcome=outcome,
+                unit=unit,
+                parameter=each.name,
+                parameter_unit=view.units[each.name],
+                log=bool(getattr(each.parameter, "log", False)),
+                outcome_log=is_log,
+                choices=each.parameter.choices if isinstance(each.parameter, Categorical) else None,
+                x=tuple(each.along),
+                at=found.centre.values[each.name],
+                **_band(each.of(outcome), is_log=is_log),
+            )
+            for each in found.slices
+        ]
+    return models.Slices(slices=tuple(slices), note=f"through trial {found.centre.number}", trial=found.centre.number)
+
+
+def _band(predicted: list[Prediction], *, is_log: bool) -> Mapping[str, tuple[float, ...]]:
+    from sdl.export.scales import centre, interval  # noqa: PLC0415
+
+    ends = [interval(each, DEVIATIONS, is_log=is_log) for each in predicted]
+    return {
+        "mean": tuple(centre(each, is_log=is_log) for each in predicted),
+        "low": tuple(low for low, _ in ends),
+        "high": tuple(high for _, high in ends),
+    }
