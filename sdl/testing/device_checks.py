@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bluesky.run_engine import WaitForTimeoutError
-
 from sdl.errors import DeviceTimeout, InterlockError, LabError, LimitError, ReadbackError, SdlError, TransportError
 from sdl.lab.actions import ACTING, ActionClass, acting_verbs, declarations_of
 from sdl.lab.clock import current_time
@@ -361,7 +359,7 @@ def _stopped(subject: Subject, target: object) -> Steps[str]:
     try:
         yield message("stop", subject.device)
         yield from _waited(subject.promise.stop_seconds)
-    except WaitForTimeoutError:
+    except TimeoutError:  # of the wait; a status that fails is a FailedStatus
         raise Broken(f"the move has not ended {subject.promise.stop_seconds:g} s after it was stopped") from None
     except Exception as error:  # noqa: BLE001 # a move that was stopped may count as failed
         return f"stopped: {str(error.__cause__ or error)[:80]}"
