@@ -158,7 +158,7 @@ class Recorder:
 
     def take_in(self, trial: int) -> None:
         """Let the view and the observers know of the recorded acts of *trial*. Called by the campaign's thread."""
-        acted = self._acted[trial]
+        acted = self._acted.pop(trial, None)
         while acted:
             event = acted.popleft()
             self._view.take_act(event)

@@ -199,6 +199,10 @@ class TrialRecord:
                 verdict=self.verdict,
                 cost=self.cost,
             )
+            if self.state.is_final:  # ten thousand trials take memory; what is in the events is seldom asked for again
+                self.proposed.forget()
+                if self.ended is not None:
+                    self.ended.forget()
         return self.entry
 
 

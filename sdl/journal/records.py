@@ -498,6 +498,10 @@ class Event(_Columns):
             kept = self.__dict__["body"] = self._read_body()
         return kept
 
+    def forget(self) -> None:
+        """Keep the text only: the body is read again when somebody asks for it."""
+        self.__dict__.pop("body", None)
+
     def _read_body(self) -> Body:
         try:
             body: Body = _body.validate_json(self.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import bluesky.plan_stubs as bps
 import numpy as np
@@ -12,13 +12,15 @@ from floor_toy import HOUR, FloorLab, Plan, last_signal
 
 import sdl
 from sdl import Batch, Calendar, Changeover, Step, Use
-from sdl.campaign import FailurePolicy
+from sdl.campaign import FailurePolicy, History, Situation, Suggestion
 from sdl.journal import Journal
 from sdl.journal.materials import MaterialAdded, MaterialConsumed
-from sdl.journal.records import FailureCategory
-from sdl.planners import SobolPlanner
+from sdl.journal.records import Decision, FailureCategory
+from sdl.problem import Problem
+from sdl.problem.value import Value
 from sdl.testing.schedule import Opening, StepRule, check_schedule, intervals_of
 
+GOLDEN = 0.618033988749895
 NAMES = ("films", "wet", "powders", "checks")
 SPACE = sdl.SearchSpace(x=sdl.Continuous(0.0, 1.0), temperature=sdl.Discrete([500.0, 600.0]))
 FAULTS = {"fails": 0.01, "fails half way": 0.005, "hangs": 0.002}
@@ -38,6 +40,29 @@ RULES = {
     "checks/measure": StepRule(("meter",)),
 }
 OPENING = {"meter": Opening(("04:00-24:00",))}
+
+
+class GoldenPlanner(Value):
+    """Fills the range evenly in steps of the golden ratio, eight trials a temperature; it takes no time to think."""
+
+    version: ClassVar[str] = "1"
+
+    @property
+    def name(self) -> str:
+        return "golden"
+
+    def suggest(
+        self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
+    ) -> list[Suggestion]:
+        first = len(history.entries)
+        decision = Decision(planner=self.name, version=self.version, seed=seed, n_observed=first, n_pending=0)
+        return [
+            Suggestion(
+                values={"x": (GOLDEN * place) % 1.0, "temperature": 500.0 if place // 8 % 2 else 600.0},
+                decision=decision,
+            )
+            for place in range(first, first + n)
+        ]
 
 
 class BusyLab(FloorLab):
@@ -149,7 +174,7 @@ def campaigns_on(lab: BusyLab, journal: Any, observer: Any = False, **changes: A
     return [
         sdl.Campaign(
             name,
-            planner=SobolPlanner(seed=place),
+            planner=GoldenPlanner(),
             experiment=sdl.Experiment(*steps_of(name), evaluate=last_signal),
             in_flight=in_flight[name],
             share=1.0 + place,

@@ -117,8 +117,10 @@ def main() -> int:
         print(f"{scales.n} trials in {time.monotonic() - began:.0f} s; looking at them", flush=True)
         bad = judged(store, given.trials, ended)
     grown = 100 * (scales.weights[-1] / scales.weights[0] - 1)
-    slower = scales.seconds[-1] / scales.seconds[0]
-    print(f"memory grew by {grown:.1f} % after the first tenth; the last tenth took {slower:.2f} times as long")
+    each = 1000 * (scales.weights[-1] - scales.weights[0]) / (scales.every * (len(scales.weights) - 1))
+    slower = scales.seconds[-1] / scales.seconds[1]
+    print(f"memory grew by {grown:.1f} % after the first tenth, {each:.1f} kB a trial")
+    print(f"the last tenth took {slower:.2f} times the processor time of the second")
     bad += [f"memory grew by {grown:.1f} %"] if grown > given.growth else []
     print("\n".join(["FAILED", *bad[:20]]) if bad else "all is as it may be")
     return 1 if bad else 0
