@@ -135,6 +135,10 @@ def look(lab: HostedLab, s: sdl.Settings) -> Plan:
     return {"signal": s.results["dose"]["signal"]}
 
 
+def idle(lab: sdl.Lab, s: sdl.Settings) -> Plan:
+    yield from bps.null()
+
+
 def hosted_lab(
     folder: Path, *, lease: float = 1.0, grace: float = 30.0, is_started_here: bool = True, **options: Any
 ) -> sdl.Lab:

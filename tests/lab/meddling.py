@@ -17,7 +17,7 @@ class Line:
     """A TCP line to *port* on this host, through a port of its own. What waits while it is cut comes through later."""
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.is_cut = self.is_deaf = False
@@ -70,7 +70,7 @@ class Line:
     def _join(self) -> None:
         outer, _ = self._listener.accept()
         try:
-            inner = socket.create_connection(("127.0.0.1", self._target), timeout=5.0)
+            inner = socket.create_connection(("127.0.0.1", self.target), timeout=5.0)
         except OSError:
             outer.close()
             return

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,11 @@ from test_remote_wire import step
 
 import sdl
 from sdl.campaign import TrialState
+from sdl.errors import DeviceError
+from sdl.journal import Entry, MemoryJournal
 from sdl.journal.acts import ActEnded
+from sdl.journal.records import SessionStarted
+from sdl.lab.job import Job
 from sdl.lab.remote.link import Link, Offset, Session, StationLost, StationRefused
 from sdl.lab.remote.messages import Look, Take, Transfer
 from sdl.lab.remote.server import StationServer
@@ -240,6 +245,33 @@ def test_an_answer_of_another_boot_is_none(site: Site) -> None:
     with pytest.raises(StationLost, match="it was started anew"):
         link.ask(step(link, job="of yesterday"))
     link.close()
+
+
+def test_what_was_set_up_before_a_station_was_started_anew_is_not_relied_on(site: Site) -> None:
+    """The next step of the same trial does not begin; those of other trials do."""
+    with site.inn.lab(site.address, lease=10.0) as lab:
+        station: Any = lab.stations["cell"]
+        journal = MemoryJournal()
+        versions = {"sdl": "0"}
+        began = SessionStarted(session=1, is_virtual=False, host="here", pid=1, versions=versions)
+        journal.append(Entry(began, "c"))
+        station.enter(journal)
+
+        def run(trial: int, name: str) -> Any:
+            settings = sdl.Settings({"x": 0.5}, trial=trial, attempt=1)
+            md = {"campaign": "c", "trial": trial, "attempt": 1, "step": name}
+            return station.run(Job(partial(hosted.idle, lab, settings), md=md))
+
+        assert run(1, "heat").error is None
+        site.inn.close()
+        site.inn.open()
+        for line, port in zip(site.lines, site.inn.ports, strict=True):
+            line.target = port
+        until(lambda: station._link.lost)
+        with pytest.raises(DeviceError, match="station cell was started anew since step heat of this trial"):
+            raise run(1, "measure").error
+        assert run(2, "heat").error is None
+        assert run(2, "measure").error is None
 
 
 def test_a_station_is_not_taken_for_another_one(site: Site) -> None:

@@ -474,6 +474,12 @@ MUTANTS = (
         f"{LINE}::test_an_answer_of_another_boot_is_none",
     ),
     Mutant(
+        "set-points-outlive-a-restart",
+        "sdl/lab/remote/station.py",
+        (("        self._set_up.check(job, link.boot, self.name)\n", ""),),
+        f"{LINE}::test_what_was_set_up_before_a_station_was_started_anew_is_not_relied_on",
+    ),
+    Mutant(
         "no-expiry-on-the-wire",
         "sdl/lab/remote/gate.py",
         (("        if not now <= command.expires:\n", "        if not now:\n"),),

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 from pydantic import JsonValue
 
-from sdl.errors import DeviceTimeout, InterlockError, LabError, SdlError, StepAborted
+from sdl.errors import DeviceError, DeviceTimeout, InterlockError, LabError, SdlError, StepAborted
 from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
 from sdl.journal.protocol import Journal
 from sdl.journal.records import StepStarted
@@ -107,6 +107,7 @@ class RemoteStation(Station):
         self._journal: Journal | None = None
         self._rearmed: Mapping[str, tuple[str, str]] = {}
         self._sequence = 0
+        self._set_up = _SetUp()
         self._link: Link | None = None
         self._job: Job | None = None
         self._abort_reason = ""
@@ -345,6 +346,7 @@ class RemoteStation(Station):
             raise StepAborted(f"the step was aborted before it began: {self._abort_reason}")
         plan, settings = taken_apart(job)
         link = self._connected()
+        self._set_up.check(job, link.boot, self.name)
         self._sequence += 1
         run = Run(
             job=str(uuid.uuid4()),
@@ -371,6 +373,7 @@ class RemoteStation(Station):
             if event is not None:
                 ended = errand.take(event, run.job, link)
                 if ended is not None:
+                    self._set_up.note(job, link.boot)
                     return ended
             link.check()
 
@@ -437,6 +440,35 @@ class RemoteStation(Station):
         except (StationLost, StationRefused):
             return None
         return Evidence(found.answer, found.text, found.false_rate) if found.answer else None
+
+
+class _SetUp:
+    """In which boot of the station the last step of a trial ended: what it has set the devices to holds in that one."""
+
+    def __init__(self) -> None:
+        self._trial: tuple[object, ...] = ()
+        self._boot = self._step = ""
+
+    def note(self, job: Job, boot: str) -> None:
+        """A step has ended."""
+        self._trial, self._boot, self._step = _trial_of(job), boot, str(job.md.get("step", ""))
+
+    def check(self, job: Job, boot: str, station: str) -> None:
+        """Raise :class:`~sdl.errors.DeviceError` where an earlier step of the attempt may have been undone since.
+
+        The plan for the rest of a step that was cut off knows that it was, and is let through.
+        """
+        if _trial_of(job) != self._trial or boot == self._boot or job.n_acts_before:
+            return
+        raise DeviceError(
+            f"station {station} was started anew since step {self._step} of this trial: what that step has set up, "
+            "set-points and homing, is not known any more",
+            hint="the trial begins again where FailurePolicy(retries=...) says so",
+        )
+
+
+def _trial_of(job: Job) -> tuple[object, ...]:
+    return tuple(job.md.get(name) for name in ("campaign", "trial", "attempt"))
 
 
 class _Errand:
