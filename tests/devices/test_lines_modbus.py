@@ -88,7 +88,7 @@ def test_a_device_that_does_not_answer_is_asked_once() -> None:
     async def main() -> None:
         listening = await asyncio.start_server(deaf, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
-        async with line(port, timeout_s=0.3) as transport:
+        async with line(port, timeout_s=1.5) as transport:
             with pytest.raises(DeviceTimeout, match="'HOLDING 2 uint16 5'"):
                 await transport.request("HOLDING 2 uint16 5")
         listening.close()

@@ -89,7 +89,7 @@ def test_a_raw_socket_by_pyvisa_py() -> None:
             with pytest.raises(TransportError, match="no end within 1000 bytes"):
                 await line.request("CURVE?")
             assert await line.request("*IDN?") == "sdl,meter,0,1"
-        async with visa(address, timeout_s=0.5) as line:
+        async with visa(address, timeout_s=2) as line:
             with pytest.raises(DeviceTimeout, match=r"'READ\?'"):
                 await line.request("READ?")
         listening.close()
