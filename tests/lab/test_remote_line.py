@@ -15,6 +15,7 @@ import hosted
 import pytest
 from guests import Inn
 from meddling import Line, Meddler
+from pydantic import JsonValue
 from test_remote_kills import bodies, doses, until, view_of
 from test_remote_wire import step
 
@@ -147,6 +148,35 @@ def test_a_step_goes_on_when_its_line_is_reset(site: Site) -> None:
     assert doses(site.folder) == Counter([1])
 
 
+def test_a_step_whose_answer_is_lost_is_said_again_and_done_once(site: Site) -> None:
+    answer = inside(site)._send
+    lost: list[str] = []
+
+    def losing(to: Any, number: bytes, message: Any) -> None:
+        if message.kind == "accepted" and not lost:
+            lost.append(message.job)
+            return
+        answer(to, number, message)
+
+    inside(site)._send = losing
+    with site.inn.lab(lease=30.0) as lab:
+        assert hosted.campaign_on(lab, site.folder).run(trials=1).status == "finished"
+    assert lost
+    assert [trial.state for trial in view_of(site.folder).trials] == [TrialState.COMPLETED]
+    assert doses(site.folder) == Counter([1])
+
+
+def test_a_station_that_is_told_to_end_does_not_wait_for_an_engine_that_says_nothing(site: Site) -> None:
+    link = site.inn.link(lease=600.0)
+    link.ask(step(link))  # its act waits for a word that never comes
+    assert link.event(20.0) is not None
+    began = time.monotonic()
+    site.inn.close()
+    assert time.monotonic() - began < 30.0
+    link.close()
+    site.inn.open()
+
+
 def test_messages_that_come_twice_and_out_of_order_are_acted_on_once(tmp_path: Path) -> None:
     (tmp_path / "stations").mkdir(mode=0o700)
     server = StationServer(hosted.HostedLab(str(tmp_path)), "cell", tmp_path / "stations")
@@ -259,7 +289,7 @@ def test_what_was_set_up_before_a_station_was_started_anew_is_not_relied_on(site
 
         def run(trial: int, name: str) -> Any:
             settings = sdl.Settings({"x": 0.5}, trial=trial, attempt=1)
-            md = {"campaign": "c", "trial": trial, "attempt": 1, "step": name}
+            md: dict[str, JsonValue] = {"campaign": "c", "trial": trial, "attempt": 1, "step": name}
             return station.run(Job(partial(hosted.idle, lab, settings), md=md))
 
         assert run(1, "heat").error is None

@@ -170,6 +170,8 @@ class StationServer:
         self._waker.wake()
 
     def _close(self) -> None:
+        if self._work is not None:
+            self._work.stream.end("the station's process ends")  # nobody takes what is told from here on
         self._lab.close()
         self._doors.close()
         self._waker.close()

@@ -54,6 +54,9 @@ ADOPT_TIMEOUT = 2.0
 EXPIRY = 5.0
 """Seconds for which a command may be on its way."""
 
+AGAIN = 2.0
+"""Seconds after which a step is said again whose answer has not come."""
+
 GRACE = 30.0
 """Seconds beyond a step's own time limit after which the engine asks what became of its acts."""
 
@@ -362,7 +365,10 @@ class RemoteStation(Station):
             n_acts_before=job.n_acts_before,
             mark=self._mark(job.md),
         )
-        link.ask(run)
+        try:
+            link.ask(run, AGAIN)
+        except StationLost:
+            link.ask(run)  # the answer may have been lost: the same step is begun once, however often it is said
         if self._abort_reason:
             link.abort(self._abort_reason)
         deadline = None if job.timeout is None else self._now() + job.timeout + self._grace
