@@ -42,7 +42,7 @@ class PowerCut:
 
 
 def main() -> None:
-    """Measure eight settings, with a power cut on the way."""
+    """Measure six settings, with a power cut on the way."""
     logging.getLogger("ophyd").setLevel(logging.CRITICAL)  # the power cut is in the journal, in one line
     with FlowCellIoc("cell:", seed=7) as ioc:
         ioc.use()  # before the first PV is looked for
@@ -59,7 +59,7 @@ def main() -> None:
                 lab=lab,
                 progress=False,
             )
-            campaign.run(trials=8)
+            campaign.run(trials=6)
         for trial in campaign.trials:
             if trial.failure is not None:
                 print(f"trial {trial.number} {trial.state}: {trial.failure.reason}")

@@ -49,6 +49,9 @@ def client_environment(*ports: int) -> Mapping[str, str]:
 class FlowCellIoc:
     """Starts, hurts and ends the IOC of a flow cell. A context manager.
 
+    A client's library reads its environment once, when it looks for its first PV: make the environment of this process
+    that of the IOC (:meth:`use`) before that.
+
     Parameters
     ----------
     prefix
@@ -57,9 +60,6 @@ class FlowCellIoc:
         Of the server; a free one, where it is left out. It keeps it when it is started again.
     seed
         Of the photodiode's noise.
-
-    A client's library reads its environment once, when it looks for its first PV: make the environment of this process
-    that of the IOC (:meth:`use`) before that.
     """
 
     def __init__(self, prefix: str = "cell:", *, port: int | None = None, seed: int = 0) -> None:
