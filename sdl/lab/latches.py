@@ -52,4 +52,6 @@ def check_person(by: str, because: str) -> None:
     if by.strip().lower() in NOBODY:
         raise LabError(f"{by!r} is no person who can answer for a station", hint="say who you are")
     if not because.strip():
-        raise LabError("whoever answers for a station gives a reason", hint="say what was found, and what was done about it")
+        raise LabError(
+            "whoever answers for a station gives a reason", hint="say what was found, and what was done about it"
+        )
