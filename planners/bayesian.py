@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -197,11 +196,8 @@ class BayesianPlanner(Value):
             An outcome was never measured, or the history cannot be modelled.
         """
         _require_measurements(problem, history)
-        from sdl.planners import proposal  # noqa: PLC0415 # an import that only a model pays for
+        from sdl.planners import gaussian_process, proposal  # noqa: PLC0415 # imports that only a model pays for
 
-        with warnings.catch_warnings():  # PyTorch deprecates what BoTorch uses
-            warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
-            from sdl.planners import gaussian_process  # noqa: PLC0415
         surrogate = proposal.model_of(problem, history, self._assumptions.of(problem))
         return gaussian_process.BotorchModel.of(surrogate, Encoding(problem.space))
 

@@ -15,8 +15,8 @@ import yaml
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
-from sdl import __version__
 from sdl.errors import SdlError
+from sdl.journal.envelope import software_version
 from sdl.problem.value import Value
 from sdl.server.client import Client
 
@@ -154,7 +154,9 @@ WRITING = ("submit_campaign", "propose_trials", "order", "comment")
 
 def agent_server(desk: Desk) -> MCPServer[Any]:
     """Return the server that offers the tools of *desk*."""
-    server: MCPServer[Any] = MCPServer("sdl", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING")
+    server: MCPServer[Any] = MCPServer(
+        "sdl", version=software_version(), instructions=INSTRUCTIONS, log_level="WARNING"
+    )
     for name in (*READING, *WRITING):
         tool: Callable[..., Answer] = getattr(desk, name)
         server.add_tool(tool, name=name)

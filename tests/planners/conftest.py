@@ -1,17 +1,11 @@
-"""BoTorch, which tests compare with, is imported without what PyTorch warns its makers of."""
+"""What the tests of planners have in common."""
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from collections.abc import Iterator
 
 import pytest
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # has no type information
-
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
-    importlib.import_module("botorch.models")
 
 
 @pytest.fixture(autouse=True, scope="package")

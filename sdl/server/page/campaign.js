@@ -202,9 +202,9 @@ function trialView(id, path, number_) {
           h("td", {}, step.is_success === null ? "" : t(step.is_success ? "st_completed" : "st_failed")))))),
         one.acts.length > 0 && section(t("acts"), actTable(one.acts)),
         section(t("comments"), one.comments.map((said) => h("p", {}, h("strong", {}, said.by), ` ${moment(said.time)}: ${said.text}`)),
-          campaign.may.includes("comment") && h("button", { type: "button", data: { key: "comment" }, onclick: () => comment(path, number_) }, t("comment")),
+          h("p", { class: "buttons" }, campaign.may.includes("comment") && h("button", { type: "button", data: { key: "comment" }, onclick: () => comment(path, number_) }, t("comment")),
           campaign.may.includes("verdict") && ["valid", "suspect", "invalid"].map((quality) => h("button", { type: "button", data: { key: quality },
-            onclick: () => withReason(`${t("verdict")}: ${t(`v_${quality}`)}`, "", (body) => post(`${path}/trials/${number_}/verdict`, { quality, ...body })) }, t(`v_${quality}`)))));
+            onclick: () => withReason(`${t("verdict")}: ${t(`v_${quality}`)}`, "", (body) => post(`${path}/trials/${number_}/verdict`, { quality, ...body })) }, t(`v_${quality}`))))));
     },
   };
 }

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { current, number } from "./words.js";
 
-const MARGIN = { left: 62, right: 12, top: 12, bottom: 40 };
+const MARGIN = { left: 72, right: 12, top: 12, bottom: 40 };
 const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"];
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -206,10 +206,10 @@ export function parallelPlot(label, { columns, rank }) {
 }
 
 /** Mean and interval of the model along one parameter; *choices* are drawn as bars side by side. */
-export function slicePlot(label, { x: xs, mean, low, high, log, choices, at, names }) {
+export function slicePlot(label, { x: xs, mean, low, high, log, outcome_log, choices, at, names }) {
   return canvas(label, 220, (context, width, height) => {
     const places = choices ? xs.map((_, index) => index) : xs;
-    const isLog = isWide([...low, ...high]);
+    const isLog = outcome_log ?? isWide([...low, ...high]);
     const [x, y] = [axis(places, { log: log && !choices, pad: choices ? 0.25 : 0 }), axis([...low, ...high], { log: isLog })];
     const texts = choices ? { ticks: places, of: (index) => choices[index] } : {};
     const { px, py, bottom } = frameOf(context, width, height, x, y, names, texts);
