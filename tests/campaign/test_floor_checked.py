@@ -182,7 +182,7 @@ def test_without_the_solver_the_rule_decides_and_the_journal_says_so(monkeypatch
 
 
 def test_four_campaigns_with_faults_do_only_what_they_may() -> None:
-    """The soak ``tests/soak/laboratory.py`` is this with ten thousand trials."""
+    """The soak ``tests/soak/four_campaigns.py`` is this with ten thousand trials."""
     journal = MemoryJournal()
     with BusyLab(3, 12) as lab:
         campaigns = campaigns_on(lab, journal)

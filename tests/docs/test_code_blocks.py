@@ -33,7 +33,7 @@ from sdl.journal.tables import TableSchema
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MAX_NOT_RUN = 6
+MAX_NOT_RUN = 10  # a server, a station, a bench: what goes on until somebody ends it
 LINKED = ("examples", "benchmarks", "seeds")  # folders of the clone that commands on a page may name
 
 PYTHON = {"python"}
@@ -174,7 +174,8 @@ def run_page(blocks: Sequence[Block], folder: Path, memory: Path) -> subprocess.
     script.write_text(script_of([block for block in blocks if block.is_run]), encoding="utf-8")
     environment = os.environ | {
         "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{folder}",  # a reader's session finds what lies in the folder
+        # A reader's session finds what lies in the folder.
+        "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{folder}",
         "SDL_DOCS_MEMORY": str(memory),
         "MPLBACKEND": "agg",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the development environment has many, which take seconds to load

@@ -24,7 +24,6 @@ STATION = "tests/lab/test_remote_kills.py::test_a_station_killed_at_every_act"
 APART = "tests/lab/test_interlocks_apart.py"
 KILLS = "tests/testing/test_kills.py::test_killed_at_every_fail_point"
 EPICS = "tests/lab/test_epics.py"
-EPICS = "tests/lab/test_epics.py"
 
 
 @dataclass(frozen=True)
@@ -148,36 +147,6 @@ MUTANTS = (
             ("        for name in stations:\n            holders", "        for name in ():\n            holders"),
         ),
         "tests/testing/test_contending.py::test_killed_campaigns_take_turns_at_the_instruments",
-    ),
-    Mutant(
-        "move-believed",
-        "sdl/lab/checks.py",
-        (("                yield from self._verify(move)\n", "                yield from ()\n"),),
-        f"{EPICS}::test_a_server_that_is_restarted_in_mid_move_makes_no_data",
-    ),
-    Mutant(
-        "last-word-of-a-server",
-        "sdl/lab/channels.py",
-        (("        await signal.read(cached=True)\n", "        return\n"),),
-        f"{EPICS}::test_the_last_word_of_a_dead_server_is_no_reading",
-    ),
-    Mutant(
-        "invalid-as-data",
-        "sdl/lab/channels.py",
-        (("    if is_invalid(severity):\n", "    if severity is Ellipsis:\n"),),
-        f"{EPICS}::test_an_invalid_reading_is_no_reading",
-    ),
-    Mutant(
-        "old-reading-after-a-trigger",
-        "sdl/lab/checks.py",
-        (("            verify_renewed(trigger, now, name=name)\n", "            pass\n"),),
-        f"{EPICS}::test_a_reading_that_is_older_than_its_trigger_is_no_reading",
-    ),
-    Mutant(
-        "waiting-for-a-dead-server",
-        "sdl/lab/checks.py",
-        (("            if now - well >= PATIENCE:\n", "            if now < well:\n"),),
-        f"{EPICS}::test_a_wait_ends_when_the_server_is_gone",
     ),
     Mutant(
         "move-believed",

@@ -195,7 +195,7 @@ def lab_at(folder: Path, lease: float) -> Any:
     """Return the engine's laboratory, whose station is on the other host."""
     at = {"cell": f"tcp://10.111.0.2:{PORT}"}
     given = {"folder": str(folder)}
-    return host(hosted.HostedLab(**given), "hosted:HostedLab", given, at=at, keys=folder / "keys", lease=lease)
+    return host(hosted.HostedLab(str(folder)), "hosted:HostedLab", given, at=at, keys=folder / "keys", lease=lease)
 
 
 def be_engine(folder: Path, lease: float, n_cuts: int, n_stale: int) -> None:

@@ -43,7 +43,7 @@ def recorded(inn: Inn, n_trials: int) -> list[Any]:
         said.append(message)
         return send(link, message)
 
-    Link.send = noting  # type: ignore[method-assign] # until the campaign is over
+    Link.send = noting  # type: ignore[method-assign, assignment] # until the campaign is over
     try:
         with inn.lab() as lab:
             assert hosted.campaign_on(lab, inn.folder).run(trials=n_trials).status == "finished"
@@ -137,7 +137,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     changed = [act for act in after[2] if before[2].get(act) != after[2][act]]
     print(f"doses: {before[0]} by the campaign, {n_new} by strangers; steps begun: {len(after[1] - before[1])} more")
     print(f"acts in the book that changed: {len(changed)}")
-    return n_new + len(after[1] - before[1])
+    return int(n_new + len(after[1] - before[1]))
 
 
 def main() -> int:
