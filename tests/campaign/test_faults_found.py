@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def test_each_fault_bends_readings_as_it_says(monkeypatch: pytest.MonkeyPatch) -
     bubble = read_at(monkeypatch, Bubble(share=0.5, lasts=4.0, begins=2.0), *hours)
     assert 4.9 < bubble[2] < 7.6
     assert bubble[3] == pytest.approx(10, abs=0.05)
-    assert read_at(monkeypatch, CloggedLine(hours=10.0, begins=3.0), *hours)[3] == pytest.approx(10 / np.e, abs=0.05)
+    assert read_at(monkeypatch, CloggedLine(hours=10.0, begins=3.0), *hours)[3] == pytest.approx(10 / math.e, abs=0.05)
 
 
 def test_spikes_come_as_often_as_they_say_and_follow_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:

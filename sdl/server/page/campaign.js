@@ -28,8 +28,9 @@ function overview(id, path) {
     concerns: (event) => event.campaign === id,
     async load() {
       const campaign = await get(path);
-      shown.problem ??= await get(`${path}/problem`);
       swap(top, headOf(campaign, path));
+      if (!campaign.started_at) return; // it has no trials, and what it is about stands in its file
+      shown.problem ??= await get(`${path}/problem`);
       const { approvals } = await get(`${path}/approvals`);
       swap(waiting, approvals.filter((one) => one.state === "open").map(approvalCard),
         Object.entries(campaign.waiting ?? {}).slice(0, 12).map(([number_, why]) => h("p", { class: "quiet" }, `${t("trial")} ${number_}: ${why}`)));
@@ -88,10 +89,13 @@ function headOf(campaign, path) {
 }
 
 async function setAutonomy(campaign, path) {
+  const { envelope, budget } = campaign.autonomy;
   const said = await ask({ title: `${t("autonomy")}: ${campaign.name}`, confirm: t("confirm"), cancel: t("cancel"), fields: [
     { name: "level", label: t("level"), value: String(campaign.autonomy.level), choices: [0, 1, 2, 3, 4].map((level) => [String(level), `${level}: ${t(`level_${level}`)}`]) },
+    { name: "trials", label: `${t("trials")} (${t("level")} 3)`, kind: "number", value: budget.trials ?? "" },
     { name: "because", label: t("because"), isRequired: true }] });
-  if (said) await attempt(() => put(`${path}/autonomy`, { ...campaign.autonomy, level: Number(said.level), because: said.because }));
+  if (said) await attempt(() => put(`${path}/autonomy`, {
+    level: Number(said.level), envelope, budget: { ...budget, trials: said.trials ? Number(said.trials) : null }, because: said.because }));
 }
 
 async function setVisibility(campaign, path) {
@@ -99,7 +103,9 @@ async function setVisibility(campaign, path) {
     { name: "scope", label: t("visibility"), value: campaign.visibility.scope, choices: ["private", "group", "open"].map((one) => [one, t(one)]) },
     { name: "groups", label: t("groups"), value: campaign.visibility.groups.join(", ") },
     { name: "embargo", label: t("embargo"), kind: "date", value: campaign.visibility.embargo ?? "" }] });
-  if (said) await attempt(() => put(`${path}/visibility`, { scope: said.scope, groups: said.groups.split(",").map((one) => one.trim()).filter(Boolean), embargo: said.embargo || null }));
+  if (!said) return;
+  const groups = said.scope === "group" ? said.groups.split(",").map((one) => one.trim()).filter(Boolean) : [];
+  await attempt(() => put(`${path}/visibility`, { scope: said.scope, groups, embargo: said.scope === "open" ? said.embargo || null : null }));
 }
 
 // --- plots --------------------------------------------------------------------------------------------------------

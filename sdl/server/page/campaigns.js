@@ -45,7 +45,8 @@ export function rehearsalOf(rehearsal) {
   const uses = (rehearsal.uses ?? []).map((use) => h("li", { class: use.is_enough ? "" : "bad" },
     `${use.material}: ${use.amount} (${use.left} ${t("left")}) – ${t(use.is_enough ? "enough" : "too_little")}`));
   return h("div", {},
-    h("p", {}, `${rehearsal.trials} ${t("trials")} · ${t("begins")} ${moment(rehearsal.begin)} · ${t("would_end")} ${moment(rehearsal.end)} (${duration(rehearsal.seconds)}) · ${t("cost")} ${rehearsal.cost}`),
+    h("p", {}, [rehearsal.trials && `${rehearsal.trials} ${t("trials")}`, `${t("begins")} ${moment(rehearsal.begin)}`,
+      `${t("would_end")} ${moment(rehearsal.end)} (${duration(rehearsal.seconds)})`, Number.isFinite(rehearsal.cost) && `${t("cost")} ${rehearsal.cost}`].filter(Boolean).join(" · ")),
     rehearsal.bottleneck && h("p", {}, `${t("bottleneck")}: ${rehearsal.bottleneck}`),
     h("p", {}, Object.entries(rehearsal.utilisation ?? {}).map(([name, part]) => `${name} ${Math.round(100 * part)} %`).join(" · ")),
     uses.length > 0 && h("ul", {}, uses),

@@ -175,7 +175,10 @@ export function stockView() {
 function materialRow(one) {
   const count = async () => {
     const said = await ask({ title: `${t("count")}: ${one.material}`, confirm: t("confirm"), cancel: t("cancel"),
-      fields: [{ name: "amount", label: `${t("counted")} (${one.unit})`, value: one.left, isRequired: true }, { ...because, label: t("because") }] });
+      fields: [
+        one.lots.length > 1 && { name: "lot", label: t("lots"), choices: one.lots.map((lot) => [lot.lot, `${lot.lot} ${lot.left}`]) },
+        { name: "amount", label: one.unit ? `${t("counted")} (${one.unit})` : t("counted"), value: one.lots.length > 1 ? "" : one.left, isRequired: true },
+        { ...because, label: t("because") }].filter(Boolean) });
     if (said) await attempt(() => post("/stock", { action: "count", material: one.material, ...said }));
   };
   return h("tr", {}, h("th", { scope: "row" }, one.material), h("td", {}, one.left), h("td", {}, one.reserved || "–"), h("td", {}, one.consumed || "–"), h("td", {}, one.unexplained || "–"),

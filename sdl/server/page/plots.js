@@ -39,7 +39,7 @@ function axis(values, { log = false, pad = 0.05 } = {}) {
   if (!finite.length) { low = 0; high = 1; log = false; }
   const to = log ? Math.log10 : (value) => value;
   let [a, b] = [to(low), to(high)];
-  if (a === b) { a -= Math.abs(a) * 0.1 || 0.5; b += Math.abs(b) * 0.1 || 0.5; }
+  if (b - a <= 1e-9 * Math.max(Math.abs(a), Math.abs(b))) { a -= Math.abs(a) * 0.1 || 0.5; b += Math.abs(b) * 0.1 || 0.5; }
   const extra = (b - a) * pad;
   return { a: a - extra, b: b + extra, log, part: (value) => (to(value) - (a - extra)) / (b - a + 2 * extra) };
 }
