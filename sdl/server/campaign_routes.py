@@ -20,8 +20,8 @@ from sdl.journal.orders import Visibility
 from sdl.journal.records import Body, Comment, TrialUnknown
 from sdl.journal.trust import Finding, TrialJudged, Verdict
 from sdl.server import asked, looking, models
-from sdl.server.dossiers import Dossier, State
-from sdl.server.house import ORDERS, House, Missing, Place
+from sdl.server.dossiers import ORDERS, Dossier, State
+from sdl.server.house import House, Missing, Place
 from sdl.server.identities import Identity, Role
 from sdl.server.rehearsal import Rehearsal
 from sdl.server.routing import Routes, Who, json_of
@@ -51,7 +51,8 @@ def info(house: House, dossier: Dossier, who: Identity) -> models.CampaignInfo:
     """Return how a campaign stands, for *who*."""
     running = house.running
     queue = [each.name for each in house.queue()]
-    orders = ORDERS[dossier.state(running)]
+    held = {"resume"} if dossier.is_held_from(who) else set[str]()
+    orders = tuple(order for order in ORDERS[dossier.state(running)] if order not in held)
     return house.look(
         dossier,
         lambda view: looking.campaign_info(

@@ -9,10 +9,17 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from sdl.journal.orders import ORDER_KINDS, CampaignOrdered, CampaignShared, CampaignSubmitted, Visibility
+from sdl.journal.orders import (
+    ORDER_KINDS,
+    CampaignOrdered,
+    CampaignShared,
+    CampaignSubmitted,
+    OrderWord,
+    Visibility,
+)
 from sdl.journal.protocol import Journal
 from sdl.journal.records import Event, SessionEnded
-from sdl.server.identities import Identity
+from sdl.server.identities import Identity, Role
 
 CLOSED = "the server was closed"
 """The reason of sessions that go on when the server is started again."""
@@ -24,6 +31,23 @@ State = Literal[
     "submitted", "queued", "running", "pausing", "paused", "finished", "stopped", "aborted", "cancelled", "error"
 ]
 """How a campaign stands."""
+
+ORDERS: dict[str, tuple[OrderWord, ...]] = {
+    "submitted": ("start", "cancel"),
+    "queued": ("pause", "cancel"),
+    "running": ("pause", "stop", "abort"),
+    "pausing": ("abort",),
+    "paused": ("resume", "stop", "cancel"),
+    "stopped": ("resume", "cancel"),
+    "aborted": ("resume", "cancel"),
+    "error": ("resume", "cancel"),
+    "finished": (),
+    "cancelled": (),
+}
+"""What may be ordered of a campaign, by how it stands."""
+
+OUTCOMES = {"pause": "paused", "stop": "stopped", "abort": "aborted", "cancel": "cancelled"}
+"""How a campaign stands after an order."""
 
 KINDS = (*ORDER_KINDS, "session.started", "session.ended")
 
@@ -44,6 +68,8 @@ class Dossier:
         Whether it is to run as soon as there is room.
     outcome, reason
         How its last session ended, or what was ordered since; empty while it has not.
+    held_by
+        Who has ended or paused it in the place of its owner, until somebody lets it go on.
     """
 
     name: str
@@ -58,6 +84,8 @@ class Dossier:
     ended_at: dt.datetime | None = None
     is_open: bool = False
     order: CampaignOrdered | None = None
+    ordered: Event | None = None
+    held_by: str = ""
 
     @property
     def id(self) -> str:
@@ -76,6 +104,10 @@ class Dossier:
         if self.outcome in {"finished", "stopped", "aborted", "paused", "cancelled", "error"} and not self.wants:
             return self.outcome  # type: ignore[return-value] # one of these
         return "queued" if self.wants else "submitted"
+
+    def is_held_from(self, who: Identity) -> bool:
+        """Whether *who* may not let it go on, because somebody else has ended or paused it."""
+        return bool(self.held_by) and self.held_by != who.name and not who.may([Role.OPERATE])
 
     def is_seen_by(self, who: Identity, day: dt.date) -> bool:
         """Whether *who* may see it on *day*."""
@@ -100,6 +132,14 @@ class Dossiers:
         for event in journal.read(self.sequence, kinds=KINDS):
             self.sequence = event.sequence
             self._take(event)
+
+    def end_all(self) -> None:
+        """Count every session as ended: the process that ran them is gone. What was to run goes on."""
+        for dossier in self.by_name.values():
+            if dossier.is_open:
+                dossier.is_open = False
+                if not dossier.wants:
+                    _stands_as_ordered(dossier)
 
     def _take(self, event: Event) -> None:
         body = event.body
@@ -126,13 +166,24 @@ class Dossiers:
 
 
 def _ordered(dossier: Dossier, body: CampaignOrdered, event: Event) -> None:
-    dossier.order = body
-    dossier.wants = body.order in {"start", "resume"}
-    if dossier.wants or dossier.is_open:
+    is_late = not (dossier.is_open or dossier.wants) and body.order not in ORDERS[dossier.outcome or "submitted"]
+    if is_late and dossier.outcome in {"finished", "cancelled"}:
         return
-    words = {"pause": "paused", "stop": "stopped", "abort": "aborted", "cancel": "cancelled"}
-    dossier.outcome = "error" if event.actor == ENGINE else words[body.order]
-    dossier.reason, dossier.ended_at = said(body.order, event.actor, body.because), event.time
+    dossier.order, dossier.ordered = body, event
+    dossier.wants = body.order in {"start", "resume"}
+    if dossier.wants:
+        dossier.held_by = ""
+    elif event.actor not in {dossier.owner, ENGINE}:
+        dossier.held_by = event.actor
+    if not (dossier.wants or dossier.is_open or is_late):
+        _stands_as_ordered(dossier)
+
+
+def _stands_as_ordered(dossier: Dossier) -> None:
+    body, event = dossier.order, dossier.ordered
+    if body is not None and event is not None:
+        dossier.outcome = "error" if event.actor == ENGINE else OUTCOMES[body.order]
+        dossier.reason, dossier.ended_at = said(body.order, event.actor, body.because), event.time
 
 
 def _ended(dossier: Dossier, body: SessionEnded, event: Event) -> None:
@@ -147,5 +198,4 @@ def _ended(dossier: Dossier, body: SessionEnded, event: Event) -> None:
 
 def said(order: str, by: str, because: str) -> str:
     """Write an order as a reason."""
-    words = {"pause": "paused", "stop": "stopped", "abort": "aborted", "cancel": "cancelled"}
-    return f"{words.get(order, order)} by {by}{f': {because}' if because else ''}"
+    return f"{OUTCOMES.get(order, order)} by {by}{f': {because}' if because else ''}"

@@ -31,7 +31,7 @@ from sdl.journal.orders import (
 )
 from sdl.journal.records import Body, Entry
 from sdl.lab import WallClock
-from sdl.server.dossiers import CLOSED, ENGINE, Dossier, Dossiers, said
+from sdl.server.dossiers import CLOSED, ENGINE, ORDERS, Dossier, Dossiers, said
 from sdl.server.identities import Identity, UsersFile
 from sdl.server.laboratory import Laboratory
 from sdl.server.rehearsal import Rehearsal, rehearse
@@ -40,20 +40,6 @@ T = TypeVar("T")
 
 STORE = "journal.sdl"
 """The store in the folder of a server."""
-
-ORDERS: dict[str, tuple[OrderWord, ...]] = {
-    "submitted": ("start", "cancel"),
-    "queued": ("pause", "cancel"),
-    "running": ("pause", "stop", "abort"),
-    "pausing": ("abort",),
-    "paused": ("resume", "stop", "cancel"),
-    "stopped": ("resume", "cancel"),
-    "aborted": ("resume", "cancel"),
-    "error": ("resume", "cancel"),
-    "finished": (),
-    "cancelled": (),
-}
-"""What may be ordered of a campaign, by how it stands."""
 
 REHEARSALS = threading.BoundedSemaphore(1)
 """One rehearsal at a time: they take a core each."""
@@ -91,7 +77,9 @@ class House:
         self.host = Host(self.lab, self.journal)
         self._dossiers = Dossiers()
         self._views: dict[str, CampaignView] = {}
-        self._mutex = threading.RLock()
+        self._mutex = threading.RLock()  # taken before that of the journal, never after it
+        self._stopping: set[object] = set()
+        self._last_stop: object = None
         self._thread = threading.Thread(target=self.host.run, name="sdl-host", daemon=True)
 
     # --- opening and closing ------------------------------------------------------------------------------------------
@@ -101,8 +89,10 @@ class House:
         events = self.journal.read(max(0, self.journal.head[0] - 1))
         for event in events:  # the last one
             self.lab.clock.advance_to(event.time.timestamp())
+        self.dossiers()
+        self._dossiers.end_all()
         self._thread.start()
-        self.host.call(self._fill)
+        self.host.post(self._fill)
 
     def stop(self) -> None:
         """Let the running trials end; the campaigns go on when the server is started again."""
@@ -193,7 +183,7 @@ class House:
             rehearsal=predicted.model_dump(mode="json"),
         )
         bodies: list[Body] = [submitted, *([CampaignOrdered(order="start")] if start else [])]
-        with self.journal.hold():
+        with self._mutex, self.journal.hold():
             if described.name in {*(each.name for each in self.dossiers()), *self.journal.campaigns}:
                 raise CampaignError(f"there is a campaign {described.name!r} already", hint="give it another name")
             self.journal.append(*(Entry(body, described.name, actor=who.name) for body in bodies))
@@ -223,24 +213,45 @@ class House:
     # --- ordering -----------------------------------------------------------------------------------------------------
 
     def order(self, who: Identity, dossier: Dossier, order: OrderWord, because: str) -> Dossier:
-        """Order what is to become of a campaign. Raises CampaignError where that cannot be, as it stands."""
+        """Order what is to become of a campaign.
+
+        Raises
+        ------
+        CampaignError
+            That cannot be, as it stands.
+        AccessError
+            Somebody who operates the laboratory has ended or paused it, and *who* does not.
+        """
+        if order == "abort":  # nothing is waited for, not even the disk
+            self._check_order(who, dossier, order)
+            self._abort_one(dossier, said(order, who.name, because))
+            self._record(dossier.name, who.name, CampaignOrdered(order=order, because=because))
+        else:
+            self.host.call(lambda: self._order(who, dossier, order, because))
+        return self.dossier(dossier.id, who)
+
+    def _check_order(self, who: Identity, dossier: Dossier, order: OrderWord) -> None:
+        self.dossiers()
         state = dossier.state(self.running)
         if order not in ORDERS[state]:
             allowed = ", ".join(ORDERS[state]) or "nothing"
             raise CampaignError(f"campaign {dossier.name} is {state}: it cannot {order}", hint=f"it can {allowed}")
-        if order == "abort":  # nothing is waited for, not even the disk
-            self._abort_one(dossier, said(order, who.name, because))
-        self._record(dossier.name, who.name, CampaignOrdered(order=order, because=because))
-        self._carry_out(dossier, order, said(order, who.name, because))
-        return self.dossier(dossier.id, who)
+        if order == "resume" and dossier.is_held_from(who):
+            raise AccessError(
+                f"{dossier.held_by} has {state} campaign {dossier.name}: {who.name} may not resume it",
+                hint="somebody with the role operate can",
+            )
 
-    def _carry_out(self, dossier: Dossier, order: OrderWord, reason: str) -> None:
-        loop = self.host.loop_of(dossier.name)
+    def _order(self, who: Identity, dossier: Dossier, order: OrderWord, because: str) -> None:
+        """Check, record and carry out; on the host's thread, so that nothing begins or ends meanwhile."""
+        self._check_order(who, dossier, order)
+        self._record(dossier.name, who.name, CampaignOrdered(order=order, because=because))
+        loop, reason = self.host.loop_of(dossier.name), said(order, who.name, because)
         if order in {"start", "resume"}:
             self.host.post(self._fill)
         elif loop is not None and order == "pause":
             loop.stop(reason, "paused")
-        elif loop is not None and order != "abort":
+        elif loop is not None:
             loop.stop(reason)
 
     def _abort_one(self, dossier: Dossier, reason: str) -> None:
@@ -249,12 +260,22 @@ class House:
             loop.abort_own(reason)
 
     def abort_everything(self, who: Identity, because: str) -> int:
-        """Stop every device at once, and end every campaign that runs; return how many."""
-        running = self.host.running
-        self.host.abort(said("abort", who.name, because))
-        self._record("", who.name, StationStopped(station="*", because=because))
-        for name in running:
-            self._record(name, who.name, CampaignOrdered(order="abort", because=because))
+        """Stop every device at once, end every campaign that runs, and pause those that wait; return how many ended.
+
+        Nothing begins by itself afterwards: what waits has to be resumed.
+        """
+        token = self._last_stop = object()
+        self._stopping.add(token)
+        try:
+            running = self.host.running
+            self.host.abort(said("abort", who.name, because))
+            bodies: list[tuple[str, Body]] = [("", StationStopped(station="*", because=because))]
+            bodies += [(name, CampaignOrdered(order="abort", because=because)) for name in running]
+            waiting = [each.name for each in self.queue() if each.name not in running]
+            bodies += [(name, CampaignOrdered(order="pause", because=because)) for name in waiting]
+            self.journal.append(*(Entry(body, name, actor=who.name) for name, body in bodies))
+        finally:
+            self._stopping.discard(token)
         return len(running)
 
     def abort_station(self, who: Identity, station: str, because: str) -> None:
@@ -321,8 +342,11 @@ class House:
     def _fill(self) -> None:
         """Start the campaigns that wait, as far as there is room."""
         for dossier in self.queue():
-            if len(self.host.running) >= self.laboratory.file.at_once:
+            if self._stopping or len(self.host.running) >= self.laboratory.file.at_once:
                 return
+            self.dossiers()
+            if not dossier.wants:  # to begin takes seconds: somebody has changed their mind
+                continue
             try:
                 self._begin(dossier)
             except Exception as error:  # noqa: BLE001 # the border: a campaign that cannot begin is told of, and no other is held up
@@ -330,19 +354,27 @@ class House:
                 self._record(dossier.name, ENGINE, CampaignOrdered(order="stop", because=f"it could not begin: {text}"))
 
     def _begin(self, dossier: Dossier) -> None:
+        last_stop = self._last_stop
         described = self.laboratory.read(dossier.submitted.file)
-        level = dossier.settings.get("level")
-        autonomy = described.autonomy.replace(level=level)
         campaign = self.laboratory.campaign(
             described,
             self.lab,
             self.plan,
             journal=self.journal,
             progress=False,
-            autonomy=autonomy,
+            autonomy=self._autonomy(dossier, described),
             priority=dossier.submitted.priority,
         )
         self.host.join(campaign, self._on_end)
+        if self._last_stop is not last_stop:  # everything was stopped before it was there to be stopped
+            self._abort_one(dossier, "everything was stopped while it began")
+
+    def _autonomy(self, dossier: Dossier, described: CampaignFile) -> Autonomy:
+        """Return how much a campaign may do: as a person has said last, or else as was settled at the door."""
+        given = self.look(dossier, lambda view: view.approvals.autonomy)
+        if given is not None:
+            return Autonomy.recorded(given)
+        return described.autonomy.replace(level=dossier.settings.get("level"))
 
     def _on_end(self, _status: str, _reason: str) -> None:
         self.host.post(self._fill)

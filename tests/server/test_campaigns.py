@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from asking import PEOPLE, Asking, served
 
+from sdl.campaign.recorder import session_started
 from sdl.journal.acts import ActIntended
 from sdl.journal.orders import CampaignOrdered
 from sdl.journal.records import Entry, StepStarted, TrialProposed, TrialStarted
@@ -156,15 +157,20 @@ def test_campaigns_queue_pause_go_on_and_are_cancelled(fresh: Asking) -> None:
     assert fresh("kim", "POST", order, json={"order": "pause", "because": "urgent"}).status_code == 200
     paused = fresh.until("sato", first, lambda found: found["state"] == "paused")
     assert paused["reason"] == "paused by kim: urgent"
-    assert paused["may"][:3] == ["resume", "stop", "cancel"]
+    assert paused["may"][:2] == ["stop", "cancel"]  # who has paused it lets it go on
     assert fresh("sato", "POST", order, json={"order": "pause"}).status_code == 409
     fresh.until("kim", third, lambda found: found["state"] == "running")
-    assert fresh("sato", "POST", order, json={"order": "resume"}).json()["state"] == "queued"
+    assert fresh("kim", "POST", order, json={"order": "resume"}).json()["state"] == "queued"
     assert fresh("mori", "POST", f"/campaigns/{second}/orders", json={"order": "cancel"}).json()["state"] == "cancelled"
     assert fresh("kim", "POST", "/stop", json={"because": "smoke"}).status_code == 200
     stopped = fresh.until("kim", third, lambda found: found["state"] == "aborted")
     assert stopped["reason"] == "aborted by kim: smoke"
-    fresh.until("sato", first, lambda found: found["state"] == "running")  # it was not running, and goes on
+    held = fresh.until("sato", first, lambda found: found["state"] == "paused")  # nothing begins by itself
+    assert (held["reason"], "resume" in held["may"]) == ("paused by kim: smoke", False)
+    refused = fresh("sato", "POST", order, json={"order": "resume"})
+    assert (refused.status_code, refused.json()["hint"]) == (403, "somebody with the role operate can")
+    assert fresh("kim", "POST", order, json={"order": "resume"}).status_code == 200
+    fresh.until("sato", first, lambda found: found["state"] == "running")
     ordered = [
         (event.campaign, event.actor, event.body.order)
         for event in fresh.events("campaign.ordered")
@@ -172,6 +178,50 @@ def test_campaigns_queue_pause_go_on_and_are_cancelled(fresh: Asking) -> None:
     ]
     assert ("first", "kim", "pause") in ordered
     assert ("third", "kim", "abort") in ordered
+
+
+def test_what_was_said_of_a_campaign_that_waits_holds_when_it_begins(fresh: Asking) -> None:
+    waiting = fresh.submit("sato", "waiting", trials=1, level=1, start=False)["id"]
+    there, free = f"/campaigns/{waiting}", {"level": 4, "because": "known"}
+    assert fresh("lee", "PUT", f"{there}/autonomy", json=free).status_code == 200
+    fresh("sato", "POST", f"{there}/orders", json={"order": "start"})
+    fresh.until("sato", waiting, finished)
+    late = Entry(CampaignOrdered(order="abort"), "waiting", actor="kim")  # given as it ended
+    fresh.journal.append(late)
+    assert fresh.get("sato", there)["state"] == "finished"
+
+
+def test_locks_are_taken_in_one_order_and_a_cancelled_campaign_does_not_begin(fresh: Asking, monkeypatch: Any) -> None:
+    house: Any = fresh.house
+    hold, owned = house.journal.hold, list[bool]()
+
+    def watched() -> Any:
+        owned.append(house._mutex._is_owned())
+        return hold()
+
+    monkeypatch.setattr(house.journal, "hold", watched)
+    gone = fresh.submit("sato", "gone", level=1, start=False)["id"]
+    assert owned == [True]
+    fresh.journal.append(Entry(CampaignOrdered(order="start"), "gone", actor="sato"))
+    stale = house.queue()
+    monkeypatch.setattr(house, "queue", lambda: stale)
+    fresh.journal.append(Entry(CampaignOrdered(order="cancel"), "gone", actor="sato"))
+    house.host.call(house._fill)
+    assert fresh.get("sato", f"/campaigns/{gone}")["state"] == "cancelled"
+
+
+def test_a_campaign_whose_server_was_killed_while_it_paused_is_paused(tmp_path: Path) -> None:
+    with served(tmp_path / "server", PEOPLE) as asking:
+        campaign = asking.submit("sato", "killed", start=False)["id"]
+        for body in (
+            CampaignOrdered(order="start"),
+            session_started(1, is_virtual=True),
+            CampaignOrdered(order="pause"),
+        ):
+            asking.journal.append(Entry(body, "killed", actor="sato"))
+    with served(tmp_path / "server", {}) as again:
+        (dossier,) = again.house.dossiers()
+        assert (dossier.id, dossier.state(again.house.running)) == (campaign, "paused")
 
 
 def test_what_became_of_an_act_is_answered_and_signed(asking: Asking) -> None:
