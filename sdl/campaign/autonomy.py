@@ -46,8 +46,9 @@ class Autonomy(Value):
         0: suggest only. 1: each trial is approved. 2: each batch is approved. 3: trials inside *envelope* and *budget*
         begin without asking. 4: free within the limits of the laboratory.
     envelope
-        For level 3, the range of each parameter named, in its declared unit: ``{"temperature": (20, 300)}``; for a
-        categorical one the choices: ``{"solvent": ("water",)}``. The others are free.
+        For level 3, which needs this or a *budget*: the range of each parameter named, in its declared unit:
+        ``{"temperature": (20, 300)}``; for a categorical one the choices: ``{"solvent": ("water",)}``. The others are
+        free.
     budget
         For level 3, how much of the campaign needs no asking: its first trials, laboratory time, cost.
     """
@@ -73,7 +74,14 @@ class Autonomy(Value):
         return cls() if given is None else cls.from_data(given)
 
     def check(self, space: SearchSpace) -> None:
-        """Raise :class:`~sdl.errors.CampaignError` for an envelope that does not fit *space*."""
+        """Raise :class:`~sdl.errors.CampaignError` for an envelope that does not fit *space*, and for a level 3 that
+        bounds nothing.
+        """
+        if self.level == 3 and not self.envelope and self.budget == Budget():
+            raise CampaignError(
+                "autonomy level 3 has neither an envelope nor a budget: nothing would be asked",
+                hint="say envelope: {temperature: [20, 300]} or budget: {trials: 10}; or level 2, or 4",
+            )
         for name, bounds in self.envelope.items():
             if name not in space.parameters:
                 raise CampaignError(

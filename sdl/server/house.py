@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sdl.campaign.autonomy import Autonomy
+from sdl.campaign.budget import OnUnknown
 from sdl.campaign.file import CampaignFile
 from sdl.campaign.hosting import Host
 from sdl.campaign.safeguard import rearm
@@ -32,7 +33,7 @@ from sdl.journal.orders import (
 from sdl.journal.records import Body, Entry
 from sdl.lab import WallClock
 from sdl.server.dossiers import CLOSED, ENGINE, ORDERS, Dossier, Dossiers, said
-from sdl.server.identities import Identity, UsersFile
+from sdl.server.identities import Identity, Role, UsersFile
 from sdl.server.laboratory import Laboratory
 from sdl.server.rehearsal import Rehearsal, rehearse
 
@@ -40,6 +41,9 @@ T = TypeVar("T")
 
 STORE = "journal.sdl"
 """The store in the folder of a server."""
+
+UNSAID = 2
+"""The level of autonomy, at most, of a campaign file that does not speak of it."""
 
 REHEARSALS = threading.BoundedSemaphore(1)
 """One rehearsal at a time: they take a core each."""
@@ -80,6 +84,7 @@ class House:
         self._mutex = threading.RLock()  # taken before that of the journal, never after it
         self._stopping: set[object] = set()
         self._last_stop: object = None
+        self._is_closing = False
         self._thread = threading.Thread(target=self.host.run, name="sdl-host", daemon=True)
 
     # --- opening and closing ------------------------------------------------------------------------------------------
@@ -96,11 +101,15 @@ class House:
 
     def stop(self) -> None:
         """Let the running trials end; the campaigns go on when the server is started again."""
+        self._is_closing = True
         for name in self.host.running:
-            loop = self.host.loop_of(name)
-            if loop is not None:
-                loop.stop(CLOSED, "paused")
+            self._let_go_on_later(name)
         self.host.close()
+
+    def _let_go_on_later(self, name: str) -> None:
+        loop = self.host.loop_of(name)
+        if loop is not None:
+            loop.stop(CLOSED, "paused")
 
     def close(self) -> None:
         """Wait until all has ended, and close the laboratory and the journal."""
@@ -167,11 +176,12 @@ class House:
         ProblemError, CampaignError
             It makes no sense, or the name is taken.
         AccessError
-            It wants more autonomy, or a higher priority, than *who* may give it.
+            It wants more autonomy, or a higher priority, than *who* may give it, or answers for acts in advance.
         """
         described, predicted = self.rehearse(file)
         level = self._level(who, file, described)
         self._check_priority(who, priority)
+        _check_consent(who, described)
         submitted = CampaignSubmitted(
             id=f"c_{secrets.token_urlsafe(16)}",
             file=file,
@@ -194,7 +204,7 @@ class House:
     def _level(self, who: Identity, file: str, described: CampaignFile) -> int:
         """Return how much the campaign may do without asking."""
         if "autonomy" not in self.laboratory.keys_of(file):
-            return who.autonomy
+            return min(who.autonomy, UNSAID)
         level = described.autonomy.level
         if level > who.autonomy:
             raise AccessError(
@@ -342,7 +352,7 @@ class House:
     def _fill(self) -> None:
         """Start the campaigns that wait, as far as there is room."""
         for dossier in self.queue():
-            if self._stopping or len(self.host.running) >= self.laboratory.file.at_once:
+            if self._stopping or self._is_closing or len(self.host.running) >= self.laboratory.file.at_once:
                 return
             self.dossiers()
             if not dossier.wants:  # to begin takes seconds: somebody has changed their mind
@@ -350,6 +360,8 @@ class House:
             try:
                 self._begin(dossier)
             except Exception as error:  # noqa: BLE001 # the border: a campaign that cannot begin is told of, and no other is held up
+                if self._is_closing:  # it begins when the server is started again
+                    return
                 text = str(error) if isinstance(error, SdlError) else f"{type(error).__name__}: {error}"
                 self._record(dossier.name, ENGINE, CampaignOrdered(order="stop", because=f"it could not begin: {text}"))
 
@@ -366,6 +378,8 @@ class House:
             priority=dossier.submitted.priority,
         )
         self.host.join(campaign, self._on_end)
+        if self._is_closing:
+            self._let_go_on_later(dossier.name)
         if self._last_stop is not last_stop:  # everything was stopped before it was there to be stopped
             self._abort_one(dossier, "everything was stopped while it began")
 
@@ -381,6 +395,18 @@ class House:
 
     def _record(self, campaign: str, by: str, *bodies: Body) -> None:
         self.journal.append(*(Entry(body, campaign, actor=by) for body in bodies))
+
+
+def _check_consent(who: Identity, described: CampaignFile) -> None:
+    """Raise AccessError where a file agrees that acts are done again, and *who* may not answer for acts."""
+    if described.on_unknown is None or who.may([Role.OPERATE]):
+        return
+    policy = OnUnknown.of(described.on_unknown)
+    if "redo" in map(policy.for_class, OnUnknown.CLASSES):
+        raise AccessError(
+            f"{who.name} may not agree that acts which cannot be taken back are done again (on_unknown: redo)",
+            hint="say on_unknown: ask, or failed; or ask somebody with the role operate to hand it in",
+        )
 
 
 def today() -> dt.date:

@@ -107,6 +107,11 @@ def test_an_envelope_fits_the_space(envelope: dict[str, Any]) -> None:
         toy_campaign(autonomy=sdl.Autonomy(3, envelope=envelope))
 
 
+def test_a_level_3_that_bounds_nothing_is_refused() -> None:
+    with pytest.raises(CampaignError, match="neither an envelope nor a budget"):
+        toy_campaign(autonomy=sdl.Autonomy(3))
+
+
 # --- campaigns that come and go ---------------------------------------------------------------------------------------
 
 

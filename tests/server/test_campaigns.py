@@ -66,6 +66,10 @@ def test_how_much_may_be_done_without_asking_is_widened_by_those_who_may(asking:
     refused = asking("sato", "POST", "/campaigns", json={"file": free})
     assert refused.status_code == 403
     assert "autonomy" in refused.json()["hint"]
+    unbounded = {"file": free.replace("4", "3")}
+    assert "envelope" in asking("ada", "POST", "/campaigns", json=unbounded).json()["detail"]
+    silent = {"file": "name: silent\nplanner: sobol\nbudget: {trials: 1}\n", "start": False}
+    assert asking("ada", "POST", "/campaigns", json=silent).json()["autonomy"]["level"] == 2
     campaign = asking.submit("sato", "widened", trials=2, level=1)
     there = f"/campaigns/{campaign['id']}"
     asking.until("sato", campaign["id"], lambda found: found["n_approvals"] == 1)
@@ -107,6 +111,19 @@ def test_a_file_says_nothing_that_the_laboratorys_own_people_say(asking: Asking,
     answer = asking("sato", "POST", "/campaigns", json={"file": file})
     assert answer.status_code == 422, answer.text
     assert said in answer.json()["detail"]
+
+
+def test_who_may_not_operate_does_not_agree_in_advance_that_acts_are_repeated(asking: Asking) -> None:
+    file = "name: {}\nbudget: {{trials: 1}}\nautonomy: 0\non_unknown: {}\n"
+    by_class = "{irreversible: redo, consent: sure}"
+    for who, name, said, status in (
+        ("sato", "again", "redo", 403),
+        ("agent", "again", by_class, 403),
+        ("sato", "not-again", "failed", 201),
+        ("mia", "again", by_class, 201),
+    ):
+        answer = asking(who, "POST", "/campaigns", json={"file": file.format(name, said), "start": False})
+        assert answer.status_code == status, answer.text
 
 
 def test_a_name_is_taken_once(asking: Asking) -> None:
