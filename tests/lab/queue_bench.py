@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -191,3 +191,36 @@ class FakeServer:
             if name not in self.loses_documents:
                 self.stream(name, document)
         return {"exit_status": "completed", "run_uids": [uid], "msg": ""}
+
+
+@dataclass
+class SlowServer(FakeServer):
+    """Runs a plan until it is paused and aborted; or until it is paused, and then another one, which is not ours."""
+
+    is_overtaken: bool = False
+    told: list[str] = field(default_factory=list[str])
+    state: str = "idle"
+    running: dict[str, Any] = field(default_factory=dict[str, Any])
+    on_execute: Callable[[], None] = print
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        match method:
+            case "status":
+                return {"manager_state": self.state, "worker_environment_exists": True}
+            case "queue_get":
+                return {"running_item": self.running}
+            case "re_pause" | "re_abort":
+                self.told.append(method)
+                if method == "re_abort" or self.is_overtaken:
+                    self.history.append({**self.running, "result": {"exit_status": "aborted", "run_uids": []}})
+                    self.running = {"meta": {"sdl_act": "another"}} if self.is_overtaken else {}
+                self.state = "idle" if method == "re_abort" else "paused"
+                return {"success": True}
+            case _:
+                return super().ask(method, **params)
+
+    def execute(self, item: dict[str, Any], user: str, user_group: str) -> dict[str, Any]:
+        self.on_execute()
+        self.requests.append(item)
+        self.running, self.state = item, "executing_queue"
+        return {"success": True}

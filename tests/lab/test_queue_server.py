@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from queue_bench import FakeServer, queue_server_process, why_not
+from queue_bench import FakeServer, SlowServer, queue_server_process, why_not
 
 import sdl
 from sdl.campaign import History, Situation, Suggestion
@@ -18,6 +20,7 @@ from sdl.journal import MemoryJournal
 from sdl.journal.acts import ActEnded, ActIntended
 from sdl.journal.records import DocumentEmitted
 from sdl.lab.actions import ActionClass, ActRecord
+from sdl.lab.job import Job, JobResult
 from sdl.lab.listener import Runs
 from sdl.lab.queueserver import QueuePlan, QueueServer, QueueServerStation, queue_server
 from sdl.lab.stream import DocumentStream
@@ -155,6 +158,30 @@ def test_what_the_server_refuses_did_not_begin(fake: FakeServer) -> None:
         made.run(trials=1)
     assert "not in the list of allowed plans" in str(made.trials[0].failure)
     assert acts(journal) == ["intended", "refused"]
+
+
+@pytest.mark.parametrize("when", ["before it is sent", "while it is sent", "overtaken"])
+def test_an_abort_at_any_moment_ends_our_plan_and_no_other(when: str) -> None:
+    done: queue.SimpleQueue[JobResult] = queue.SimpleQueue()
+    with DocumentStream() as stream:
+        fake = SlowServer(stream, is_overtaken=when == "overtaken")
+        with lab_of(fake) as lab:
+            station: Any = lab.stations["queue"]
+
+            def abort(_: object = None) -> None:
+                station.abort("a person said so")
+                station._aborter.join(10.0)
+
+            if when != "before it is sent":
+                fake.on_execute = abort
+            plan: Any = functools.partial(MEASURE, lab, sdl.Settings({"x": 0.5}))
+            on_act = abort if when == "before it is sent" else lambda _: None
+            station.submit(Job(plan, md={"trial": 1, "step": "scan"}, on_act=on_act, on_done=done.put))
+            result = done.get(timeout=60.0)
+    assert result.is_aborted
+    assert len(fake.requests) == (0 if when == "before it is sent" else 1)
+    wanted = {"before it is sent": [], "while it is sent": ["re_pause", "re_abort"], "overtaken": ["re_pause"]}
+    assert fake.told == wanted[when]
 
 
 def test_what_cannot_be_is_said_at_once(fake: FakeServer) -> None:
