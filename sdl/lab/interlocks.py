@@ -442,9 +442,9 @@ class Interlocks:
         with self._mutex:
             if rule.is_tripped:
                 return
-            rule.is_tripped = True
             error = InterlockError(told) if told else self._refusal(rule, "tripped")
             bodies = self._latch(rule, error.message)
+            rule.is_tripped = True  # now that its latch says why
         for station in self._acted_on(rule):
             self.act(station, [reaction for reaction in rule.reactions if reaction.station == station], error)
         self.listener(bodies)

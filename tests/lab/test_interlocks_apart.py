@@ -21,6 +21,7 @@ from sdl.journal.safety import SAFETY_KINDS, InterlockTripped, LatchSet
 from sdl.lab import Interlock
 from sdl.lab.interlocks import Interlocks, Rule
 from sdl.lab.remote import host
+from sdl.lab.remote.link import Session, StationLost
 from sdl.lab.remote.messages import Beat, Pulse, Signal, decode, encode
 from sdl.lab.remote.relay import EngineEnd, StationEnd
 from sdl.lab.remote.server import StationServer
@@ -188,6 +189,18 @@ def test_a_station_that_is_lost_makes_the_others_safe(tmp_path: Path) -> None:
     hall.close()
     assert hall.heater.stops
     assert "vent.flow is unknown" in results[0].reason
+
+
+def test_a_station_that_is_not_found_again_is_not_waited_for(tmp_path: Path) -> None:
+    """What it said last grows old while the engine tries to reach it."""
+    (tmp_path / "stations").mkdir(mode=0o700)
+    with ApartLab() as lab:
+        host(lab, "apart:ApartLab", stations=("air",), folder=tmp_path / "stations", is_started_here=False)
+        lab.interlocks.away["air"] = 5.0
+        station: Any = lab.stations["air"]
+        with pytest.raises(StationLost):
+            station._opened(Session("s", 1, 1.0), 0.0)
+        assert lab.interlocks.away == {"air": 5.0}
 
 
 # --- the two ends, on a clock of the test -----------------------------------------------------------------------------

@@ -166,6 +166,25 @@ def test_a_step_whose_answer_is_lost_is_said_again_and_done_once(site: Site) -> 
     assert doses(site.folder) == Counter([1])
 
 
+def test_a_step_of_which_no_answer_comes_twice_is_aborted(site: Site, monkeypatch: Any) -> None:
+    answer = inside(site)._send
+
+    def losing(to: Any, number: bytes, message: Any) -> None:
+        if message.kind not in {"accepted", "acted"}:
+            answer(to, number, message)
+
+    inside(site)._send = losing
+    for name in ("AGAIN", "REPLY_TIMEOUT"):
+        monkeypatch.setattr(f"sdl.lab.remote.station.{name}", 0.3)
+    with site.inn.lab(lease=600.0) as lab:
+        hosted.campaign_on(lab, site.folder).run(trials=1)
+        deadline = time.monotonic() + 60.0
+        while inside(site)._station.is_busy:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert doses(site.folder) == Counter()
+
+
 def test_a_station_that_is_told_to_end_does_not_wait_for_an_engine_that_says_nothing(site: Site) -> None:
     link = site.inn.link(lease=600.0)
     link.ask(step(link))  # its act waits for a word that never comes

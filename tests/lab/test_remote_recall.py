@@ -15,9 +15,10 @@ from sdl.journal.acts import ActIntended
 from sdl.journal.records import StepStarted
 from sdl.lab import ActRecord
 from sdl.lab.actions import ActionClass
+from sdl.lab.remote.history import mark_of
 from sdl.lab.remote.messages import Answer
 from sdl.lab.remote.sockets import Address
-from sdl.lab.remote.station import RemoteStation, mark_of
+from sdl.lab.remote.station import RemoteStation
 
 ACT = ActRecord("1.1.dose.1", 1, 1, "dose", "cell", "doser", "set", ActionClass.CUMULATIVE, None, 0.0)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import bluesky.plan_stubs as bps
 import hosted
@@ -21,8 +22,9 @@ from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.errors import CampaignError, DeviceError, LabError
 from sdl.journal.acts import ActEnded, ActIntended
 from sdl.lab import Interlock
-from sdl.lab.job import Job
+from sdl.lab.job import Job, JobResult
 from sdl.lab.remote import host
+from sdl.lab.remote.attempt import Attempt
 from sdl.lab.remote.data import error_from_data, error_to_data, from_data, to_data
 from sdl.lab.remote.link import Link, Session, StationRefused
 from sdl.lab.remote.messages import (
@@ -43,6 +45,7 @@ from sdl.lab.remote.plans import taken_apart
 from sdl.lab.remote.server import StationServer
 from sdl.lab.remote.sockets import Address, check_point, connected, prepare_folder
 from sdl.lab.remote.station import _Errand as Errand  # pyright: ignore[reportPrivateUsage] # swapped answers reach it alone
+from sdl.lab.remote.stream import Stream
 from sdl.problem import units
 
 
@@ -66,6 +69,19 @@ def test_a_message_is_the_same_on_the_other_side_and_strict() -> None:
 def test_a_message_that_is_too_long_is_not_sent() -> None:
     with pytest.raises(LabError, match="bytes"):
         encode(Beat(store="s" * MAX_MESSAGE, epoch=1, boot="b"))
+
+
+def test_what_cannot_be_sent_fails_in_the_step_and_takes_no_number() -> None:
+    stream = Stream(lambda: None, time.monotonic)
+    work = Attempt(cast("Any", SimpleNamespace(job="j")), stream, cast("Any", None), threading.RLock(), time.monotonic)
+    for odd in ("\ud800", "x" * MAX_MESSAGE, 2**70):
+        with pytest.raises(LabError):
+            work.document("event", {"data": odd})
+    work.done(JobResult("x" * MAX_MESSAGE, None, ("run",), 0.0, 1.0, False))
+    (event,) = stream.due()
+    assert isinstance(event, Finished)
+    assert event.number == 1
+    assert "bytes" in (event.error or {})["message"]
 
 
 VALUES = st.recursive(
@@ -188,7 +204,7 @@ def link_to(folder: Path, *, store: str = "s", epoch: int = 1) -> Link:
     session = Session(store, epoch, 5.0)
     link = Link("cell", Address.under(folder, "cell"), session, lambda: True, time.monotonic)
     try:
-        link.open(10.0)
+        link.open(60.0)
     except BaseException:
         link.close()
         raise
@@ -266,6 +282,58 @@ def test_a_station_serves_on_after_garbage(server: Path) -> None:
     link = link_to(server)
     assert link.boot
     link.close()
+
+
+def lately(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30.0
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_station_whose_serving_fails_is_made_safe_and_latched(tmp_path: Path, monkeypatch: Any) -> None:
+    made = StationServer(hosted.HostedLab(str(tmp_path)), "cell", tmp_path / "stations")
+    errors: list[str] = []
+
+    def serve() -> None:
+        try:
+            made.serve()
+        except OSError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    link = link_to(tmp_path / "stations")
+    link.ask(step(link))
+    monkeypatch.setattr(made, "_turn", (tmp_path / "none").read_bytes)
+    thread.join(60.0)
+    link.close()
+    assert errors
+    assert hosted.noted(tmp_path / "stops")
+    again = StationServer(hosted.HostedLab(str(tmp_path)), "cell", tmp_path / "stations")
+    thread = threading.Thread(target=again.serve)
+    thread.start()
+    assert "has failed" in again.look()[0].reason
+    again.end()
+    thread.join()
+
+
+def test_a_heartbeat_that_fails_at_either_end_is_no_life(tmp_path: Path, monkeypatch: Any) -> None:
+    made = StationServer(hosted.HostedLab(str(tmp_path)), "cell", tmp_path / "stations")
+    thread = threading.Thread(target=made.serve)
+    thread.start()
+    first = link_to(tmp_path / "stations")
+    monkeypatch.setattr(first, "_beat_to_say", lambda: Beat(store="\ud800", epoch=1, boot="b"))
+    lately(lambda: "cannot be sent" in first.lost)
+    first.close()
+    session = Session("s", 2, 0.5)
+    second = Link("cell", Address.under(tmp_path / "stations", "cell"), session, lambda: True, time.monotonic)
+    monkeypatch.setattr(made, "_felt", lambda _letter: int("no"))
+    second.open(60.0)
+    lately(lambda: made.look()[0].latch)  # nobody hears it, and its lease ends
+    second.close()
+    made.end()
+    thread.join()
 
 
 class Wire:

@@ -13,7 +13,7 @@ from sdl.journal.acts import ActEnded, ActIntended
 from sdl.lab.job import JobResult
 from sdl.lab.remote.data import error_to_data, to_data
 from sdl.lab.remote.gate import Command, Gate
-from sdl.lab.remote.messages import Acted, Documented, Event, Finished, Run
+from sdl.lab.remote.messages import Acted, Documented, Event, Finished, Run, printable
 from sdl.lab.remote.stream import Stream
 
 
@@ -58,6 +58,7 @@ class Attempt:
         if isinstance(body, ActIntended):
             self._intend(body)
             return
+        body = body.replace(reason=printable(body.reason))
         with self._guarding:
             self._gate.end(self.key(body.act), body.outcome, body.reason)
         window = None if self.stream.is_aborting else 0
@@ -99,7 +100,11 @@ class Attempt:
             duration=result.duration,
         )
         self.is_over = True
-        self.stream.post(lambda number: cast("Event", made(number=number)), window=None)
+        try:
+            self.stream.post(lambda number: cast("Event", made(number=number)), window=None)
+        except LabError as unsendable:  # the value is too large, or the error has words without a form on the wire
+            made = functools.partial(made, value=None, error=error_to_data(unsendable))
+            self.stream.post(lambda number: cast("Event", made(number=number)), window=None)
 
 
 def key_of(store: str, campaign: str, act: str, mark: str) -> str:

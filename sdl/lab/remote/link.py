@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import queue
 import threading
@@ -25,6 +26,7 @@ from sdl.lab.remote.messages import (
     Welcome,
     decode,
     encode,
+    printable,
 )
 from sdl.lab.remote.relay import EngineEnd
 from sdl.lab.remote.sockets import Address, Doubt, Waker, connected
@@ -39,11 +41,16 @@ LOOK = 0.1
 RETRY = 0.25
 """Seconds between two tries to reach a station that is not there yet."""
 
+GOODBYE = 1.0
+"""Seconds that an abort gets to leave, before the link is given up."""
 
 ANEW = "it was started anew"
 
 N_OFFSETS = 64
 """The last so many answers say how far the clocks are apart: quartz may drift by a second in hours."""
+
+
+_LOG = logging.getLogger("sdl.lab.remote")
 
 
 class StationLost(TransportError):
@@ -278,8 +285,16 @@ class Link:
 
     def abort(self, reason: str) -> None:
         """Have the station stop everything. Takes no lock, and waits for nothing."""
-        self._aborts.put(reason)
+        self._aborts.put(printable(reason))
         self._waker.wake()
+
+    def give_up(self, why: str) -> None:
+        """Have the station stop everything, and take it for lost: nobody knows what it does."""
+        self.abort(why)
+        deadline = self._now() + GOODBYE
+        while not self._aborts.empty() and not self.lost and self._now() < deadline:
+            threading.Event().wait(0.02)
+        self.lost = self.lost or why
 
     def _beat(self) -> None:
         socket = connected(self._context, self._pulse_point, self._address.keys)
@@ -299,6 +314,9 @@ class Link:
                 while socket.poll(0):
                     self._felt(socket.recv_multipart())
                 self._look()
+        except Exception as error:  # noqa: BLE001 # a link that does not beat is none, and whoever uses it is to know
+            _LOG.exception("the link to station %s ends", self.station)
+            self.lost = self.lost or f"the link to it failed: {type(error).__name__}: {error}"
         finally:
             socket.close()
 

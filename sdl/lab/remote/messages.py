@@ -370,14 +370,25 @@ class Malformed(LabError):
 
 
 def encode(message: Value) -> bytes:
-    """Return the bytes of *message*. Raises :class:`~sdl.errors.LabError` where they are too many."""
-    data: bytes = _packb(message.model_dump(mode="json"))
+    """Return the bytes of *message*.
+
+    Raises :class:`~sdl.errors.LabError` where they are too many, or where a text or a number has no form on the wire.
+    """
+    kind = getattr(message, "kind", "message")
+    try:
+        data: bytes = _packb(message.model_dump(mode="json"))
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:  # half a character; 65 bits
+        raise LabError(f"a {kind} message cannot be sent: {type(error).__name__}: {error}") from None
     if len(data) > MAX_MESSAGE:
-        kind = getattr(message, "kind", "message")
         raise LabError(
             f"a {kind} message has {len(data)} bytes, {MAX_MESSAGE} at most", hint="keep large data in files"
         )
     return data
+
+
+def printable(text: str) -> str:
+    """Return *text* with a question mark for every half of a character, which has no form on the wire."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def decode(data: bytes) -> Any:

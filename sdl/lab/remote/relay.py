@@ -20,7 +20,7 @@ from dataclasses import replace
 from sdl.errors import SdlError
 from sdl.lab.envelope import as_number
 from sdl.lab.interlocks import Interlocks, Rule
-from sdl.lab.remote.messages import Beat, Pulse, Signal
+from sdl.lab.remote.messages import Beat, Pulse, Signal, printable
 from sdl.lab.signals import UNASKED
 
 SHARE = 0.1
@@ -160,7 +160,7 @@ def _sources(interlocks: Interlocks, rules: Iterable[Rule], is_at: Callable[[str
 
 
 def _reasons(interlocks: Interlocks, rules: Iterable[Rule]) -> dict[str, str]:
-    why = {latch.body.interlock: latch.body.reason for latch in reversed(interlocks.latches)}
+    why = {latch.body.interlock: printable(latch.body.reason) for latch in reversed(interlocks.latches)}
     return {
         rule.interlock.name: why.get(rule.interlock.name, "it has tripped before") for rule in rules if rule.is_tripped
     }
@@ -191,10 +191,10 @@ def sendable(value: object) -> float | str | bool:
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "shape", None) == ():
         value = item()
-    if isinstance(value, bool | str):
+    if isinstance(value, bool):
         return value
-    number = as_number(value)
-    return number if number is not None and math.isfinite(number) else str(value)
+    number = None if isinstance(value, str) else as_number(value)
+    return number if number is not None and math.isfinite(number) else printable(str(value))
 
 
 def take(interlocks: Interlocks, station: str, signals: Mapping[str, Signal], at: float) -> None:

@@ -13,8 +13,8 @@ import logging
 import queue
 import threading
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +33,7 @@ from sdl.lab.remote.attempt import Attempt, key_of
 from sdl.lab.remote.book import Book
 from sdl.lab.remote.data import act_from_data, settings_from_data
 from sdl.lab.remote.doors import HERE, Doors, Letter, Peer, send
-from sdl.lab.remote.gate import Command, Gate, Refusal
+from sdl.lab.remote.gate import Act, Command, Gate, Refusal
 from sdl.lab.remote.messages import (
     Abort,
     Accepted,
@@ -57,6 +57,7 @@ from sdl.lab.remote.messages import (
     Transfer,
     Welcome,
     decode,
+    printable,
 )
 from sdl.lab.remote.plans import find_plan, numbers_of
 from sdl.lab.remote.relay import StationEnd
@@ -73,6 +74,17 @@ ORPHANED = 60.0
 """Seconds that a station started by an engine waits for its first word."""
 
 SILENT = "the engine went silent past its lease"
+
+FAILED = "the station's process has failed"
+
+SETTLING = 1.0
+"""Seconds in which devices begin to be made safe, before the process ends."""
+
+N_LETTERS = 64
+"""Letters that are read at one socket before the others have their turn."""
+
+BREATH = 0.01
+"""Seconds after an error that was only noted."""
 
 PROBE_TIMEOUT = 300.0
 """Seconds that a device's probe may take."""
@@ -159,6 +171,10 @@ class StationServer:
             while not self._is_ending:
                 poller.poll(int(POLL * 1000))
                 self._turn()
+        except BaseException:
+            _LOG.exception("station %s makes its devices safe, and ends", self._station.name)
+            self._fail()
+            raise
         finally:
             self._is_ending = True
             pulse.join()
@@ -169,10 +185,26 @@ class StationServer:
         self._is_ending = True
         self._waker.wake()
 
+    def _fail(self) -> None:
+        """Nobody serves any more: the devices go where they are safe, and the process waits for them."""
+        with _logged("the lapse"):
+            self._lapse(FAILED)
+        with _logged("the latch"):  # it may be the disk that has failed
+            self._latch(FAILED)
+        begun = self._now()
+        while not self._is_ending and (self._is_on_its_way or self._now() - begun < SETTLING):
+            threading.Event().wait(POLL)
+
+    @property
+    def _is_on_its_way(self) -> bool:
+        return self._station.is_busy or self._station.is_making_safe
+
     def _close(self) -> None:
         if self._work is not None:
             self._work.stream.end("the station's process ends")  # nobody takes what is told from here on
         self._lab.close()
+        with _logged("the latch"):
+            self._do_orders()  # the book is to have it
         self._doors.close()
         self._waker.close()
         self._book.close()
@@ -182,19 +214,23 @@ class StationServer:
 
     def _turn(self) -> None:
         self._waker.clear()
-        with suppress(queue.Empty):
-            while True:
-                self._orders.get_nowait()()
+        self._do_orders()
         self._doors.refresh()
         for socket in self._doors.asked:
-            while not self._is_ending and socket.poll(0):
+            for _ in range(N_LETTERS):  # whoever floods it keeps nobody else waiting
+                if self._is_ending or not socket.poll(0):
+                    break
                 self._receive(socket)
         if self._work is not None and self._owner is not None:
             for event in self._work.stream.due():
                 self._send(self._owner, b"", event)
         is_alone = self._is_orphan or (self._owner is None and self._now() - self._began > ORPHANED)
-        if self._ends_with_engine and is_alone and not self._station.is_busy and not self._station.is_making_safe:
+        if self._ends_with_engine and is_alone and not self._is_on_its_way:
             self._is_ending = True
+
+    def _do_orders(self) -> None:
+        while not self._orders.empty():  # one thread takes them
+            self._orders.get_nowait()()
 
     def _receive(self, socket: zmq.Socket[bytes]) -> None:
         letter = self._doors.receive(socket)
@@ -217,7 +253,8 @@ class StationServer:
             self._send(letter.peer, letter.number, answer)
 
     def _send(self, to: Peer, number: bytes, message: Value) -> None:
-        send(to, number, self.boot.encode(), message)
+        with _logged("a message"):  # one that has no form on the wire costs its answer, and not the station
+            send(to, number, self.boot.encode(), message)
 
     def _answer(self, letter: Letter) -> Value | None:  # noqa: PLR0911 # one line a message
         peer, message = letter.peer, allowed(letter)
@@ -263,16 +300,8 @@ class StationServer:
         return self._welcome()
 
     def _welcome(self) -> Welcome:
-        gate = self._gate
-        return Welcome(
-            station=self._station.name,
-            lab=self._lab.envelope_digest,
-            boot=self.boot,
-            now=self._now(),
-            latch=gate.latch,
-            reason=gate.latched_because,
-            pulse=self._doors.pulse_port,
-        )
+        port = self._doors.pulse_port
+        return _welcome(self._gate, self._station.name, self._lab.envelope_digest, now=self._now(), port=port)
 
     def _rearm(self, message: Rearm) -> Value:
         with self._guarding:
@@ -315,20 +344,7 @@ class StationServer:
         return self._seen(HERE), self._station.is_making_safe
 
     def _seen(self, client: Client) -> Seen:
-        gate = self._gate
-        return Seen(
-            station=self._station.name,
-            boot=self.boot,
-            client=client.name,
-            roles=tuple(sorted(client.roles)),
-            store=gate.store[:8],
-            epoch=gate.epoch,
-            is_held=gate.holds(self._now()),
-            is_busy=self._station.is_busy,
-            by_hand=gate.by_hand,
-            latch=gate.latch,
-            reason=gate.latched_because,
-        )
+        return _seen(self._station, self.boot, self._gate, client, self._now())
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
@@ -384,11 +400,7 @@ class StationServer:
         with self._guarding:
             self._gate.check_present(ask.store, ask.epoch)
             known = self._gate.query_or_cancel(key_of(ask.store, ask.campaign, ask.act, ask.mark))
-        if known.state == "cancelled":
-            return Answer(act=ask.act, state="never", reason=known.reason)
-        is_running = known.state == "started" and known.is_ours and self._station.is_busy
-        state = cast("Any", "running" if is_running else known.state)  # not proposed: it was asked about
-        return Answer(act=ask.act, state=state, reason=known.reason)
+        return _answered(ask.act, known, is_busy=self._station.is_busy)
 
     # --- the device's own probe -----------------------------------------------------------------------------------
 
@@ -413,16 +425,19 @@ class StationServer:
     # --- the other thread: heartbeats and aborts ------------------------------------------------------------------
 
     def _pulse(self) -> None:
-        socket = self._doors.pulse
         while not self._is_ending:
-            if socket.poll(int(POLL * 1000)):
-                letter = self._doors.receive(socket)
-                if letter is not None:
-                    self._felt(letter)
-            if self._gate.is_lost(self._now()):
-                self._lapse(SILENT)
-                self._orders.put(lambda: self._latch(SILENT))
-                self._waker.wake()
+            with _logged("a heartbeat"):
+                self._listen()
+            with _logged("a lapse"):
+                if self._gate.is_lost(self._now()):
+                    self._orders.put(lambda: self._latch(SILENT))
+                    self._lapse(SILENT)
+                    self._waker.wake()
+
+    def _listen(self) -> None:
+        socket = self._doors.pulse
+        if socket.poll(int(POLL * 1000)) and (letter := self._doors.receive(socket)) is not None:
+            self._felt(letter)
 
     def _felt(self, letter: Letter) -> None:
         try:
@@ -475,7 +490,47 @@ class StationServer:
 
     def _latch(self, reason: str) -> None:
         with self._guarding:
-            self._gate.close(reason)
+            self._gate.close(printable(reason))
+
+
+@contextmanager
+def _logged(what: str) -> Generator[None]:
+    """Have an error end *what*, and nothing else."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 # whatever it is
+        _LOG.exception("%s has failed", what)
+        threading.Event().wait(BREATH)  # so that one that fails again and again leaves time to the others
+
+
+def _seen(station: Station, boot: str, gate: Gate, client: Client, now: float) -> Seen:
+    return Seen(
+        station=station.name,
+        boot=boot,
+        client=client.name,
+        roles=tuple(sorted(client.roles)),
+        store=gate.store[:8],
+        epoch=gate.epoch,
+        is_held=gate.holds(now),
+        is_busy=station.is_busy,
+        by_hand=gate.by_hand,
+        latch=gate.latch,
+        reason=gate.latched_because,
+    )
+
+
+def _welcome(gate: Gate, station: str, lab: str, *, now: float, port: int) -> Welcome:
+    return Welcome(
+        station=station, lab=lab, boot=gate.boot, now=now, latch=gate.latch, reason=gate.latched_because, pulse=port
+    )
+
+
+def _answered(act: str, known: Act, *, is_busy: bool) -> Answer:
+    if known.state == "cancelled":
+        return Answer(act=act, state="never", reason=known.reason)
+    is_running = known.state == "started" and known.is_ours and is_busy
+    state = cast("Any", "running" if is_running else known.state)  # not proposed: it was asked about
+    return Answer(act=act, state=state, reason=known.reason)
 
 
 def allowed(letter: Letter) -> Any:

@@ -16,8 +16,7 @@ from pydantic import JsonValue
 from sdl.errors import DeviceError, DeviceTimeout, InterlockError, LabError, SdlError, StepAborted
 from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
 from sdl.journal.protocol import Journal
-from sdl.journal.records import StepStarted
-from sdl.journal.safety import SAFETY_KINDS, LatchSet, Rearmed
+from sdl.journal.safety import LatchSet
 from sdl.lab.actions import ActRecord, Evidence
 from sdl.lab.interlocks import Reaction
 from sdl.lab.job import Job, JobResult
@@ -25,7 +24,8 @@ from sdl.lab.lab import Lab
 from sdl.lab.latches import Latch
 from sdl.lab.remote.child import Process
 from sdl.lab.remote.data import error_from_data, from_data, settings_to_data
-from sdl.lab.remote.link import Link, Session, StationLost, StationRefused
+from sdl.lab.remote.history import hash_of, latches_of, mark_of, rearmed_in
+from sdl.lab.remote.link import REPLY_TIMEOUT, Link, Session, StationLost, StationRefused
 from sdl.lab.remote.messages import (
     Ack,
     Acted,
@@ -59,8 +59,6 @@ AGAIN = 2.0
 
 GRACE = 30.0
 """Seconds beyond a step's own time limit after which the engine asks what became of its acts."""
-
-_STEPS = ("step.started", "act.intended")
 
 LINK = "the link to the engine"
 """What latches a station that has lost its engine, in place of an interlock's name."""
@@ -309,7 +307,7 @@ class RemoteStation(Station):
     def _part(self) -> None:
         link, self._link = self._link, None
         if link is not None:
-            if not link.lost:  # else its signals grow old, and what depends on them becomes safe
+            if link.relay is not None and not link.lost:  # else signals grow old, and what depends on them becomes safe
                 self.interlocks.await_station(self.name)
             if link.latch:
                 self._latch(link.latch, link.latched_because)
@@ -368,7 +366,7 @@ class RemoteStation(Station):
         try:
             link.ask(run, AGAIN)
         except StationLost:
-            link.ask(run)  # the answer may have been lost: the same step is begun once, however often it is said
+            self._say_again(link, run)
         if self._abort_reason:
             link.abort(self._abort_reason)
         deadline = None if job.timeout is None else self._now() + job.timeout + self._grace
@@ -382,6 +380,14 @@ class RemoteStation(Station):
                     self._set_up.note(job, link.boot)
                     return ended
             link.check()
+
+    def _say_again(self, link: Link, run: Run) -> None:
+        """Say a step again whose answer may have been lost: it is begun once, however often it is said."""
+        try:
+            link.ask(run, REPLY_TIMEOUT)
+        except StationLost:
+            link.give_up("nobody knows whether it has begun the step")
+            raise
 
     def _mark(self, md: Mapping[str, JsonValue]) -> str:
         if self._journal is None:
@@ -557,43 +563,3 @@ class _Errand:
         for act in list(self.open):
             with suppress(Exception):  # a journal that cannot be written is the session's to report
                 self.end(act, "unknown", reason)
-
-
-def mark_of(journal: Journal, campaign: str, trial: int, step: str, act: str = "") -> str:
-    """Return the hash of the event by which the step began last: before *act* was intended, where that is given.
-
-    It is the same whenever it is asked for, and after a backup was restored it is another one for each new trial.
-    """
-    mark = ""
-    for event in journal.read(campaign=campaign, trial=trial, kinds=_STEPS):
-        body = event.body
-        if isinstance(body, StepStarted) and body.step == step:
-            mark = event.hash
-        elif isinstance(body, ActIntended) and body.act == act:
-            break
-    return mark
-
-
-def hash_of(journal: Journal, number: int) -> str:
-    """Return the hash of an event; empty where there is none of that number."""
-    event = next(iter(journal.read(number - 1)), None)
-    return event.hash if event is not None and event.sequence == number else ""
-
-
-def rearmed_in(journal: Journal, lab: str, station: str) -> Mapping[str, tuple[str, str]]:
-    """Return the latches of the link that a person has opened since, with who and why."""
-    waiting: list[str] = []
-    found: dict[str, tuple[str, str]] = {}
-    for event in journal.read(kinds=SAFETY_KINDS):
-        body = event.body
-        if isinstance(body, LatchSet) and (body.lab, body.station) == (lab, station):
-            waiting += latches_of(body.reason)
-        elif isinstance(body, Rearmed) and (body.lab, body.station) == (lab, station):
-            found.update(dict.fromkeys(waiting, (event.actor, body.because)))
-            waiting.clear()
-    return found
-
-
-def latches_of(reason: str) -> tuple[str, ...]:
-    """Return the latch that a reason names at its end, if it does."""
-    return (reason[:-1].rpartition("[")[2],) if reason.endswith("]") else ()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from sdl.errors import LabError
-from sdl.lab.remote.messages import Ack, Event
+from sdl.lab.remote.messages import Ack, Event, encode
 
 WINDOW = 16
 """Documents that may be on their way before a plan waits."""
@@ -52,17 +52,19 @@ class Stream:
         """Send an event, and return its number.
 
         Waits while more than *window* are on their way, this one included; None: does not wait. Raises
-        :class:`~sdl.errors.LabError` where the engine could not record one of them or is gone, and in an abort where it
-        was to wait for this very one.
+        :class:`~sdl.errors.LabError` where this one cannot be sent, the engine could not record one of them or is gone,
+        and in an abort where it was to wait for this very one.
         """
         with self._changed:
             if window is not None:
                 self._check(window)
             if self._over:
                 return self._n_posted
-            self._n_posted += 1
-            number = self._n_posted
-            self._events.append(make(number))
+            number = self._n_posted + 1
+            event = make(number)
+            encode(event)  # what cannot be sent fails here, in the step, and is not an event
+            self._n_posted = number
+            self._events.append(event)
             self._wake()
             while window is not None and number - self._n_acked > window and not (window and self.is_aborting):
                 self._changed.wait(0.05)
