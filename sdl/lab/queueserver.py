@@ -28,7 +28,7 @@ from sdl.lab.experiment import Settings
 from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.listener import Listener, Runs
-from sdl.lab.remote.station import mark_of
+from sdl.lab.remote.history import mark_of
 from sdl.lab.station import Station
 from sdl.lab.stream import check_address
 
@@ -187,6 +187,7 @@ class QueueServerStation(Station):
         self._correlation = ""
         self._abort_reason = ""
         self._worker: threading.Thread | None = None
+        self._aborter: threading.Thread | None = None
         self._is_used = False
 
     def enter(self, journal: Journal) -> None:
@@ -232,9 +233,14 @@ class QueueServerStation(Station):
 
     def abort(self, reason: str) -> None:
         """Have the server pause and abort the plan, where it is ours. Returns at once; from any thread."""
-        if self._job is not None and not self._abort_reason:
-            self._abort_reason = reason
-            threading.Thread(target=self._abort, name=f"sdl-{self.name}-abort", daemon=True).start()
+        if self._job is not None:
+            self._abort_reason = self._abort_reason or reason
+            self._begin_abort()
+
+    def _begin_abort(self) -> None:
+        if self._aborter is None or not self._aborter.is_alive():
+            self._aborter = threading.Thread(target=self._abort, name=f"sdl-{self.name}-abort", daemon=True)
+            self._aborter.start()
 
     def recall(self, act: ActRecord, campaign: str, *, may_probe: bool) -> Evidence | None:
         """Look in the server's history for *act*; one that still runs is waited for, not told again."""
@@ -303,6 +309,7 @@ class QueueServerStation(Station):
                 raise LabError(f"nobody publishes documents at {self._server.documents}", hint="see queue_server()")
             self._wait_idle(api)
             errand.intend(plan, item)
+            self._check_abort(errand)  # from here on the plan may run, and an abort is told to the server
             self._send(api, item, errand)
             result = self._follow(api, stream, errand)
             self._conclude(stream, errand, result, plan.name)
@@ -313,11 +320,17 @@ class QueueServerStation(Station):
         mark = uuid.uuid4().hex if self._journal is None else mark_of(self._journal, campaign, trial, step, act)
         return f"{campaign}/{act}/{mark[:32]}"
 
+    def _check_abort(self, errand: _Errand | None = None) -> None:
+        if self._abort_reason:
+            why = f"the step was aborted before it began: {self._abort_reason}"
+            if errand is not None:
+                errand.end("refused", why)
+            raise StepAborted(why)
+
     def _wait_idle(self, api: Client) -> None:
         deadline = self._now() + self._server.idle_timeout
         while True:
-            if self._abort_reason:
-                raise StepAborted(f"the step was aborted before it began: {self._abort_reason}")
+            self._check_abort()
             status = self._status(api)
             if status is not None and status["manager_state"] == "idle" and status["worker_environment_exists"]:
                 return
@@ -354,6 +367,8 @@ class QueueServerStation(Station):
                 heard = self._now()
                 if "result" in found:
                     return cast("Mapping[str, Any]", found["result"])
+                if self._abort_reason:  # the server may not have had the plan when it was said first
+                    self._begin_abort()
             elif self._now() - heard > self._server.silence:
                 raise LabError(f"the queue server at {self._server.control} says nothing any more of the plan")
             if limit is not None and self._now() - began > limit:
@@ -403,13 +418,19 @@ class QueueServerStation(Station):
     def _abort(self) -> None:
         """Pause the plan at once and abort it, where the one that runs is ours."""
         with contextlib.suppress(Exception), self._client() as api:  # it has ended by itself, or the server is gone
-            if _correlation(api.ask("queue_get")["running_item"]) != self._correlation:
-                return
-            api.ask("re_pause", option="immediate")
             deadline = self._now() + self._server.silence
-            while api.ask("status")["manager_state"] != "paused" and self._now() < deadline:
+            is_told = False
+            while self._now() < deadline:
+                state = api.ask("status")["manager_state"]
+                if _correlation(api.ask("queue_get")["running_item"]) != self._correlation:
+                    return  # the next one may be somebody else's
+                if state == "paused":
+                    api.ask("re_abort")
+                    return
+                if not is_told:
+                    api.ask("re_pause", option="immediate")
+                    is_told = True
                 threading.Event().wait(PERIOD)
-            api.ask("re_abort")
 
 
 class _Errand:
