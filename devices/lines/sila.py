@@ -14,12 +14,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any, cast
 
 from sdl.devices.lines.extras import library, pick, read_json, said
 from sdl.devices.transport import GRACE_S, LARGEST_ANSWER, GuardedTransport, bounded
 from sdl.devices.worker import Worker
-from sdl.errors import DeviceError, TransportError
+from sdl.errors import DeviceError, LabError, TransportError
+from sdl.lab.schedule.solving import RIVAL, SOLVER
 
 
 class SilaTransport(GuardedTransport):
@@ -58,6 +60,7 @@ class SilaTransport(GuardedTransport):
         self._client: Any = None
         self._worker: Worker | None = None
         self._begun: dict[int, Any] = {}
+        _check_company()
         self._sila = library("sila2.client", "SilaTransport")
         self._framework = library("sila2.framework", "SilaTransport")
 
@@ -174,3 +177,12 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
         return {name: _plain(item) for name, item in value._asdict().items()}
     return [_plain(item) for item in cast("list[Any]", value)] if isinstance(value, list | tuple) else value
+
+
+def _check_company() -> None:
+    """Raise LabError where loading the library would end the process: see :mod:`sdl.lab.schedule.solving`."""
+    if SOLVER in sys.modules and RIVAL not in sys.modules:
+        raise LabError(
+            "SilaTransport cannot be in one process with OR-tools, which has made a schedule here",
+            hint="give the instrument a station in a process of its own, or say schedule_ahead='never'",
+        )

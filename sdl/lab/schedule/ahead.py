@@ -23,7 +23,7 @@ from sdl.lab.schedule.dispatching import dispatch
 from sdl.lab.schedule.outlook import due_of
 from sdl.lab.schedule.rehearsal import rehearse
 from sdl.lab.schedule.safety import stuck
-from sdl.lab.schedule.solving import EARLY, Placed, has_solver, release_of, solve
+from sdl.lab.schedule.solving import EARLY, Placed, has_solver, is_kept_out, release_of, solve
 from sdl.lab.schedule.values import SLACK, Decision, Holder, Key, Start, StationState, Wait, Work
 
 EFFORT = 0.3
@@ -36,6 +36,7 @@ AS_EXPECTED = 1.0
 """Seconds by which something may differ from what was expected."""
 
 NO_SOLVER = "OR-tools is not installed (pip install 'sdl[schedule]')"
+KEPT_OUT = "OR-tools cannot be loaded beside the library for SiLA 2; an instrument with SiLA needs a process of its own"
 NOTHING_BETTER = "the solver found nothing better in the effort that it may spend"
 ENDLESS = "the rule does not come to an end with what is known"
 
@@ -199,6 +200,8 @@ class _Question:
             return Schedule(self.rule)
         if not has_solver():
             return Schedule(self.rule, why=NO_SOLVER)
+        if is_kept_out():
+            return Schedule(self.rule, why=KEPT_OUT)
         near = [_in_seconds(work) for work in self._near()]
         known = self._by_rule(near)
         if known is None:

@@ -11,6 +11,7 @@ Lateness is never forbidden, only dear, so that there is always a schedule.
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -27,6 +28,10 @@ LATE = 10_000
 
 EARLY = 0.01
 """What a second costs by which one work ends later, in seconds of the whole length."""
+
+SOLVER = "ortools.sat.python.cp_model_helper"
+RIVAL = "grpc_tools._protoc_compiler"
+"""Two modules of C++ that no process bears together; see :func:`is_kept_out`."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,15 @@ class Placed:
 def has_solver() -> bool:
     """Tell whether OR-tools is installed."""
     return importlib.util.find_spec("ortools") is not None
+
+
+def is_kept_out() -> bool:
+    """Tell whether something in this process would make it abort if OR-tools were loaded.
+
+    That is the compiler of Protocol Buffers in ``grpcio-tools``, which the library for SiLA 2 loads: both bring the
+    descriptors of Protocol Buffers, whose C++ code ends a process that has them twice.
+    """
+    return RIVAL in sys.modules and SOLVER not in sys.modules
 
 
 def solve(
