@@ -23,6 +23,7 @@ from sdl.server.house import House, Missing
 from sdl.server.lab_routes import TooManyLines, lab_routes
 from sdl.server.routing import inventory
 from sdl.server.stream import Newsroom
+from sdl.server.urgent import Busy
 
 PAGE = Path(__file__).parent / "page"
 
@@ -47,6 +48,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (Missing, 404),
     (AccessError, 403),
     (TooManyLines, 429),
+    (Busy, 503),
     (ProblemError, 422),
     (JournalError, 503),
     (SdlError, 409),
@@ -162,7 +164,10 @@ async def _said(_request: Request, error: Exception) -> Response:
     if not isinstance(error, SdlError):
         hint = "the laboratory is busy: a planner thinks, or a disk is slow; ask again"
         return problem(status, "Busy", "it was not done in time", hint)
-    return problem(status, type(error).__name__, error.message, error.hint)
+    answer = problem(status, type(error).__name__, error.message, error.hint)
+    if isinstance(error, Busy):
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
 
 
 async def _wrong_shape(_request: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Query, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import PlainTextResponse
 from pydantic import Field
 
@@ -27,6 +28,7 @@ from sdl.server.rehearsal import Rehearsal
 from sdl.server.routing import Routes, Who, json_of
 from sdl.server.slicing import Slicer
 from sdl.server.stream import event_infos
+from sdl.server.urgent import Urgent
 
 ANY = (Role.SUBMIT, Role.OPERATE, Role.APPROVE)
 
@@ -122,15 +124,21 @@ def _one(routes: Routes, house: House) -> None:
 
 
 def _orders(routes: Routes, house: House) -> None:
+    urgent = Urgent()
+
     @routes.post("/campaigns/{campaign}/orders", Role.SUBMIT, Role.OPERATE)
-    def order_campaign(
+    async def order_campaign(
         campaign: str,
         who: Who,
         body: Annotated[asked.Order, json_of(asked.Order)],
     ) -> models.CampaignInfo:
         """Order what is to become of a campaign: your own, or with the role operate any."""
-        dossier = _own(house, campaign, who, Role.OPERATE)
-        return info(house, house.order(who, dossier, body.order, body.because), who)
+
+        def ordered() -> models.CampaignInfo:
+            dossier = _own(house, campaign, who, Role.OPERATE)
+            return info(house, house.order(who, dossier, body.order, body.because), who)
+
+        return await (urgent.do(ordered) if body.order == "abort" else run_in_threadpool(ordered))
 
     @routes.put("/campaigns/{campaign}/visibility", Role.SUBMIT, Role.ADMIN)
     def set_visibility(

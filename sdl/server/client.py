@@ -215,7 +215,8 @@ class Client:
     def events(self, after: int | None = None, campaign: str | None = None) -> Generator[tuple[str, models.EventInfo]]:
         """Yield what happens as it happens, each with its kind: from event *after* on, or from now on.
 
-        The first is a ``hello`` without a body. It ends when the server does; go on with the last sequence then.
+        After those that were missed comes a ``hello`` without a body. It ends when the server does; go on
+        with the last sequence then.
         """
         given = {"after": after, "campaign": campaign}
         chosen = {name: str(value) for name, value in given.items() if value is not None}

@@ -36,6 +36,7 @@ from sdl.server.dossiers import CLOSED, ENGINE, ORDERS, Dossier, Dossiers, said
 from sdl.server.identities import Identity, Role, UsersFile
 from sdl.server.laboratory import Laboratory
 from sdl.server.rehearsal import Rehearsal, rehearse
+from sdl.server.urgent import Busy
 
 T = TypeVar("T")
 
@@ -163,10 +164,14 @@ class House:
     # --- handing in ---------------------------------------------------------------------------------------------------
 
     def rehearse(self, file: str) -> tuple[CampaignFile, Rehearsal]:
-        """Check a campaign file, and predict what it takes. Raises what is wrong with it."""
+        """Check a campaign file, and predict what it takes. Raises what is wrong with it, and Busy."""
         described = self.laboratory.read(file)
-        with REHEARSALS:
+        if not REHEARSALS.acquire(blocking=False):  # whoever waits would keep a thread from others
+            raise Busy("another campaign is being rehearsed", hint="ask again in a few seconds")
+        try:
             return described, rehearse(self.laboratory, described, self.lab, self.plan, self.journal)
+        finally:
+            REHEARSALS.release()
 
     def submit(self, who: Identity, file: str, *, start: bool, priority: int, visibility: Visibility) -> Dossier:
         """Take a campaign file that *who* hands in; start it where it is to be.

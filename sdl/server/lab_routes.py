@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Sequence
 from typing import Annotated
@@ -19,6 +20,7 @@ from sdl.server.house import House, Missing
 from sdl.server.identities import Identity, Role, digest_of, new_token
 from sdl.server.routing import Routes, Who, json_of
 from sdl.server.stream import Newsroom
+from sdl.server.urgent import Urgent
 
 StationName = Annotated[str, Field(max_length=200)]
 When = Annotated[dt.datetime | None, Query()]
@@ -89,7 +91,8 @@ def _premises(routes: Routes, house: House) -> None:
         """Book what you have counted, added, cleared away or seen."""
 
         def bodies() -> Sequence[tuple[str, int | None, Body]]:
-            return [("", None, each) for each in premises.stock_bodies(Ledger.of(house.journal), body)]
+            ledger = Ledger.of(house.journal)
+            return [(premises.campaign_of(ledger, each), None, each) for each in premises.stock_bodies(ledger, body)]
 
         house.book(who, bodies)
         return premises.stock_info(house, who)
@@ -101,6 +104,8 @@ def _premises(routes: Routes, house: House) -> None:
 
 
 def _stopping(routes: Routes, house: House) -> None:
+    urgent = Urgent()
+
     @routes.post("/stations/{station}/rearm", Role.OPERATE)
     def rearm_station(station: StationName, who: Who, body: Reason) -> models.Alarms:
         """Let steps start again on a station that an interlock has latched. Nothing moves by this."""
@@ -108,15 +113,15 @@ def _stopping(routes: Routes, house: House) -> None:
         return premises.alarms(house, who)
 
     @routes.post("/stations/{station}/abort", Role.OPERATE)
-    def abort_station(station: StationName, who: Who, body: Reason) -> models.Done:
+    async def abort_station(station: StationName, who: Who, body: Reason) -> models.Done:
         """Abort the step that runs on a station."""
-        house.abort_station(who, station, body.because)
+        await urgent.do(lambda: house.abort_station(who, station, body.because))
         return models.Done(done=f"aborted what runs on {station}")
 
     @routes.post("/stop", Role.OPERATE)
-    def stop_everything(who: Who, body: Reason) -> models.Done:
+    async def stop_everything(who: Who, body: Reason) -> models.Done:
         """Stop every device at once, and end every campaign that runs. No safety function: see the documentation."""
-        n = house.abort_everything(who, body.because)
+        n = await urgent.do(lambda: house.abort_everything(who, body.because))
         return models.Done(done=f"told every device to stop, and ended {n} campaigns")
 
 
@@ -155,7 +160,7 @@ def _events(routes: Routes, house: House, newsroom: Newsroom) -> None:
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> StreamingResponse:
         """Watch what happens, as server-sent events. Last-Event-ID, or ``after``, resumes."""
-        name = None if campaign is None else house.dossier(campaign, who).name
+        name = None if campaign is None else (await asyncio.to_thread(house.dossier, campaign, who)).name
         if not newsroom.has_room(who):
             raise TooManyLines("too many watch already", hint="close some of your lines")
         if last_event_id is not None and last_event_id.isdecimal():

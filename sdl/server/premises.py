@@ -260,6 +260,11 @@ def stock_bodies(ledger: Ledger, entry: asked.StockEntry) -> Sequence[MaterialBo
             return [SampleMarked(sample=name, state=SampleState(entry.state), because=entry.because)]
 
 
+def campaign_of(ledger: Ledger, body: MaterialBody) -> str:
+    """Return the campaign that a booking is of: that of the sample, which others may not see; else none."""
+    return ledger.sample(body.sample).campaign if isinstance(body, SampleMoved | SampleMarked) else ""
+
+
 def _amount(ledger: Ledger, entry: asked.StockEntry) -> Amount:
     amount = Amount.of(entry.amount, name=entry.material)
     return amount.to(ledger.unit(entry.material), name=entry.material) if entry.material in ledger.materials else amount

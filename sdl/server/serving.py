@@ -17,6 +17,9 @@ from sdl.server.app import guarded, make_app
 from sdl.server.house import House
 from sdl.server.identities import Identity, Role, UsersFile, digest_of, new_token
 
+BACKLOG = 2048
+"""Who may wait until they are let in."""
+
 GRACE = 3
 """Wall seconds that lines get to end before the server cuts them."""
 
@@ -156,6 +159,7 @@ def _listen(address: Address) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((address.host, address.port))
+        listener.listen(BACKLOG)  # who asks before the server is ready waits, and is not turned away
     except OSError:
         listener.close()
         raise

@@ -13,6 +13,7 @@ from sdl.problem import Categorical
 from sdl.server import models
 from sdl.server.dossiers import Dossier
 from sdl.server.house import House
+from sdl.server.urgent import Busy
 
 DEVIATIONS = 1.96
 """Standard deviations to either side of the middle: 95 % of a normal distribution."""
@@ -29,20 +30,27 @@ class Slicer:
         self._kept: dict[str, tuple[int, models.Slices]] = {}
 
     def slices(self, dossier: Dossier) -> models.Slices:
-        """Return the slices through the best trial of a campaign; none, and why, where there is no model."""
+        """Return the slices through the best trial of a campaign; none, and why, where there is no model.
+
+        Raises :class:`~sdl.server.urgent.Busy` while a planner is asked for somebody else.
+        """
         view = CampaignView(dossier.name)  # one's own: the planner takes its time, and nobody waits for the view
         view.catch_up(self._house.journal)
         if view.opened is None:
             return models.Slices(slices=(), note="the campaign has not begun")
         n = view.counts[TrialState.COMPLETED]
-        with self._mutex:
-            kept = self._kept.get(dossier.name)
-            if kept is not None and kept[0] == n:
-                return kept[1]
+        kept = self._kept.get(dossier.name)
+        if kept is not None and kept[0] == n:
+            return kept[1]
+        if not self._mutex.acquire(blocking=False):  # whoever waits would keep a thread from others
+            raise Busy("a planner is being asked for somebody else", hint="ask again in a few seconds")
+        try:
             found = self._asked(dossier, view)
             if len(self._kept) >= MAX_KEPT:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[dossier.name] = (n, found)
+        finally:
+            self._mutex.release()
         return found
 
     def _asked(self, dossier: Dossier, view: CampaignView) -> models.Slices:

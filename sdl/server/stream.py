@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from sdl.server import models
 from sdl.server.dossiers import Dossier
 from sdl.server.house import House
 from sdl.server.identities import Identity
+
+log = logging.getLogger("sdl.server")
 
 PERIOD = 0.1
 """Wall seconds between two looks at the journal."""
@@ -44,7 +47,8 @@ def is_sent(event: Event, known: Mapping[str, Dossier]) -> bool:
     """Whether somebody who knows these campaigns is sent *event*."""
     if event.kind == "document":
         return False
-    return event.campaign in known or event.campaign == "" or event.kind in LABORATORY
+    is_everybodys = event.campaign == "" and not event.kind.startswith("sample.")  # samples are called as campaigns are
+    return event.campaign in known or is_everybodys or event.kind in LABORATORY
 
 
 def event_info(event: Event, known: Mapping[str, Dossier]) -> models.EventInfo:
@@ -80,6 +84,10 @@ def written(event: Event, known: Mapping[str, Dossier]) -> bytes:
     """Return an event as it goes over the wire."""
     data = event_info(event, known).to_json()
     return f"id: {event.sequence}\nevent: {event.kind}\ndata: {data}\n\n".encode()
+
+
+def _hello(sequence: int) -> bytes:
+    return f'id: {sequence}\nevent: hello\ndata: {{"sequence":{sequence}}}\n\n'.encode()
 
 
 @dataclass(eq=False)
@@ -147,9 +155,13 @@ class Newsroom:
     async def _read(self) -> None:
         while True:
             await asyncio.sleep(PERIOD)
-            with contextlib.suppress(JournalError):  # closed: whoever watches is let go
+            try:
                 if self._house.journal.head[0] > self._sequence:
                     await self._spread()
+            except JournalError:  # closed: whoever watches is let go
+                pass
+            except Exception:  # the border: the next look may do
+                log.exception("live events could not be read")
 
     async def _spread(self) -> None:
         events = await asyncio.to_thread(self._new)
@@ -171,7 +183,7 @@ class Newsroom:
         try:
             last = self._sequence
             if after is None:
-                yield f'id: {last}\nevent: hello\ndata: {{"sequence":{last}}}\n\n'.encode()
+                yield _hello(last)
             else:
                 async for data in self._missed(watcher, after, last):
                     yield data
@@ -184,8 +196,6 @@ class Newsroom:
             self._watchers.discard(watcher)
 
     async def _missed(self, watcher: Watcher, after: int, last: int) -> AsyncGenerator[bytes]:
-        hello = f'event: hello\ndata: {{"sequence":{last}}}\n\n'
-        yield hello.encode()
         while after < last:
             page = await asyncio.to_thread(self._page, after, last)
             known = await asyncio.to_thread(self._known, watcher)
@@ -193,6 +203,7 @@ class Newsroom:
                 if is_sent(event, known):
                     yield written(event, known)
             after = page[-1].sequence if page else last
+        yield _hello(last)  # after what was missed: whoever loses the line before resumes where they were
 
     def _page(self, after: int, last: int) -> list[Event]:
         found: list[Event] = []

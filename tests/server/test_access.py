@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 from asking import PEOPLE, Asking
 from fastapi import FastAPI
 
 from sdl.errors import AccessError, ProblemError
+from sdl.journal.materials import SampleMade
+from sdl.journal.records import Entry
 from sdl.server.app import make_app
 from sdl.server.guards import MAX_BODY, Guard, known_hosts
+from sdl.server.house import REHEARSALS
 from sdl.server.identities import Identity, Role, UsersFile, digest_of, new_token
 from sdl.server.routing import GuardedRoute, inventory
+from sdl.server.stream import is_sent
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "server.md"
 
@@ -130,6 +137,65 @@ def test_no_socket_is_opened_for_anybody(asking: Asking) -> None:
     guard = Guard(asking.app, asking.house.users, known_hosts(()), lambda: 0.0)
     asyncio.run(guard(scope, receive, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+def test_everything_can_be_stopped_while_all_threads_are_taken(asking: Asking) -> None:
+    def limiter() -> anyio.CapacityLimiter:
+        return anyio.to_thread.current_default_thread_limiter()
+
+    async def take() -> None:
+        for n in range(int(limiter().total_tokens)):
+            limiter().acquire_on_behalf_of_nowait(("taken", n))
+
+    async def give_back() -> None:
+        for n in range(int(limiter().total_tokens)):
+            limiter().release_on_behalf_of(("taken", n))
+
+    portal = asking.http.portal
+    assert portal is not None
+    portal.call(take)
+    try:
+        for path in ("/stop", "/stations/thin-film/abort"):
+            assert asking("kim", "POST", path, json={"because": "smoke"}).status_code == 200
+        abort = asking("kim", "POST", "/campaigns/c_nowhere/orders", json={"order": "abort"})
+        assert abort.status_code == 404
+    finally:
+        portal.call(give_back)
+
+
+def test_who_would_wait_for_a_rehearsal_is_told_to_come_back(asking: Asking) -> None:
+    file = "name: busy\nbudget: {trials: 1}\n"
+    with REHEARSALS:
+        answer = asking("sato", "POST", "/rehearsals", json={"file": file})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert asking("sato", "POST", "/rehearsals", json={"file": file}).status_code == 200
+
+
+def test_what_is_booked_of_a_sample_is_told_to_those_who_see_its_campaign(asking: Asking, films: str) -> None:
+    asking.journal.append(Entry(SampleMade(sample="private-films/1.1"), "private-films", 1))
+    said = {"action": "mark", "sample": "private-films/1.1", "state": "consumed", "because": "thrown away"}
+    assert asking("kim", "POST", "/stock", json=said).status_code == 200
+    (marked,) = asking.events("sample.marked")
+    assert marked.campaign == "private-films"
+    assert not is_sent(marked, {})
+    assert films in {each["id"] for each in asking.get("kim", "/campaigns")["campaigns"]}
+
+
+def test_who_resumes_is_greeted_after_what_they_missed(asking: Asking, films: str) -> None:
+    async def missed() -> list[bytes]:
+        who = asking.house.users.read().named("sato")
+        found: list[bytes] = []
+        async with aclosing(asking.app.state.newsroom.watch(who, None, 0)) as lines:
+            async for line in lines:
+                found.append(line)
+                if b"event: hello" in line:
+                    break
+        return found
+
+    lines = asyncio.run(missed())
+    assert any(b"campaign.submitted" in line for line in lines[:-1]), films
+    numbers = [int(line.split()[1]) for line in lines]
+    assert numbers == sorted(numbers)
 
 
 def test_a_token_has_no_place_in_an_address_and_no_cookie_is_made(asking: Asking) -> None:
