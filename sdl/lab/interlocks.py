@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -172,10 +172,26 @@ def _reactions(
         raise LabError(
             f"interlock {interlock.name!r} of {lab} acts on no device", hint='name them: acts_on=["furnace.heater"]'
         )
-    return tuple(
+    found = tuple(
         Reaction(name, device, places.station(name), action_of(interlock, name, device, places))
         for name, device in targets.items()
     )
+    for reaction in found:
+        check_ramp(reaction, sources.values())
+    return found
+
+
+def check_ramp(reaction: Reaction, sources: Iterable[Source]) -> None:
+    """Raise :class:`~sdl.errors.LabError` for a ramp of a device that nobody can ask where it is: it would jump."""
+    device = reaction.device
+    is_known = any(callable(getattr(device, verb, None)) for verb in ("locate", "read")) or any(
+        source.device is device and not source.field for source in sources
+    )
+    if reaction.action.kind == "ramp_down" and not is_known:
+        raise LabError(
+            f"{reaction.name} is to ramp down, and cannot say from where",
+            hint='give the device a locate or a read, or another safe action: "stop_now", "hold_setpoint"',
+        )
 
 
 def _device(lab: str, interlock: Interlock, places: Places, name: str) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import math
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +23,12 @@ SLACK = 1.0
 UNASKED = "\0"
 """Stands for a unit that can only be asked for when the device is connected."""
 
+ASK_TIMEOUT = 5.0
+"""Clock seconds in which a device is to say where it is, before it is made safe without."""
+
 Kind = Literal["reading", "setpoint"]
+
+_LOG = logging.getLogger("sdl.lab")
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,23 @@ class Source:
             )
         entry = _mapping(None if key is None else keys.get(key))
         return replace(self, unit=str(entry.get("units") or "") or None)
+
+
+async def whereabouts(name: str, device: object) -> float | None:
+    """Ask a device for its set-point, else for its reading; None where it tells neither in time."""
+    kinds: tuple[Kind, ...] = ("setpoint", "reading")
+    for source in (Source(name, device, name, kind, unit=None) for kind in kinds):
+        if not source.can_be_asked:
+            continue
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT):
+                number = as_number(source.value_in(await source.ask())[0])
+        except Exception:  # noqa: BLE001 # whoever asks does without it
+            _LOG.exception("%s does not say where it is", name)
+            continue
+        if number is not None and math.isfinite(number):
+            return number
+    return None
 
 
 def _mapping(answer: object) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any, cast
 from sdl.lab.clock import Clock
 from sdl.lab.envelope import tree
 from sdl.lab.interlocks import Reaction
+from sdl.lab.signals import whereabouts
 
 STOP_TIMEOUT = 10.0
 """Clock seconds that a device may take to stop before a plan's end goes on without it."""
@@ -157,7 +158,7 @@ class SafeActions:
         return bool(self._tasks)
 
     def begin(self, reaction: Reaction, start: Callable[[], float | None], *, is_moving: bool) -> None:
-        """Have one device act. *start* gives the set-point that a ramp begins at; called on the loop."""
+        """Have one device act. *start* gives the set-point that a ramp begins at; None: the device is asked."""
         task = asyncio.get_running_loop().create_task(
             self._act(reaction, start, is_moving=is_moving), name=f"{reaction.name} {reaction.action.kind}"
         )
@@ -182,7 +183,9 @@ class SafeActions:
             await stop_slowly(reaction.name, device)
         if action.value is None:
             return
-        begin = start() if action.kind == "ramp_down" else None
+        begin = None
+        if action.kind == "ramp_down" and (begin := start()) is None:
+            begin = await whereabouts(reaction.name, device)
         if begin is not None and action.rate is not None:
             await self._ramp(reaction, begin, action.value, action.rate)
         await self._send(reaction, action.value, 0.0)

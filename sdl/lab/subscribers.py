@@ -110,7 +110,8 @@ class _Subscription:
         self._waiting: queue.Queue[tuple[str, dict[str, Any]] | threading.Event | None] = queue.Queue(BACKLOG)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._has_started_run = False
+        self._telling = threading.Lock()
+        self._runs: dict[str, set[str]] = {}
         self._is_over = False
         self._n_failed = 0
         self._first = ""
@@ -120,9 +121,10 @@ class _Subscription:
         return str(getattr(self._callback, "__name__", type(self._callback).__name__))
 
     def tell(self, name: str, document: dict[str, Any]) -> None:
-        """Have the callback's thread call it. It hears whole runs: nothing before its first start document."""
-        self._has_started_run = self._has_started_run or name == "start"
-        if self._is_over or not self._has_started_run or self._wanted not in {"all", name}:
+        """Have the callback's thread call it. It hears whole runs: nothing of one that began before it was there."""
+        with self._telling:  # stations tell side by side
+            is_whole = self._is_of_its_run(name, document)
+        if self._is_over or not is_whole or self._wanted not in {"all", name}:
             return
         self._start()
         try:
@@ -130,6 +132,27 @@ class _Subscription:
         except queue.Full:
             self._is_over = True
             self._note(f"it is {BACKLOG} documents behind, and is told nothing more")
+
+    def _is_of_its_run(self, name: str, document: dict[str, Any]) -> bool:
+        """Tell whether it has heard the beginning; what names no run is let through while any is open."""
+        uid = str(document.get("uid", ""))
+        match name:
+            case "start":
+                self._runs[uid] = set()
+            case "stop":
+                return self._runs.pop(str(document.get("run_start", "")), None) is not None
+            case "descriptor":
+                names = self._runs.get(str(document.get("run_start", "")))
+                if names is not None:
+                    names.add(uid)
+                return names is not None
+            case _ if "descriptor" in document:
+                return any(document["descriptor"] in names for names in self._runs.values())
+            case _ if "run_start" in document:
+                return document["run_start"] in self._runs
+            case _:
+                return bool(self._runs)
+        return True
 
     def _start(self) -> None:
         with self._starting:

@@ -29,6 +29,7 @@ from sdl.journal import MemoryJournal
 from sdl.journal.records import Comment, DocumentEmitted
 from sdl.lab.documents import NotFinite, plain
 from sdl.lab.stream import DocumentStream
+from sdl.lab.subscribers import Subscribers
 from sdl.planners import SobolPlanner
 from sdl.simulators import MobileChemistLab, ThinFilmLab
 
@@ -38,6 +39,28 @@ Told = tuple[str, dict[str, Any]]
 def documents(journal: Any) -> list[Told]:
     found = bodies(journal, DocumentEmitted)
     return [(each.name, plain(each.document)) for each in found]
+
+
+def test_a_late_subscriber_hears_no_part_of_a_run_that_had_begun() -> None:
+    heard: list[str] = []
+    subscribers = Subscribers(is_virtual=True)
+
+    def tell(run: str, *names: str) -> None:
+        for name in names:
+            event = {"descriptor": f"{run}-d", "data": {}}
+            key = {"start": {}, "event": event}.get(name, {"run_start": run, "data_keys": {}})
+            uid = {"start": run, "descriptor": f"{run}-d"}.get(name, f"{run}-{name}")
+            subscribers.publish(name, {"uid": uid, **key})
+
+    subscribers.add(lambda _name, _document: None, "all")
+    tell("early", "start", "descriptor")
+    subscribers.add(lambda _name, document: heard.append(document["uid"]), "all")
+    tell("late", "start")
+    tell("early", "event", "stop")
+    tell("late", "descriptor", "event", "stop")
+    assert subscribers.settle() == []
+    subscribers.close()
+    assert heard == ["late", "late-d", "late-event", "late-stop"]
 
 
 def check_against_schemas(told: list[Told]) -> Counter[str]:

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import bluesky.plan_stubs as bps
 import numpy as np
@@ -335,6 +335,24 @@ class TestWatching:
         rates = [(a - b) / (u - t) for a, b, t, u in zip(values, values[1:], times, times[1:], strict=False)]
         assert max(rates) <= 10.0 / 60.0 * 1.001
         assert times[-1] - times[0] == pytest.approx(280.0 / 10.0 * 60.0, rel=0.02)
+
+    def test_a_device_that_no_rule_looks_at_is_asked_where_its_ramp_begins(self) -> None:
+        rule = Interlock("air", require="vent.flow >= 10 L/min", max_age="5 s", acts_on=("heater",))
+        with furnace(rule) as lab:
+            self.trip(lab, "falls")
+            lab.clock.mailbox().get(timeout=100.0)
+            assert lab.heater.values[0] == 300.0
+            assert all(value > 250.0 for value in lab.heater.values)
+            assert len(lab.heater.values) > 5
+
+        class Dumb:
+            parent, safe_action, unit = None, "ramp_down(10 K/min to 20 degC)", "degC"
+            action_classes: ClassVar = {"set": "set_absolute"}
+
+            def set(self, value: float) -> None: ...
+
+        with pytest.raises(LabError, match="cannot say from where"):
+            furnace(rule, heater=Dumb())
 
     @pytest.mark.parametrize(
         ("action", "n_stops", "sent"),

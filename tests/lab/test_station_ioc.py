@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from hosted import campaign_on, hosted_lab
 
-from sdl.lab.remote.ioc import STATES, state_of
+from sdl.lab.remote.ioc import LOOPBACK, STATES, StationIoc, state_of
 from sdl.lab.remote.messages import Seen
 from sdl.simulators.epics import client_environment, free_port
 
@@ -90,10 +91,36 @@ def test_a_display_reads_a_station_and_writes_nothing(station: int, tmp_path: Pa
     assert told["beats"] >= 1
 
 
+SEEN = Seen(
+    station="a", boot="b", client="c", roles=(), store="", epoch=0, is_held=False, is_busy=True, latch="", reason=""
+)
+
+
+def test_a_reason_in_any_characters_and_a_look_that_fails_end_no_display(monkeypatch: Any) -> None:
+    pytest.importorskip("caproto")
+    monkeypatch.setenv("EPICS_CAS_SERVER_PORT", str(free_port()))
+    for name, value in LOOPBACK.items():
+        monkeypatch.setenv(name, value)
+    looks = [SEEN]
+
+    def look() -> tuple[Seen, bool]:
+        if len(looks) == 2:
+            looks.append(SEEN.replace(latch="x", reason="20 → 30 °C"))
+            raise OSError("the look failed")
+        return looks[-1], False
+
+    ioc: Any = StationIoc("odd:", look)
+    ioc.start()
+    looks.append(SEEN)
+    deadline = time.monotonic() + 30.0
+    while ioc._pvs["LatchReason"].value != "20 ? 30 °C":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    ioc.close()
+
+
 def test_what_concerns_a_person_most_is_the_state() -> None:
-    seen = Seen(
-        station="a", boot="b", client="c", roles=(), store="", epoch=0, is_held=False, is_busy=True, latch="", reason=""
-    )
+    seen = SEEN
     assert STATES[state_of(seen, is_making_safe=False)] == "busy"
     assert STATES[state_of(seen.replace(is_busy=False), is_making_safe=False)] == "idle"
     assert STATES[state_of(seen.replace(latch="x"), is_making_safe=False)] == "latched"

@@ -43,11 +43,13 @@ START_TIMEOUT = 30.0
 
 STATES = ("idle", "busy", "making safe", "latched", "by hand")
 
-_LOOPBACK: Mapping[str, str] = {
+LOOPBACK: Mapping[str, str] = {
     "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
     "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
     "EPICS_CAS_BEACON_ADDR_LIST": "",
 }
+"""Where it listens, and that it sends no beacons, unless the environment says otherwise."""
+
 _LOG = logging.getLogger(__name__)
 _MAX_TEXT = 39  # characters of an EPICS string
 _MAX_LONG_TEXT = 400
@@ -84,7 +86,7 @@ class StationIoc:
         except ModuleNotFoundError as error:
             raise LabError("a station as an IOC needs caproto", hint="pip install 'sdl[epics]'") from error
         logging.getLogger("caproto").setLevel(logging.CRITICAL)  # a refused write is the client's to tell
-        for name, value in _LOOPBACK.items():
+        for name, value in LOOPBACK.items():
             os.environ.setdefault(name, value)
         self._prefix = prefix
         self._look = look
@@ -130,7 +132,7 @@ class StationIoc:
 
     async def _serve(self) -> None:
         seen, is_making_safe = self._look()
-        self._make("Station", seen.station[:_MAX_TEXT])
+        self._make("Station", latin(seen.station)[:_MAX_TEXT])
         self._pvs["State"] = self._kinds["enum"](value=STATES[0], enum_strings=STATES)
         for name, value in _values(seen).items():
             self._make(name, value)
@@ -161,9 +163,12 @@ class StationIoc:
         begun = self._loop.time()
         while True:
             await asyncio.sleep(PERIOD)
-            seen, is_making_safe = self._look()
-            await self._tell(seen, is_making_safe=is_making_safe)
-            await self._put("Heartbeat", int(self._loop.time() - begun))
+            try:
+                seen, is_making_safe = self._look()
+                await self._tell(seen, is_making_safe=is_making_safe)
+                await self._put("Heartbeat", int(self._loop.time() - begun))
+            except Exception:  # noqa: BLE001 # the heartbeat stands still meanwhile
+                _LOG.exception("the PVs of %s cannot show the station", self._prefix)
 
     async def _tell(self, seen: Seen, *, is_making_safe: bool) -> None:
         for name, value in _values(seen).items():
@@ -213,11 +218,11 @@ class StationIoc:
 
     async def _show(self, name: str, key: str, value: object, timestamp: object) -> None:
         number = as_number(value)
-        shown = value[:_MAX_TEXT] if isinstance(value, str) else number
+        shown = latin(value)[:_MAX_TEXT] if isinstance(value, str) else number
         if shown is None:
             return  # an array, a truth: displays of those are the documents' own
         if name not in self._pvs:
-            self._make(name, shown, **({} if number is None else {"units": self._units.get(key, "")}))
+            self._make(name, shown, **({} if number is None else {"units": latin(self._units.get(key, ""))}))
             self._context.pvdb[f"{self._prefix}{name}"] = self._pvs[name]
         taken = as_number(timestamp)
         await self._put(name, shown, **({} if taken is None else {"timestamp": taken}))
@@ -230,9 +235,14 @@ def _values(seen: Seen) -> dict[str, str | int]:
         "Store": seen.store,
         "Epoch": seen.epoch,
         "Latched": int(bool(seen.latch)),
-        "LatchReason": seen.reason[:_MAX_LONG_TEXT],
-        "ByHand": seen.by_hand[:_MAX_TEXT],
+        "LatchReason": latin(seen.reason)[:_MAX_LONG_TEXT],
+        "ByHand": latin(seen.by_hand)[:_MAX_TEXT],
     }
+
+
+def latin(text: str) -> str:
+    """Return *text* in the characters that Channel Access has, Latin-1; a question mark stands for others."""
+    return text.encode("latin-1", "replace").decode("latin-1")
 
 
 def _read_only(caproto: Any) -> dict[str, Any]:

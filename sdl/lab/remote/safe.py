@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sdl.errors import LabError
 from sdl.lab.actions import ActionClass, acting_verbs
 from sdl.lab.envelope import tree
-from sdl.lab.interlocks import Reaction, unit_of
+from sdl.lab.interlocks import Reaction, check_ramp, unit_of
 from sdl.lab.lab import Lab
 from sdl.lab.safe_actions import read_action
 from sdl.problem.value import listing
@@ -30,10 +30,11 @@ def check_lab(lab: Lab, stations: Sequence[str]) -> None:
 def reactions_of(lab: Lab, station: str) -> tuple[Reaction, ...]:
     """Return what each device of *station* does when the engine is gone.
 
-    Raises :class:`~sdl.errors.LabError` where a device that acts declares nothing.
+    Raises :class:`~sdl.errors.LabError` where a device that acts declares nothing, or cannot do what it declares.
     """
     found: list[Reaction] = []
     missing: list[str] = []
+    sources = [source for rule in lab.interlocks.rules for source in rule.sources.values()]
     for name, device, declared in _acting(lab, station):
         if declared is None:
             missing.append(name)
@@ -43,6 +44,7 @@ def reactions_of(lab: Lab, station: str) -> tuple[Reaction, ...]:
         if (action.value is not None or action.kind == "stop_now") and not callable(getattr(device, needed, None)):
             raise LabError(f"{name} is to {declared!r}, and has no {needed}")
         found.append(Reaction(name, device, station, action))
+        check_ramp(found[-1], sources)
     if missing:
         lines = ", ".join(f'"{name}": "stop_now"' for name in missing)
         raise LabError(
