@@ -69,6 +69,8 @@ class Host:
         self._floor = Floor(lab)
         self._guests: dict[str, _Guest] = {}
         self._is_closing = False
+        self._n_aborts = 0
+        self._abort_reason = ""
         self._error: BaseException | None = None
         self._ended = threading.Event()
 
@@ -94,7 +96,7 @@ class Host:
         Raises
         ------
         TimeoutError
-            It was not its turn within so many wall seconds.
+            It was not its turn within so many wall seconds, and will not be. One that has begun is waited for.
         CampaignError
             The laboratory runs no campaigns any more.
         """
@@ -105,8 +107,9 @@ class Host:
         try:
             return answer.result(seconds)
         except TimeoutError:
-            answer.cancel()
-            raise
+            if answer.cancel():
+                raise
+            return answer.result()  # it is being made, and is not to be said not to have been
 
     def post(self, call: Callable[[], object]) -> None:
         """Make *call* between two turns, some time; nobody waits for it."""
@@ -119,6 +122,8 @@ class Host:
 
     def abort(self, reason: str) -> None:
         """Stop every device at once, and end every campaign. Waits for no lock, no planner and no disk."""
+        self._abort_reason = reason
+        self._n_aborts += 1  # before the look at the guests: one that is being opened looks at it afterwards
         loops = [guest.loop for guest in [*self._guests.values()]]
         for loop in loops:
             loop.abort(reason)
@@ -188,6 +193,7 @@ class Host:
         if self._is_closing:
             raise CampaignError("the laboratory is being closed", hint="start it again later")
         self._let_catch_up(campaign.name)
+        n_aborts = self._n_aborts
         resources = ExitStack()
         try:
             loop = resources.enter_context(campaign.hosted(self._journal, self._floor))
@@ -198,6 +204,8 @@ class Host:
             resources.close()
             raise
         self._guests[campaign.name] = _Guest(loop, on_end, resources)
+        if self._n_aborts != n_aborts:
+            loop.abort(self._abort_reason)
         if not is_open:
             self._leave(campaign.name, *loop.close())
 

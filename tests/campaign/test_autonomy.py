@@ -201,3 +201,25 @@ def test_what_one_campaign_aborts_is_its_own() -> None:
         assert host.running == ("c1",)
         gate.set()
         assert waiting[1].wait()[0] == "finished"
+
+
+def test_an_abort_reaches_a_campaign_that_is_being_opened_and_what_has_begun_is_waited_for(monkeypatch: Any) -> None:
+    lab, journal = ToyLab(), MemoryJournal()
+    waiting, begun = Waiting(), threading.Event()
+    with hosting(lab, journal) as host:
+        campaign = named("c", lab, journal)
+        hosted = campaign.hosted
+
+        def opening(*given: Any) -> Any:
+            host.abort("at once")
+            return hosted(*given)
+
+        def slow() -> str:
+            begun.wait(60)
+            return "done"
+
+        monkeypatch.setattr(campaign, "hosted", opening)
+        host.start(campaign, waiting)
+        assert waiting.wait() == ("aborted", "at once")
+        threading.Timer(1.0, begun.set).start()
+        assert host.call(slow, 0.5) == "done"
