@@ -190,7 +190,7 @@ class Execution(Concluding):
     def _why(self, number: int) -> str:
         for key, wait in self._floor.decision.waits.items():
             if key[:2] == (self.view.name, number) and wait.because not in NO_NEWS:
-                return str(wait)
+                return wait.told(self.view.name)
         return "nothing was free"
 
     def works(self) -> list[Work]:
@@ -348,7 +348,7 @@ class Execution(Concluding):
             known = (step, "taken" if wait.because in TAKEN else wait.because)
             if self._queued.get(number) != known and self._is_next(number, step):
                 self._queued[number] = known
-                news.append((number, (StepQueued(step=step, because=wait.because, reason=str(wait)),)))
+                news.append((number, (StepQueued(step=step, because=wait.because, reason=wait.told(campaign)),)))
         if news:
             self._recorder.record_together(news)
 

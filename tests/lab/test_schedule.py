@@ -165,6 +165,7 @@ def test_a_station_is_kept_free_for_a_step_that_must_begin_in_time() -> None:
     decision = dispatch(0.0, works, [*states("xrd"), StationState(name="coater", busy_until=600.0)])
     assert [start.works for start in decision.starts] == [(("c", 3, "look"),)]  # which leaves it in time
     assert "kept free for measure of trial 1" in str(decision.waits["c", 2, "scan"])
+    assert "kept free for a step of something else" in decision.waits["c", 2, "scan"].told("another")
 
 
 def test_a_batch_waits_for_its_patience_and_no_longer() -> None:

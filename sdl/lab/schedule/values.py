@@ -260,6 +260,10 @@ class Wait(NamedTuple):
     missing: int = 0
     timezone: str = "UTC"
 
+    def told(self, campaign: str) -> str:
+        """Write it for *campaign*: trials of others have no number there, for they may not be everybody's to see."""
+        return str(self._replace(about=tuple(key for key in self.about if key[0] == campaign)))
+
     def __str__(self) -> str:
         return _SENTENCES[self.because].format(
             station=self.station,
@@ -267,7 +271,7 @@ class Wait(NamedTuple):
             by="" if self.until is None else f", until {moment(self.until, self.timezone)} at the latest",
             opens="" if self.until is None else f", which opens {moment(self.until, self.timezone)}",
             trials=_trials(self.about),
-            step=self.about[0][2] if self.about else "",
+            step=self.about[0][2] if self.about else "a step",
             missing=self.missing,
         )
 
