@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 from pydantic import Field
 
 from sdl.campaign.autonomy import Autonomy
-from sdl.campaign.campaign import Campaign
+from sdl.campaign.campaign import Campaign, Ended
 from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.campaign.file import CampaignFile
 from sdl.campaign.floor import Floor
 from sdl.campaign.queueing import declared_seconds
+from sdl.errors import CampaignError
 from sdl.journal import Journal, MemoryJournal
 from sdl.journal.records import StepEnded
 from sdl.lab import Lab, Ledger, Settings
@@ -22,6 +25,10 @@ from sdl.server.laboratory import Laboratory
 
 MAX_TRIALS = 40
 """A rehearsal runs so many trials at most, and takes the others to be like them."""
+
+
+MAX_SECONDS = 60.0
+"""Wall seconds after which a rehearsal begins no more trials."""
 
 
 class StockUse(Value):
@@ -93,7 +100,7 @@ def _of_run(
     budget = described.budget.replace(trials=n)
     campaign = aside(planner=SpaceFillingFallback(), autonomy=Autonomy(), budget=budget)
     began = campaign.lab.clock.time()
-    ended = campaign.run()
+    ended = _run_for(campaign, MAX_SECONDS)
     view = campaign.view
     scale = 1.0 if trials is None or not view.n_counted else trials / max(1, view.n_counted)
     seconds = (campaign.lab.clock.time() - began) * scale
@@ -114,9 +121,30 @@ def _of_run(
         warnings=(
             *(f"{use.material}: {use.amount} are needed, and {use.left} are left" for use in uses if not use.is_enough),
             *([f"the rehearsal ended: {ended}"] if ended.status != "finished" else []),
-            *([f"{n} of {trials} trials were run, and the others taken to be like them"] if scale > 1.0 else []),
+            *(
+                [f"{view.n_counted} of {trials} trials were run, and the others taken to be like them"]
+                if scale > 1.0
+                else []
+            ),
         ),
     )
+
+
+def _run_for(campaign: Campaign, seconds: float) -> Ended:
+    """Run *campaign*; end it after so many wall seconds, when the trials that run then are over."""
+
+    def stop() -> None:
+        with suppress(CampaignError):  # it has just ended
+            campaign.stop(f"it took more than {seconds:g} s to rehearse")
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        return campaign.run()
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _busy(journal: Journal, campaign: str) -> dict[str, float]:
