@@ -367,7 +367,7 @@ def export(
     ] = None,
     campaign: CampaignName = None,
 ) -> None:
-    """Write the trials as a table, all that happened as JSON, or the runs into Tiled."""
+    """Write trials as a table, events as JSON, or runs into Tiled."""
     from sdl.commands.exports import export, export_events, export_runs
     from sdl.commands.stores import find_store
 

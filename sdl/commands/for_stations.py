@@ -47,7 +47,7 @@ def station(
         typer.Option("--as-ioc", metavar="PREFIX:", help="Publish its signals as EPICS PVs.", show_default=False),
     ] = "",
 ) -> None:
-    """Host one station of a laboratory in this process, for an engine.
+    """Host one station of a laboratory in this process.
 
     Ctrl-C ends it: devices are stopped, and disconnected.
     """

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from sdl.errors import DeviceTimeout, InterlockError, LabError, LimitError, ReadbackError, SdlError, TransportError
@@ -433,9 +434,15 @@ def _make_safe(subject: Subject, action: SafeAction, target: object) -> None:
     _is_safe(subject, action)
 
 
+def _slept(seconds: float) -> Steps[None]:
+    yield message("sleep", None, seconds)
+
+
 def _is_safe(subject: Subject, action: SafeAction) -> None:
     look = _settled if action.value is None else _after
     first = subject.run(lambda: look(subject))
+    if action.rate is not None and action.value is not None and first is not None:  # the ramp is on its way
+        subject.run(partial(_slept, abs(first - action.value) / action.rate))
     second = subject.run(lambda: _settled(subject))
     if action.value is not None and (second is None or abs(second - action.value) > subject.margin(action.value)):
         raise Broken(f"it is safe at {action.value:g}, and is at {second}")

@@ -148,7 +148,7 @@ def test_a_locked_store(here: Path) -> None:
         (["run", "nowhere.py"], "there is no file nowhere.py"),
         (["run", "."], "is a folder"),
         (["run", "notes.txt"], "neither a script (.py) nor a campaign file (.yaml)"),
-        (["new"], "Missing argument 'LAB'"),
+        (["new"], "Missing argument 'LAB|driver'"),
         (["doctor", "everything"], "unexpected extra argument"),
     ],
 )
