@@ -434,15 +434,21 @@ def _make_safe(subject: Subject, action: SafeAction, target: object) -> None:
     _is_safe(subject, action)
 
 
-def _slept(seconds: float) -> Steps[None]:
+def _ramped(subject: Subject, end: float, seconds: float) -> Steps[float | None]:
+    """Plan: give a ramp its time, and the device as much again as a move may take to follow it."""
     yield message("sleep", None, seconds)
+    deadline = current_time() + subject.longest
+    while True:
+        now = yield from _settled(subject)
+        if now is None or abs(now - end) <= subject.margin(end) or current_time() > deadline:
+            return now
 
 
 def _is_safe(subject: Subject, action: SafeAction) -> None:
     look = _settled if action.value is None else _after
     first = subject.run(lambda: look(subject))
-    if action.rate is not None and action.value is not None and first is not None:  # the ramp is on its way
-        subject.run(partial(_slept, abs(first - action.value) / action.rate))
+    if action.rate is not None and action.value is not None and first is not None:
+        first = subject.run(partial(_ramped, subject, action.value, abs(first - action.value) / action.rate))
     second = subject.run(lambda: _settled(subject))
     if action.value is not None and (second is None or abs(second - action.value) > subject.margin(action.value)):
         raise Broken(f"it is safe at {action.value:g}, and is at {second}")
