@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import threading
 import time
@@ -14,14 +13,11 @@ import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
 from furnace import RULE, Hanging, Heater, Vent, furnace, hold
-from hypothesis import given
-from hypothesis import strategies as st
 from plain_devices import Knob, Steps, with_clean_up
 
 from sdl.errors import InterlockError, LabError, ProblemError, SdlError, StepAborted, UnitError
 from sdl.journal.safety import InterlockTripped, LatchSet, SafetyBody
 from sdl.lab import Clock, Interlock, Job, JobResult, Lab, VirtualClock, WallClock
-from sdl.lab.conditions import parse
 from sdl.lab.signals import Board, find_source
 from sdl.lab.watcher import CALM_PERIOD
 
@@ -55,94 +51,6 @@ def elsewhere(lab: Lab, *_: Any) -> Steps:
     """Set the heater to what no walk can foresee."""
     yield from bps.wait_for([lambda: asyncio.sleep(0)])
     yield from bps.mv(lab.heater, 300.0)
-
-
-class TestConditions:
-    @pytest.mark.parametrize(
-        ("text", "expected"),
-        [
-            ("a > 1 and b > 1", True),
-            ("a > 1 and b > 2", False),
-            ("a > 2 or b == 2", True),
-            ("not a > 2", True),
-            ("not (a > 2 or b < 1)", True),
-            ("a < b or a > b", False),
-            ('door == "open"', True),
-            ("door != 'open'", False),
-            ("lamp == true", True),
-            ("lamp != true", False),
-            ("1 < a", True),
-            ("a > lost", None),
-            ("a > 1 and lost > 1", None),
-            ("a > 5 and lost > 1", False),
-            ("a > 1 or lost > 1", True),
-            ("not lost > 1", None),
-            ("door > a", None),
-            ("lamp == door", None),
-            ("lost == lost", None),
-            ("lost != 3", None),
-        ],
-    )
-    def test_three_values(self, text: str, expected: bool | None) -> None:
-        now: dict[str, Any] = {"a": 2.0, "b": 2.0, "door": "open", "lamp": True, "lost": None}
-        assert parse(text).bound(lambda _: None).holds(now.get) is expected
-
-    @given(
-        st.sampled_from(["<", "<=", ">", ">=", "==", "!="]),
-        st.sampled_from(NOT_KNOWN),
-        st.floats(allow_nan=False, allow_infinity=False),
-    )
-    def test_what_is_no_finite_number_compares_with_no_number(self, sign: str, value: Any, bound: float) -> None:
-        for text in (f"x {sign} y", f"not x {sign} y", f"not not x {sign} y"):
-            assert parse(text).bound(lambda _: None).holds({"x": value, "y": bound}.get) is None
-            assert parse(text).bound(lambda _: None).holds({"x": bound, "y": value}.get) is None
-
-    @given(st.floats(min_value=-1e6, max_value=1e6), st.sampled_from(["<", "<=", ">", ">=", "==", "!="]))
-    def test_one_step_beside_the_bound(self, bound: float, sign: str) -> None:
-        condition = parse(f"x {sign} {bound!r}").bound(lambda _: None)
-        for x in (math.nextafter(bound, -math.inf), bound, math.nextafter(bound, math.inf)):
-            expected = {"<": x < bound, "<=": x <= bound, ">": x > bound, ">=": x >= bound}
-            assert condition.holds({"x": x}.get) is (expected | {"==": x == bound, "!=": x != bound})[sign]
-
-    def test_units_are_converted_once(self) -> None:
-        condition = parse("t > 50 degC and p > q").bound({"t": "K", "p": "Pa", "q": "mbar"}.get)
-        assert condition.holds({"t": 323.16, "p": 101.0, "q": 1.0}.get) is True
-        assert condition.holds({"t": 323.15, "p": 101.0, "q": 1.0}.get) is False
-        assert condition.holds({"t": 323.16, "p": 99.0, "q": 1.0}.get) is False
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "a >",
-            "> 3",
-            "a = 3",
-            "a < b < c",
-            "1 < 2",
-            "(a > 1",
-            "a > 1)",
-            "a > 1 b > 2",
-            "a > 'x'",
-            "a > true",
-            "a",
-            "a.b.c",
-            "a > 3 furlongs_and_more",
-            "not",
-            "a > __import__('os')",
-            "a > 1 " + "and a > 1 " * 200,
-            "(" * 60 + "a > 1" + ")" * 60,
-        ],
-    )
-    def test_what_cannot_be_read_is_refused(self, text: str) -> None:
-        with pytest.raises(SdlError):
-            parse(text)
-
-    def test_nan_is_the_name_of_a_signal_and_no_number(self) -> None:
-        assert list(parse("a > nan").signals()) == ["a", "nan"]
-
-    @given(st.text(alphabet="ab.<>=!&|()\"' notrd0159-+eE/KC\n", max_size=40))
-    def test_no_text_breaks_the_parser(self, text: str) -> None:
-        with contextlib.suppress(SdlError):
-            list(parse(text).signals())
 
 
 class TestDeclaring:
