@@ -52,7 +52,10 @@ function overview(id, path) {
       h("button", { type: "button", data: { key: "csv" }, onclick: () => attempt(() => download(`${path}/table.csv`, "trials.csv")) }, t("download"))));
   }
   async function drawBeliefs() {
-    const { slices, note } = await get(`${path}/slices`).catch((refusal) => ({ slices: [], note: refusal.message }));
+    const { slices, note } = await get(`${path}/slices`).catch((refusal) => {
+      shown.nModelled = -1; // somebody else asks a planner just now: the next load asks again
+      return { slices: [], note: refusal.message };
+    });
     swap(beliefs, section(t("model"), slices.length ? h("p", { class: "quiet" }, t("model_band")) : h("p", { class: "quiet" }, note || t("no_model")),
       h("div", { class: "grid" }, slices.map((one) => slicePlot(`${one.outcome}, ${one.parameter}`, {
         ...one, names: [named(one.parameter, one.parameter_unit), named(one.outcome, one.unit)] })))));
