@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version as version_of
 from typing import Literal, get_args, get_origin
 
+import ophyd_async.core  # noqa: F401  # autodoc's own first import, with TYPE_CHECKING set, breaks pydantic on it
 from sphinx.application import Sphinx
 
 from sdl.problem.value import Value
