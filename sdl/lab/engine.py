@@ -34,6 +34,7 @@ from sdl.lab.quiet import muted
 from sdl.lab.safety import StationSafety
 from sdl.lab.scribe import Scribe
 from sdl.lab.stopping import stop_touched
+from sdl.lab.unimported import installed, unimported
 from sdl.lab.walk import walk_steps
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ CLOSE_TIMEOUT = 30.0
 START_TIMEOUT = 60.0
 """Wall seconds that a loop may be busy with something else when a RunEngine is made on it."""
 
+_UNASKED = ("ophyd", "ophyd_async")
 _TIMED = frozenset(("start", "descriptor", "event", "stop"))
 _STARTING = threading.Lock()
 """RunEngines that share a loop are made one after the other: the first one starts it."""
@@ -330,14 +332,15 @@ class Engine:
         return self._engine
 
     def _make(self, loop: asyncio.AbstractEventLoop) -> _Runner:
-        return _Runner(
-            {},
-            loop=loop,
-            context_managers=[],
-            scan_id_source=self._scan_id,
-            during_task=self._watch,
-            call_returns_result=True,
-        )
+        with unimported(*_UNASKED):  # bluesky imports them for their versions, which takes more than a second
+            return _Runner(
+                {"versions": installed(*_UNASKED)},
+                loop=loop,
+                context_managers=[],
+                scan_id_source=self._scan_id,
+                during_task=self._watch,
+                call_returns_result=True,
+            )
 
     def _mend(self) -> None:
         """Leave a RunEngine that can take the next job, or none."""
