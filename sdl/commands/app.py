@@ -14,6 +14,8 @@ import typer
 from sdl import __version__
 from sdl.commands import for_agents, for_devices, for_many, for_stations
 from sdl.commands.border import DEBUG_OPTION, DEBUG_VARIABLE, FrontDoor
+from sdl.commands.line import Line, at_lab
+from sdl.errors import ProblemError
 
 app = typer.Typer(cls=FrontDoor, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 
@@ -67,6 +69,12 @@ def _version(is_wanted: bool) -> None:
     if is_wanted:
         typer.echo(f"sdl {__version__}")
         raise typer.Exit
+
+
+def _only_here(what: str, *given: object) -> None:
+    """Refuse what a served laboratory has no use for."""
+    if any(given):
+        raise ProblemError(f"{what} are for this machine, and not for a served laboratory", hint="leave them out")
 
 
 @app.callback(invoke_without_command=True)
@@ -130,12 +138,14 @@ def demo(
 
 
 @app.command()
+@at_lab
 def run(
     file: Annotated[Path, typer.Argument(metavar="SCRIPT|CAMPAIGN.yaml", help="What to run.", show_default=False)],
     arguments: Annotated[
         list[str] | None,
         typer.Argument(metavar="[-- ARGUMENTS]", help="Handed to a script.", show_default=False),
     ] = None,
+    *,
     trials: Trials = None,
     documents: Annotated[
         str | None,
@@ -146,17 +156,26 @@ def run(
             show_default=False,
         ),
     ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="With --lab: hand it in, and do not wait.")] = False,
+    line: Line | None = None,
 ) -> None:
     """Run a campaign from a script or a campaign file.
 
     Run it again: it goes on where it stopped.
     """
+    if line is not None:
+        _only_here("--trials, --documents and arguments", trials, documents, arguments)
+        from sdl.commands import asking
+
+        asking.run(line, file, is_detached=detach)
+        return
     from sdl.commands.run import run
 
     run(file, tuple(arguments or ()), trials, documents)
 
 
 @app.command()
+@at_lab
 def rehearse(
     target: Annotated[
         Path,
@@ -174,22 +193,35 @@ def rehearse(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Ask no planner: steps only take their time.")] = False,
     as_json: AsJson = False,
+    line: Line | None = None,
 ) -> None:
     """Say when a campaign would end, and what holds it up.
 
     Nothing moves, and nothing is recorded.
     """
+    if line is not None:
+        _only_here("--trials, --in-flight, --begin and --quick", trials, in_flight, begin, quick)
+        from sdl.commands import asking
+
+        asking.rehearse(line, target, as_json=as_json)
+        return
     from sdl.commands.rehearse import rehearse
 
     rehearse(target, trials=trials, in_flight=in_flight, begin=begin, quick=quick, as_json=as_json)
 
 
 @app.command()
-def status(store: Store = None, as_json: AsJson = False) -> None:
+@at_lab
+def status(store: Store = None, as_json: AsJson = False, line: Line | None = None) -> None:
     """Say how campaigns stand.
 
     Trials, the best so far, laboratory time, budget, failures, and what a kill has cut off.
     """
+    if line is not None:
+        from sdl.commands import served
+
+        served.status(line, store, as_json=as_json)
+        return
     from sdl.commands.status import status
     from sdl.commands.stores import find_store
 
@@ -197,13 +229,20 @@ def status(store: Store = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+@at_lab
 def show(
     trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.", show_default=False)],
     store: Store = None,
     campaign: CampaignName = None,
     as_json: AsJson = False,
+    line: Line | None = None,
 ) -> None:
     """Show one trial, and why it was proposed."""
+    if line is not None:
+        from sdl.commands import served
+
+        served.show(line, trial, store, campaign, as_json=as_json)
+        return
     from sdl.commands.show import show
     from sdl.commands.stores import find_store
 
@@ -211,6 +250,7 @@ def show(
 
 
 @app.command()
+@at_lab
 def stock(
     words: Annotated[
         list[str] | None,
@@ -232,6 +272,7 @@ def stock(
         typer.Option("--tolerance", metavar="AMOUNT", help="By how much a count may be off.", show_default=False),
     ] = None,
     as_json: AsJson = False,
+    line: Line | None = None,
 ) -> None:
     """Show what is left, or book what was counted.
 
@@ -239,14 +280,21 @@ def stock(
     """
     from sdl.commands.stock import Slip, stock
 
-    stock(words or (), Slip(by, because, lot, expires, tolerance), as_json=as_json)
+    slip = Slip(by, because, lot, expires, tolerance)
+    if line is not None:
+        from sdl.commands import asking
+
+        asking.stock(line, words or (), slip, as_json=as_json)
+        return
+    stock(words or (), slip, as_json=as_json)
 
 
 @app.command()
+@at_lab
 def rearm(
     store: Store = None,
     *,
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who has looked.", show_default=False)],
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who has looked.", show_default=False)] = None,
     because: Annotated[
         str, typer.Option("--because", metavar="TEXT", help="What was found, and done.", show_default=False)
     ],
@@ -254,39 +302,57 @@ def rearm(
         str | None,
         typer.Option("--station", metavar="NAME", help="Which; all that are latched.", show_default=False),
     ] = None,
+    line: Line | None = None,
 ) -> None:
     """Let steps start again after an interlock tripped.
 
     Nothing moves by this. Who did it and why is kept in the journal.
     """
+    if line is not None:
+        _only_here("STORE", store)
+        from sdl.commands import asking
+
+        asking.rearm(line, by=by, because=because, station=station)
+        return
     from sdl.commands.rearm import rearm
     from sdl.commands.stores import find_store
 
-    rearm(find_store(store), by=by, because=because, station=station)
+    rearm(find_store(store), by=by or "", because=because, station=station)
 
 
 @app.command()
+@at_lab
 def verdict(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The folder of the store.", show_default=False)],
+    store: Annotated[
+        Path, typer.Argument(metavar="STORE", help="A store; with --lab, a campaign.", show_default=False)
+    ],
     trial: Annotated[int, typer.Argument(metavar="TRIAL", min=1, help="Its number.", show_default=False)],
     quality: Annotated[QualityChoice, typer.Argument(help="What its result is.", show_default=False)],
     *,
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.", show_default=False)],
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so.", show_default=False)] = None,
     because: Annotated[str, typer.Option("--because", metavar="TEXT", help="Why.", show_default=False)],
     campaign: CampaignName = None,
+    line: Line | None = None,
 ) -> None:
     """Say whether the result of a trial can be trusted.
 
     Planners leave out what is not valid. Name and reason are kept in the journal, and so is every earlier verdict.
     """
-    from sdl.commands.stores import find_store
-    from sdl.commands.verdict import verdict
     from sdl.journal.trust import Quality
 
-    verdict(find_store(store), trial, Quality(quality.value), by=by, because=because, campaign=campaign)
+    if line is not None:
+        from sdl.commands import asking
+
+        asking.verdict(line, campaign or str(store), trial, Quality(quality.value), by=by, because=because)
+        return
+    from sdl.commands.stores import find_store
+    from sdl.commands.verdict import verdict
+
+    verdict(find_store(store), trial, Quality(quality.value), by=by or "", because=because, campaign=campaign)
 
 
 @app.command()
+@at_lab
 def resolve(
     words: Annotated[
         list[str] | None,
@@ -309,6 +375,7 @@ def resolve(
         str | None, typer.Option("--act", metavar="ID", help="Only this act of the trial.", show_default=False)
     ] = None,
     campaign: CampaignName = None,
+    line: Line | None = None,
 ) -> None:
     """Say what became of acts that a crash cut off.
 
@@ -317,7 +384,13 @@ def resolve(
     from sdl.commands.resolve import Finding, resolve
 
     said = None if answer is None else answer.value
-    resolve(words or (), Finding(said, by, because, None if then is None else then.value, act), campaign)
+    finding = Finding(said, by, because, None if then is None else then.value, act)
+    if line is not None:
+        from sdl.commands import asking
+
+        asking.resolve(line, words or (), finding, campaign)
+        return
+    resolve(words or (), finding, campaign)
 
 
 app.command()(for_stations.station)
@@ -342,8 +415,10 @@ def report(
 
 
 @app.command()
+@at_lab
 def export(
     store: Store = None,
+    *,
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -366,13 +441,23 @@ def export(
         ),
     ] = None,
     campaign: CampaignName = None,
+    line: Line | None = None,
 ) -> None:
     """Write trials as a table, events as JSON, or runs into Tiled."""
+    if csv is None and events is None and tiled is None:
+        raise typer.BadParameter("say where to: --csv FILE, --events FILE or --tiled URL", param_hint="--csv")
+    if line is not None:
+        _only_here("--tiled", tiled)
+        from sdl.commands import served
+
+        if csv is not None:
+            served.export_csv(line, csv, store, campaign)
+        if events is not None:
+            served.export_events(line, events, store, campaign)
+        return
     from sdl.commands.exports import export, export_events, export_runs
     from sdl.commands.stores import find_store
 
-    if csv is None and events is None and tiled is None:
-        raise typer.BadParameter("say where to: --csv FILE, --events FILE or --tiled URL", param_hint="--csv")
     if csv is not None:
         export(find_store(store), csv, campaign=campaign)
     if events is not None:
@@ -441,8 +526,10 @@ def replay(
 app.command()(for_agents.mcp)
 app.command()(for_devices.check_device)
 app.command()(for_devices.new)
-app.command()(for_many.approve)
+app.command()(at_lab(for_many.approve))
+app.command()(at_lab(for_many.order))
 app.command()(for_many.serve)
+app.command()(at_lab(for_many.stop))
 app.add_typer(for_many.users, name="users")
 
 

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from sdl.commands.line import Line
+from sdl.errors import ProblemError
+
 Folder = Annotated[Path, typer.Option("--folder", metavar="PATH", help="Where its journal and its users are.")]
 
 HERE = Path("server")
@@ -101,6 +104,57 @@ def remove_user(name: UserName, folder: Folder = HERE) -> None:
     remove(folder, name)
 
 
+class OrderChoice(StrEnum):
+    """What may be ordered of a campaign."""
+
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    ABORT = "abort"
+    CANCEL = "cancel"
+
+
+def order(
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Which.", show_default=False)],
+    word: Annotated[OrderChoice, typer.Argument(metavar="ORDER", help="What is to become of it.", show_default=False)],
+    *,
+    because: Annotated[str, typer.Option("--because", metavar="TEXT", help="Why.", show_default=False)] = "",
+    line: Line | None = None,
+) -> None:
+    """Start, pause, resume, stop, abort or cancel a campaign.
+
+    At a served laboratory: a campaign that runs here is stopped with Ctrl-C. Stop lets running trials end, abort does
+    not, and cancel gives a campaign up for good.
+    """
+    from sdl.commands import asking
+
+    asking.order(_needed(line), campaign, word.value, because)
+
+
+def stop(
+    *,
+    because: Annotated[str, typer.Option("--because", metavar="TEXT", help="Why.", show_default=False)],
+    station: Annotated[
+        str | None, typer.Option("--station", metavar="NAME", help="Only what runs there.", show_default=False)
+    ] = None,
+    line: Line | None = None,
+) -> None:
+    """Stop a served laboratory at once.
+
+    Every device, and every campaign. No safety function: emergency stops are wired.
+    """
+    from sdl.commands import asking
+
+    asking.stop(_needed(line), station, because)
+
+
+def _needed(line: Line | None) -> Line:
+    if line is None:
+        raise ProblemError("this is for a served laboratory", hint="add --lab ADDRESS; Ctrl-C stops what runs here")
+    return line
+
+
 def approve(
     words: Annotated[
         list[str] | None,
@@ -114,11 +168,18 @@ def approve(
         str | None,
         typer.Option("--campaign", metavar="NAME", help="Which, where a store holds several.", show_default=False),
     ] = None,
+    line: Line | None = None,
 ) -> None:
     """Approve trials that wait for it, or refuse them.
 
-    A request is named by the first of its trials. Works while no campaign runs on the store.
+    A request is named by the first of its trials. Works while no campaign runs on the store. With --lab the token says
+    who, and a trial is all that it takes.
     """
+    if line is not None:
+        from sdl.commands import asking
+
+        asking.approve(line, words or (), by=by, because=because, is_refused=refuse, campaign=campaign)
+        return
     from sdl.commands.approve import approve
 
     approve(words or (), by=by, because=because, is_refused=refuse, campaign=campaign)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
 from pathlib import Path
 
+from sdl.commands.line import token_of
 from sdl.errors import AccessError, LabError
-
-VARIABLE = "SDL_TOKEN"
 
 
 def serve_agents(address: str, token_file: Path | None, http: int | None, certificate: Path | None) -> None:
@@ -21,7 +18,7 @@ def serve_agents(address: str, token_file: Path | None, http: int | None, certif
 
     verify = None if certificate is None else str(certificate)
     if http is None:
-        agent_server(Desk(address, _token(token_file), verify)).run("stdio")
+        agent_server(Desk(address, token_of(token_file), verify)).run("stdio")
         return
     if token_file is not None:
         raise AccessError("over HTTP each agent sends a token of its own", hint="leave --token-file away")
@@ -29,17 +26,3 @@ def serve_agents(address: str, token_file: Path | None, http: int | None, certif
 
     print(f"agents of {address} at http://127.0.0.1:{http}/mcp", file=sys.stderr)  # noqa: T201 # no answer of the protocol
     uvicorn.run(over_http(agent_server(Desk(address, None, verify))), host="127.0.0.1", port=http, log_level="warning")
-
-
-def _token(path: Path | None) -> str:
-    if path is None:
-        token = os.environ.get(VARIABLE, "")
-        if not token:
-            raise AccessError(
-                "an agent needs a token",
-                hint=f"sdl users add NAME --role submit --agent; then --token-file or {VARIABLE}",
-            )
-        return token
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise AccessError(f"{path} can be read by others", hint=f"chmod 600 {path}")
-    return path.read_text(encoding="utf-8").strip()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
 from sdl.errors import AccessError, CampaignError, LabError, ProblemError, SdlError, TransportError
-from sdl.journal.orders import ApprovalAnswer, OrderWord, Visibility
+from sdl.journal.orders import ApprovalAnswer, OrderWord, TaskAnswer, Visibility
 from sdl.journal.trust import Quality
 from sdl.lab import WallClock
 from sdl.problem.value import Value
-from sdl.server import models
+from sdl.server import asked, models
 from sdl.server.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -25,6 +27,18 @@ V = TypeVar("V", bound=Value)
 
 TIMEOUT = 120.0
 """Seconds for an answer: a campaign that is handed in is rehearsed first."""
+
+PATIENCE = 120.0
+"""Seconds for which a server is asked again that is busy: each rehearsal keeps the others waiting."""
+
+LONGEST_PAUSE = 10.0
+"""Seconds at most between two times that a busy server is asked."""
+
+SHORT = frozenset((429, 503))
+"""Answers of a server that has done nothing, where they say when to ask again."""
+
+SILENCE = 60.0
+"""Seconds after which a line of events is dead: something is said every 15 s."""
 
 PERIOD = 0.5
 """Seconds between two looks at a campaign that is waited for."""
@@ -56,28 +70,46 @@ class Client:
         Who asks; see ``sdl users``.
     verify
         The file of a certificate that the machine does not know.
+    patience
+        Seconds for which a server is asked again that is busy, and says so.
+    is_plain
+        Whether the token may cross a network in the clear, to a server that does not speak HTTPS.
 
     Raises
     ------
     AccessError
-        Whoever asks is not known, or may not do it.
+        Whoever asks is not known, or may not do it; or the token would cross a network in the clear.
     ProblemError, CampaignError
         What was handed in makes no sense, or is not possible as things stand.
     TransportError
         The server does not answer.
     """
 
-    def __init__(self, address: str, token: str, *, verify: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        *,
+        verify: str | None = None,
+        patience: float = PATIENCE,
+        is_plain: bool = False,
+    ) -> None:
         try:
             import httpx  # noqa: PLC0415 # an extra
         except ModuleNotFoundError:
             raise LabError("asking a server needs httpx", hint="pip install 'sdl[serve]'") from None
         self.address = address.rstrip("/")
+        self._patience = patience
+        check_address(self.address, is_plain=is_plain)
         context: Any = True
         if verify is not None:
             import ssl  # noqa: PLC0415 # only with a certificate of one's own
 
-            context = ssl.create_default_context(cafile=verify)
+            try:
+                context = ssl.create_default_context(cafile=verify)
+            except (OSError, ssl.SSLError) as error:
+                message = f"{verify} is no certificate: {error}"
+                raise AccessError(message, hint="a file in PEM, as its owner gives it") from None
         headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(base_url=f"{self.address}/api/v1", headers=headers, timeout=TIMEOUT, verify=context)
 
@@ -115,6 +147,10 @@ class Client:
         """Return what waits for a person."""
         return self._get(models.Inbox, "/inbox")
 
+    def tasks(self) -> tuple[models.TaskInfo, ...]:
+        """Return what people are asked to do by hand, oldest first."""
+        return self._get(models.TaskList, "/tasks").tasks
+
     def campaigns(self) -> tuple[models.CampaignInfo, ...]:
         """Return the campaigns that one may see, newest first."""
         return self._get(models.Campaigns, "/campaigns").campaigns
@@ -143,6 +179,30 @@ class Client:
     def table(self, campaign: str) -> models.ResultsTable:
         """Return the results as a table."""
         return self._get(models.ResultsTable, f"/campaigns/{campaign}/table")
+
+    def csv(self, campaign: str) -> str:
+        """Return the results as the text of a CSV file."""
+        return self._answer("GET", f"/campaigns/{campaign}/table.csv").text
+
+    def file(self, campaign: str) -> str:
+        """Return the campaign file, as it was handed in."""
+        return self._get(asked.FileOnly, f"/campaigns/{campaign}/file").file
+
+    def slices(self, campaign: str) -> models.Slices:
+        """Return what the planner's model says around the best trial."""
+        return self._get(models.Slices, f"/campaigns/{campaign}/slices")
+
+    def approvals(self, campaign: str) -> tuple[models.ApprovalInfo, ...]:
+        """Return every request for approval of a campaign, newest first."""
+        return self._get(models.ApprovalList, f"/campaigns/{campaign}/approvals").approvals
+
+    def record(self, campaign: str) -> Generator[models.EventInfo]:
+        """Yield what the journal says of a campaign so far, without bluesky documents, oldest first."""
+        after: int | None = 0
+        while after is not None:
+            page = self._get(models.Events, f"/campaigns/{campaign}/events", after=after)
+            yield from page.events
+            after = page.next
 
     # --- asking for something -----------------------------------------------------------------------------------------
 
@@ -178,10 +238,15 @@ class Client:
         *,
         because: str,
         then: Literal["redo", "failed", "abandoned"] | None = None,
+        act: str | None = None,
     ) -> None:
-        """Say what became of acts that nobody knows the end of, and what is to become of the trial."""
-        body: dict[str, JsonValue] = {"answer": answer, "then": then, "because": because}
+        """Say what became of acts that nobody knows the end of, or of one *act*, and what is to become of the trial."""
+        body: dict[str, JsonValue] = {"answer": answer, "then": then, "act": act, "because": because}
         self._ask(models.Done, "POST", f"/campaigns/{campaign}/trials/{trial}/answer", body)
+
+    def answer_task(self, task: str, answer: TaskAnswer = "done", note: str = "") -> None:
+        """Say that a task is done, or could not be, and what there is to note."""
+        self._ask(models.Done, "POST", f"/tasks/{task}", {"answer": answer, "note": note})
 
     def judge(self, campaign: str, trial: int, quality: Quality, *, because: str) -> None:
         """Say whether the result of a trial can be trusted."""
@@ -191,6 +256,14 @@ class Client:
     def comment(self, campaign: str, text: str, trial: int | None = None) -> None:
         """Put something on record."""
         self._ask(models.Done, "POST", f"/campaigns/{campaign}/comments", {"text": text, "trial": trial})
+
+    def book(self, entry: asked.StockEntry) -> models.StockInfo:
+        """Book what was counted, added, cleared away or seen."""
+        return self._ask(models.StockInfo, "POST", "/stock", entry.model_dump(mode="json"))
+
+    def abort_station(self, station: str, *, because: str) -> None:
+        """Abort the step that runs on a station."""
+        self._ask(models.Done, "POST", f"/stations/{station}/abort", {"because": because})
 
     def rearm(self, station: str, *, because: str) -> models.Alarms:
         """Let steps start again on a station that is latched."""
@@ -220,7 +293,7 @@ class Client:
         """
         given = {"after": after, "campaign": campaign}
         chosen = {name: str(value) for name, value in given.items() if value is not None}
-        with self._reached(), self._http.stream("GET", "/events", params=chosen, timeout=None) as answer:
+        with self._reached(), self._http.stream("GET", "/events", params=chosen, timeout=SILENCE) as answer:
             if answer.status_code != 200:
                 answer.read()
                 _raise(answer)
@@ -235,12 +308,24 @@ class Client:
     # --- the wire -----------------------------------------------------------------------------------------------------
 
     def _get(self, kind: type[V], path: str, **query: int) -> V:
-        with self._reached():
-            return _read(kind, self._http.get(path, params=query))
+        return kind.from_json(self._answer("GET", path, params=query).content)
 
     def _ask(self, kind: type[V], method: str, path: str, body: dict[str, JsonValue]) -> V:
-        with self._reached():
-            return _read(kind, self._http.request(method, path, json=body))
+        return kind.from_json(self._answer(method, path, json=body).content)
+
+    def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Return what the server answers; one that is busy, and has done nothing, is asked again for a while."""
+        left = self._patience
+        while True:
+            with self._reached():
+                answer = self._http.request(method, path, **more)
+            if answer.is_success:
+                return answer
+            wait = _asks_for(answer)
+            if wait is None or wait > left:
+                _raise(answer)
+            pause(wait)
+            left -= wait
 
     @contextmanager
     def _reached(self) -> Generator[None]:
@@ -276,10 +361,34 @@ def _event(kind: str, text: str) -> models.EventInfo:
     )
 
 
-def _read(kind: type[V], answer: httpx.Response) -> V:
-    if not answer.is_success:
-        _raise(answer)
-    return kind.from_json(answer.content)
+def check_address(address: str, *, is_plain: bool) -> None:
+    """Raise :class:`~sdl.errors.AccessError` where a token would cross a network in the clear."""
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise AccessError(f"{address!r} is no address of a laboratory", hint="such as https://lab.example.org")
+    if parts.scheme == "http" and not (is_plain or is_local(parts.hostname)):
+        raise AccessError(
+            f"{address} speaks no HTTPS: the token would cross the network in the clear",
+            hint="say https://, or reach it through a tunnel at localhost",
+        )
+
+
+def is_local(host: str) -> bool:
+    """Whether *host* is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _asks_for(answer: httpx.Response) -> float | None:
+    """Return the seconds after which the server wants to be asked again; None where it does not say so."""
+    said = answer.headers.get("retry-after", "")
+    if answer.status_code not in SHORT or not said.isdecimal():
+        return None
+    return min(max(float(said[:6]), PERIOD), LONGEST_PAUSE)
 
 
 def _raise(answer: httpx.Response) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import socket
 import threading
@@ -14,6 +13,7 @@ import uvicorn
 from sdl.errors import AccessError
 from sdl.problem.value import Value
 from sdl.server.app import guarded, make_app
+from sdl.server.client import is_local
 from sdl.server.house import House
 from sdl.server.identities import Identity, Role, UsersFile, digest_of, new_token
 
@@ -49,12 +49,7 @@ class Address(Value):
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_local(self.host)
 
     def check(self, users: UsersFile) -> None:
         """Raise :class:`~sdl.errors.AccessError` where other machines would reach a server that is not ready for it."""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 from asking import Asking
@@ -21,11 +22,19 @@ class Served(uvicorn.Server):
 
 
 @contextmanager
-def listening(asking: Asking, port: int = 0) -> Generator[str]:
-    """Let a laboratory be reached by a browser."""
+def listening(asking: Asking, port: int = 0, tls: tuple[Path, Path] | None = None) -> Generator[str]:
+    """Let a laboratory be reached by a browser; by HTTPS where there is a certificate and its key."""
+    certificate, key = (None, None) if tls is None else map(str, tls)
     wall = guarded(make_app(asking.house), asking.house)
     config = uvicorn.Config(
-        wall, port=port, log_level="critical", ws="none", loop="asyncio", timeout_graceful_shutdown=1
+        wall,
+        port=port,
+        log_level="critical",
+        ws="none",
+        loop="asyncio",
+        timeout_graceful_shutdown=1,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
     server = Served(config)
     thread = threading.Thread(target=server.run)
@@ -34,7 +43,7 @@ def listening(asking: Asking, port: int = 0) -> Generator[str]:
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield f"http{'' if tls is None else 's'}://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(30)
