@@ -117,8 +117,8 @@ async def whereabouts(name: str, device: object) -> float | None:
         try:
             async with asyncio.timeout(ASK_TIMEOUT):
                 number = as_number(source.value_in(await source.ask())[0])
-        except Exception:  # noqa: BLE001 # whoever asks does without it
-            _LOG.exception("%s does not say where it is", name)
+        except Exception as error:  # noqa: BLE001 # whoever asks does without it
+            _LOG.error("%s does not say where it is: %r", name, error)
             continue
         if number is not None and math.isfinite(number):
             return number

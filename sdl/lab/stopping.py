@@ -28,6 +28,9 @@ STOP_TIMEOUT = 10.0
 RAMP_PERIOD = 10.0
 """Clock seconds between two set-points of a ramp, at most."""
 
+RAMP_PATIENCE = 600.0
+"""Clock seconds for which a device that is to ramp, and does not say where it is, is asked again."""
+
 BREATH = 0.05
 """Clock seconds that a stopped move gets to end."""
 
@@ -183,12 +186,26 @@ class SafeActions:
             await stop_slowly(reaction.name, device)
         if action.value is None:
             return
-        begin = None
-        if action.kind == "ramp_down" and (begin := start()) is None:
-            begin = await whereabouts(reaction.name, device)
-        if begin is not None and action.rate is not None:
+        if action.rate is not None:
+            begin = await self._beginning(reaction, start)
+            if begin is None:
+                return
             await self._ramp(reaction, begin, action.value, action.rate)
         await self._send(reaction, action.value, 0.0)
+
+    async def _beginning(self, reaction: Reaction, start: Callable[[], float | None]) -> float | None:
+        """Return where a ramp begins. A device that does not say is asked again: it is never sent on faster."""
+        deadline = self._clock.monotonic() + RAMP_PATIENCE
+        while (known := start()) is None and (known := await whereabouts(reaction.name, reaction.device)) is None:
+            if self._clock.monotonic() >= deadline:
+                _LOG.error(
+                    "%s is left as it is: it has not said for %g s from where to ramp down",
+                    reaction.name,
+                    RAMP_PATIENCE,
+                )
+                return None
+            await asyncio.sleep(RAMP_PERIOD)
+        return known
 
     async def _ramp(self, reaction: Reaction, begin: float, end: float, rate: float) -> None:
         """Send set-points from *begin* to *end*, by time and not by arrival: a broken readback must not stall it."""

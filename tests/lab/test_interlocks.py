@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import threading
 import time
@@ -12,12 +13,12 @@ from typing import Any, ClassVar
 import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
-from furnace import RULE, Hanging, Heater, Vent, furnace, hold
+from furnace import RULE, Hanging, Heater, Vent, Ventilation, furnace, hold
 from plain_devices import Knob, Steps, with_clean_up
 
 from sdl.errors import InterlockError, LabError, ProblemError, SdlError, StepAborted, UnitError
 from sdl.journal.safety import InterlockTripped, LatchSet, SafetyBody
-from sdl.lab import Clock, Interlock, Job, JobResult, Lab, VirtualClock, WallClock
+from sdl.lab import Clock, Interlock, Job, JobResult, Lab, VirtualClock, WallClock, current_time
 from sdl.lab.signals import Board, find_source
 from sdl.lab.watcher import CALM_PERIOD
 
@@ -261,6 +262,28 @@ class TestWatching:
 
         with pytest.raises(LabError, match="cannot say from where"):
             furnace(rule, heater=Dumb())
+
+    @pytest.mark.parametrize("silence", [35.0, math.inf])
+    def test_a_device_that_does_not_say_where_it_is_is_asked_again_and_never_sent_on_faster(
+        self, silence: float
+    ) -> None:
+        class Mute(Heater):
+            vent: ClassVar[Any] = Ventilation()
+
+            async def locate(self) -> dict[str, float]:
+                if 0.0 <= current_time() - self.vent.flow.fails_at <= silence:
+                    raise ConnectionError("no answer")
+                return await super().locate()
+
+        rule = Interlock("air", require="vent.flow >= 10 L/min", max_age="5 s", acts_on=("heater",))
+        with furnace(rule, heater=Mute(), vent=Mute.vent) as lab:
+            self.trip(lab, "falls")
+            lab.clock.mailbox().get(timeout=30.0)
+            assert lab.heater.values == [300.0]
+            lab.clock.mailbox().get(timeout=1000.0)
+            assert all(b - a <= 15.0 for b, a in itertools.pairwise(lab.heater.values[1:]))
+            assert len(lab.heater.values) == 1 if silence == math.inf else 100.0 < lab.heater.values[-1] < 200.0
+            assert lab.is_making_safe == (silence < math.inf)  # it is given up at last, as it is
 
     @pytest.mark.parametrize(
         ("action", "n_stops", "sent"),
