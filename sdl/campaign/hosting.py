@@ -21,6 +21,7 @@ from sdl.campaign.together import next_wake, settle, turn
 from sdl.errors import CampaignError, JournalError
 from sdl.journal.protocol import Journal
 from sdl.lab import Lab
+from sdl.lab.schedule import Key
 from sdl.lab.schedule.values import SLACK
 
 T = TypeVar("T")
@@ -114,6 +115,10 @@ class Host:
     def post(self, call: Callable[[], object]) -> None:
         """Make *call* between two turns, some time; nobody waits for it."""
         self._floor.mailbox.put((None, _Call(call, Future())))
+
+    def work_at(self, station: str) -> tuple[Key, ...]:
+        """Return what works on *station*, or has it held, as campaign, trial and step; nothing where it is free."""
+        return self._floor.busy.get(station, ((), 0.0))[0]
 
     def loop_of(self, name: str) -> Loop | None:
         """Return the loop of campaign *name*; None where it does not run."""

@@ -22,6 +22,9 @@ OrderWord = Literal["start", "pause", "resume", "stop", "abort", "cancel"]
 ApprovalAnswer = Literal["approved", "refused"]
 """How a request is answered."""
 
+TaskAnswer = Literal["done", "failed"]
+"""What became of a task."""
+
 
 class Visibility(Value):
     """Who may see a campaign beside its owner and those who answer for the laboratory.
@@ -145,8 +148,47 @@ class StationStopped(Value):
     because: str
 
 
+class TaskAsked(Value):
+    """A person is asked to do something by hand.
+
+    Parameters
+    ----------
+    task
+        What the answer names.
+    person
+        The name of the device that stands for the person.
+    text
+        What is to be done.
+    expected_seconds
+        How long it is expected to take.
+    """
+
+    kind: Literal["task.asked"] = "task.asked"
+    task: str
+    person: str
+    text: str
+    expected_seconds: float = 0.0
+
+
+class TaskAnswered(Value):
+    """Somebody says what became of a task. The actor says who."""
+
+    kind: Literal["task.answered"] = "task.answered"
+    task: str
+    answer: TaskAnswer
+    note: str = ""
+
+
 OrderBody = Annotated[
-    CampaignSubmitted | CampaignOrdered | CampaignShared | AutonomySet | ApprovalAsked | ApprovalGiven | StationStopped,
+    CampaignSubmitted
+    | CampaignOrdered
+    | CampaignShared
+    | AutonomySet
+    | ApprovalAsked
+    | ApprovalGiven
+    | StationStopped
+    | TaskAsked
+    | TaskAnswered,
     Field(discriminator="kind"),
 ]
 

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,19 @@ from sdl.lab.schedule.calendar import Calendar
 
 if TYPE_CHECKING:
     from sdl.lab.messages import Steps
+
+
+class Desk(Protocol):
+    """Where a person looks for what is to be done, in the place of the terminal."""
+
+    def ask(self, person: Person, text: str, expected: float) -> Future[str]:
+        """Lay *text* out for *person*, who may need *expected* seconds; return at once. Called on a station's loop."""
+        ...
+
+    def withdraw(self, answer: Future[str]) -> None:
+        """Take away what nobody waits for any more."""
+        ...
+
 
 Ask = Callable[[str], str]
 """Shows a text to a person, waits, and returns what the person says."""
@@ -74,6 +87,11 @@ class Person:
         How long it may take, in seconds or as text, before the step fails.
     action_class
         What repeating a task would do: ``"irreversible"``, or ``"set_absolute"`` for tasks that may be asked for again.
+
+    Attributes
+    ----------
+    desk
+        Where tasks are laid out in the place of asking: on a server, the page. None: it is asked.
     """
 
     parent = None
@@ -90,6 +108,7 @@ class Person:
         self.timeout_s = seconds_of(patience, f"the patience with {name}")
         self.action_classes = {"set": action_class}
         self.note = ""
+        self.desk: Desk | None = None
         self._ask = ask or ask_on_terminal
         self._answered_at = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -137,6 +156,8 @@ class Person:
 
     async def reconcile(self, act: ActRecord) -> Evidence:
         """Ask whether *act* was done, after a crash cut it off."""
+        if self.desk is not None:  # those who answer for acts see it there, with all others
+            return Evidence("cannot_tell", f"nobody has asked {self.name} yet")
         told = str(act.arguments)
         with suppress(LabError, EOFError):
             question = f"{self.name}: was this done? {told} (yes, no, or Enter if you cannot tell) "
@@ -150,7 +171,10 @@ class Person:
     # --- asking -------------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, text: str, expected: float) -> None:
-        said = await self._answer(f"{self.name}: {text} [about {expected:g} s; Enter when done] ", expected)
+        if self.desk is not None:
+            said = await _laid_out(self.desk, self, text, expected)
+        else:
+            said = await self._answer(f"{self.name}: {text} [about {expected:g} s; Enter when done] ", expected)
         self._answered_at = current_time()
         if said.lower().startswith("failed"):
             reason = said.partition(":")[2].strip() or "no reason given"
@@ -171,6 +195,14 @@ class Person:
         # Nobody can end a thread that waits for a terminal: it must not keep the process from ending.
         threading.Thread(target=wait, name=f"sdl-person-{self.name}", daemon=True).start()
         return await asyncio.wrap_future(answer)
+
+
+async def _laid_out(desk: Desk, person: Person, text: str, expected: float) -> str:
+    answer = desk.ask(person, text, expected)
+    try:
+        return (await asyncio.wrap_future(answer)).strip()
+    finally:
+        desk.withdraw(answer)
 
 
 def ask_on_terminal(text: str) -> str:

@@ -23,6 +23,7 @@ from sdl.server.house import House, Missing
 from sdl.server.lab_routes import TooManyLines, lab_routes
 from sdl.server.routing import inventory
 from sdl.server.stream import Newsroom
+from sdl.server.task_routes import task_routes
 from sdl.server.urgent import Busy
 
 PAGE = Path(__file__).parent / "page"
@@ -83,7 +84,7 @@ def make_app(house: House) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.newsroom = newsroom
-    for routes in (lab_routes(house, newsroom), campaign_routes(house)):
+    for routes in (lab_routes(house, newsroom), campaign_routes(house), task_routes(house)):
         app.router.routes.extend(routes.router.routes)  # as they are: an included router hides what it holds
     _serve_page(app)
     _describe(app)

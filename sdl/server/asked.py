@@ -9,7 +9,7 @@ from pydantic import Field
 from sdl.campaign.autonomy import Level, Range
 from sdl.campaign.budget import Budget
 from sdl.journal.acts import ActAnswer
-from sdl.journal.orders import ApprovalAnswer, OrderWord, Visibility
+from sdl.journal.orders import ApprovalAnswer, OrderWord, TaskAnswer, Visibility
 from sdl.journal.trust import Quality
 from sdl.problem.value import FrozenMap, Tuple, Value
 from sdl.server.identities import Role
@@ -68,6 +68,13 @@ class CommentOrder(Value):
 
     text: Reason
     trial: Annotated[int, Field(ge=1)] | None = None
+
+
+class TaskReply(Value):
+    """What became of a task, and what there is to note."""
+
+    answer: TaskAnswer
+    note: Text = ""
 
 
 class VerdictOrder(Value):

@@ -32,6 +32,7 @@ from sdl.journal.orders import (
 )
 from sdl.journal.records import Body, Entry
 from sdl.lab import WallClock
+from sdl.server.desk import FrontDesk
 from sdl.server.dossiers import CLOSED, ENGINE, ORDERS, Dossier, Dossiers, said
 from sdl.server.identities import Identity, Role, UsersFile
 from sdl.server.laboratory import Laboratory
@@ -80,6 +81,7 @@ class House:
             self.lab.close()
             raise
         self.host = Host(self.lab, self.journal)
+        self.desk = FrontDesk(self.lab, self.host, self.journal)
         self._dossiers = Dossiers()
         self._views: dict[str, CampaignView] = {}
         self._mutex = threading.RLock()  # taken before that of the journal, never after it

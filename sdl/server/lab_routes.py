@@ -20,6 +20,7 @@ from sdl.server.house import House, Missing
 from sdl.server.identities import Identity, Role, digest_of, new_token
 from sdl.server.routing import Routes, Who, json_of
 from sdl.server.stream import Newsroom
+from sdl.server.task_routes import task_infos
 from sdl.server.urgent import Urgent
 
 StationName = Annotated[str, Field(max_length=200)]
@@ -128,7 +129,7 @@ def _stopping(routes: Routes, house: House) -> None:
 def _inbox(routes: Routes, house: House) -> None:
     @routes.get("/inbox", Role.READ)
     def get_inbox(who: Who) -> models.Inbox:
-        """Return what waits for a person: approvals, unknown acts, latches, shortages."""
+        """Return what waits for a person: approvals, unknown acts, tasks, latches, shortages."""
         known = premises.seen(house, who)
         running = house.running
         approvals: list[models.ApprovalInfo] = []
@@ -148,6 +149,7 @@ def _inbox(routes: Routes, house: House) -> None:
             unknown=tuple(unknown),
             latches=tuple(premises.latch_infos(house, who)),
             shortages=tuple(premises.shortages(Ledger.of(house.journal), known)),
+            tasks=tuple(task_infos(house, who, known)),
         )
 
 

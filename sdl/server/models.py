@@ -520,6 +520,27 @@ class UnknownTrial(Value):
     may_answer: bool
 
 
+class TaskInfo(Value):
+    """What a person is asked to do by hand."""
+
+    task: str
+    person: str
+    text: str
+    expected_seconds: float
+    since: dt.datetime
+    campaign: str | None
+    campaign_name: str
+    trials: Tuple[int]
+    step: str
+    may_answer: bool
+
+
+class TaskList(Value):
+    """What people are asked to do, oldest first."""
+
+    tasks: Tuple[TaskInfo]
+
+
 class Inbox(Value):
     """What waits for a person."""
 
@@ -527,6 +548,7 @@ class Inbox(Value):
     unknown: Tuple[UnknownTrial]
     latches: Tuple[LatchInfo]
     shortages: Tuple[Shortage]
+    tasks: Tuple[TaskInfo]
 
 
 class UserInfo(Value):

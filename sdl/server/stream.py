@@ -42,12 +42,15 @@ PAGE = 500
 LABORATORY = frozenset(("safety.tripped", "safety.latched", "safety.rearmed"))
 """Events that concern everybody, whatever campaign ran then."""
 
+OF_SOMEBODY = ("sample.", "task.")
+"""Events that tell of a campaign, even where they name none: samples are called as campaigns are."""
+
 
 def is_sent(event: Event, known: Mapping[str, Dossier]) -> bool:
     """Whether somebody who knows these campaigns is sent *event*."""
     if event.kind == "document":
         return False
-    is_everybodys = event.campaign == "" and not event.kind.startswith("sample.")  # samples are called as campaigns are
+    is_everybodys = event.campaign == "" and not event.kind.startswith(OF_SOMEBODY)
     return event.campaign in known or is_everybodys or event.kind in LABORATORY
 
 

@@ -90,8 +90,8 @@ class Asking:
 
 @contextmanager
 def served(folder: Path, people: Mapping[str, tuple[Role, ...]], **lab: Any) -> Generator[Asking]:
-    """Serve the thin-film laboratory to *people*."""
-    house = House(Laboratory(LabFile(type="thin-film", **lab), folder.parent), folder)
+    """Serve the thin-film laboratory, or another one, to *people*."""
+    house = House(Laboratory(LabFile.from_data({"type": "thin-film", **lab}), folder.parent), folder)
     tokens = {name: new_token() for name in (*people, "agent")}
     for name, roles in people.items():
         autonomy = 4 if {Role.ADMIN, Role.APPROVE} & set(roles) else 2

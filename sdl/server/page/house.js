@@ -5,7 +5,7 @@ import { ask, h, section, swap, table } from "./dom.js";
 import { attempt, may } from "./main.js";
 import { state } from "./campaigns.js";
 import { seriesColour, timelinePlot } from "./plots.js";
-import { moment, number, quantities, t } from "./words.js";
+import { duration, moment, number, quantities, t } from "./words.js";
 
 const PAST = 12 * 3600; // seconds of the timeline before now
 
@@ -88,7 +88,7 @@ export function inboxView() {
     async load() {
       const inbox = await get("/inbox");
       const groups = [
-        [t("unknown_acts"), inbox.unknown.map(unknownCard)], [t("approvals"), inbox.approvals.map(approvalCard)], [t("tasks"), (inbox.tasks ?? []).map(taskCard)],
+        [t("unknown_acts"), inbox.unknown.map(unknownCard)], [t("approvals"), inbox.approvals.map(approvalCard)], [t("tasks"), inbox.tasks.map(taskCard)],
         [t("latches"), latchesOf(inbox.latches)], [t("shortages"), inbox.shortages.map(shortageCard)],
       ].filter(([, cards]) => cards.length > 0);
       swap(list, groups.length ? groups.map(([title, cards]) => section(title, cards)) : h("p", { class: "quiet" }, t("nothing_waits")));
@@ -142,11 +142,18 @@ export function actTable(acts) {
 }
 
 function taskCard(one) {
-  const answer = (word) => attempt(() => post(`/tasks/${encodeURIComponent(one.task)}`, { answer: word, note: "" }));
-  return h("article", { class: "card" }, h("h3", {}, one.person), h("p", {}, one.text), h("p", { class: "quiet" }, `${t("since")} ${moment(one.since)}`),
-    may("operate") && h("p", { class: "buttons" },
-      h("button", { type: "button", class: "main", onclick: () => answer("done") }, t("task_done")),
-      h("button", { type: "button", onclick: () => answer("failed") }, t("task_failed"))));
+  const answer = async (word, title) => {
+    const said = await ask({ title: `${title}: ${one.text}`, confirm: t("confirm"), cancel: t("cancel"),
+      fields: [{ name: "note", kind: "text", label: t(word === "failed" ? "because" : "note"), isRequired: word === "failed" }] });
+    if (said) await attempt(() => post(`/tasks/${encodeURIComponent(one.task)}`, { answer: word, note: said.note.trim() }));
+  };
+  return h("article", { class: "card" },
+    h("h3", {}, `${one.person}: ${one.text}`),
+    h("p", { class: "quiet" }, one.campaign_name && [linkTo(one.campaign, one.campaign_name, one.trials[0]), ` ${one.step} · `],
+      `${t("since")} ${moment(one.since)} · ${t("takes_about")} ${duration(one.expected_seconds)}`),
+    one.may_answer && h("p", { class: "buttons" },
+      h("button", { type: "button", class: "main", data: { key: `done ${one.task}` }, onclick: () => answer("done", t("task_done")) }, t("task_done")),
+      h("button", { type: "button", data: { key: `failed ${one.task}` }, onclick: () => answer("failed", t("task_failed")) }, t("task_failed"))));
 }
 
 function shortageCard(one) {

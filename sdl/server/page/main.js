@@ -130,7 +130,7 @@ export async function load() {
 
 async function countWaiting() {
   const inbox = await get("/inbox");
-  const n = inbox.approvals.length + inbox.unknown.length + inbox.latches.length + (inbox.tasks ?? []).length;
+  const n = inbox.approvals.length + inbox.unknown.length + inbox.latches.length + inbox.tasks.length;
   if (n !== page.nWaiting) { page.nWaiting = n; drawHead(); }
 }
 

@@ -1,0 +1,90 @@
+"""What people do by hand: they are asked by the server, and somebody says that it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from asking import PEOPLE, Asking, served
+
+FILE = """
+name: by hand
+space: {parameters: {mass: {kind: continuous, low: 1, high: 9}}}
+objective: {kind: maximize, outcome: colour}
+planner: sobol
+autonomy: 4
+experiment: weighing:weigh
+budget: {trials: 3}
+"""
+
+BENCH = '''
+"""A bench at which somebody weighs by hand."""
+
+import sdl
+from sdl.lab import Person
+
+
+class Bench(sdl.Lab):
+    def __init__(self, *, clock=None):
+        super().__init__("bench", clock=clock, kim=Person("kim"))
+
+
+def weigh(lab, s):
+    note = yield from lab.kim.do(f"Weigh the powder of sample {s.trial}", expected="2 min")
+    return {"colour": len(note)}
+'''
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Generator[Asking]:
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "weighing.py").write_text(BENCH)
+    lab = {"type": "weighing:Bench", "clock": "wall", "experiments": ["weighing:weigh"]}
+    with served(folder / "server", PEOPLE, **lab) as found:
+        yield found
+
+
+def next_task(bench: Asking, trial: int) -> dict[str, Any]:
+    """Wait until somebody is asked to weigh for *trial*."""
+    deadline = time.monotonic() + 90
+    while not (found := [each for each in bench.get("kim", "/tasks")["tasks"] if each["trials"] == [trial]]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return dict(found[0])
+
+
+@pytest.fixture(scope="module")
+def task(bench: Asking) -> dict[str, Any]:
+    """The first one: the threads of the laboratory live as long as it does."""
+    assert bench("ada", "POST", "/campaigns", json={"file": FILE}).status_code == 201
+    return next_task(bench, 1)
+
+
+def test_a_person_is_asked_at_the_server_and_the_plan_waits_for_the_answer(bench: Asking, task: dict[str, Any]) -> None:
+    assert (task["person"], task["text"]) == ("kim", "Weigh the powder of sample 1")
+    assert bench.get("kim", "/inbox")["tasks"] == [task]
+    assert bench.get("mori", "/tasks")["tasks"] == []  # of somebody else's campaign
+    assert not bench.get("lee", "/tasks")["tasks"][0]["may_answer"]
+    path, said = f"/tasks/{task['task']}", {"answer": "done", "note": "it was moist"}
+    assert bench("lee", "POST", path, json=said).status_code == 403
+    assert bench("kim", "POST", path, json={"answer": "done", "note": "failed: no"}).status_code == 422
+    assert bench("kim", "POST", path, json=said).status_code == 200
+    assert bench("kim", "POST", path, json=said).status_code == 404
+    found = bench.until("ada", task["campaign"], lambda found: found["counts"]["completed"] == 1)
+    assert found["best"][0]["outcomes"]["colour"]["value"] == len("it was moist")
+    (asked, *_), (answered,) = bench.events("task.asked"), bench.events("task.answered")
+    assert (asked.campaign, asked.trial, answered.actor) == ("by hand", 1, "kim")
+
+
+def test_what_could_not_be_done_fails_the_step_and_what_is_stopped_waits_no_more(bench: Asking) -> None:
+    task = next_task(bench, 2)
+    answer = bench("kim", "POST", f"/tasks/{task['task']}", json={"answer": "failed", "note": "it was spilt"})
+    assert answer.status_code == 200
+    assert next_task(bench, 3)["person"] == "kim"
+    reason = bench.get("ada", f"/campaigns/{task['campaign']}/trials/2")["failure"]["reason"]
+    assert "it was spilt" in reason
+    assert bench("kim", "POST", "/stop", json={"because": "smoke"}).status_code == 200
+    bench.until("ada", task["campaign"], lambda found: found["state"] == "aborted")
+    assert bench.get("kim", "/tasks")["tasks"] == []
