@@ -84,7 +84,9 @@ class Concluding(ABC):
         self._floor = floor
         self._recorder = Recorder(view, journal, observers)
         self._record = self._recorder.record
-        self._provisions = Provisions(view=view, journal=journal, lab=lab, experiment=experiment, record=self._record)
+        self._provisions = Provisions(
+            view=view, journal=journal, lab=lab, experiment=experiment, ledger=floor.ledger, record=self._record
+        )
         self._recovery = Recovery(
             view=view,
             journal=journal,

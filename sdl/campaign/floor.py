@@ -15,6 +15,7 @@ from sdl.journal.protocol import Journal
 from sdl.journal.records import StepEnded, StepStarted
 from sdl.lab import Lab
 from sdl.lab.clock import Mailbox
+from sdl.lab.ledger import Ledger
 from sdl.lab.schedule import Ahead, Decision, Durations, Holder, Key, StationState, Work
 from sdl.lab.schedule.ahead import WHEN, When
 
@@ -48,6 +49,7 @@ class Floor:
         self.usage: dict[str, float] = {}
         self.shares: dict[str, float] = {}
         self.durations = Durations()
+        self.ledger = Ledger()
         self.taught: set[str] = set()
         self.decision = Decision()
         self._states: dict[str, tuple[object, StationState]] = {}

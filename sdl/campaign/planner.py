@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, Self, runtime_checkable
 
 from pydantic import Field
 
@@ -45,7 +46,10 @@ class TrialState(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether nothing more will happen to the trial."""
-        return self in {TrialState.COMPLETED, TrialState.FAILED, TrialState.ABANDONED}
+        return self in FINAL
+
+
+FINAL = frozenset({TrialState.COMPLETED, TrialState.FAILED, TrialState.ABANDONED})
 
 
 class HistoryEntry(Value):
@@ -93,17 +97,33 @@ class History(Value):
     comparisons: Tuple[Comparison] = ()
     positional: ClassVar[tuple[str, ...]] = ("entries",)
 
-    @property
+    @classmethod
+    def of(
+        cls,
+        entries: tuple[HistoryEntry, ...],
+        *,
+        comparisons: tuple[Comparison, ...] = (),
+        pending: tuple[HistoryEntry, ...],
+    ) -> Self:
+        """Return the history of *entries* that are known to be valid; *pending* are those of them that are not final.
+
+        Nothing is checked, so that a long history costs no more than its copy.
+        """
+        made = cls.model_construct(entries=entries, comparisons=comparisons)
+        vars(made)["pending"] = pending
+        return made
+
+    @cached_property
     def completed(self) -> tuple[HistoryEntry, ...]:
         """The trials with an observation."""
         return tuple(entry for entry in self.entries if entry.state is TrialState.COMPLETED)
 
-    @property
+    @cached_property
     def failed(self) -> tuple[HistoryEntry, ...]:
         """The trials that were executed and gave no observation."""
         return tuple(entry for entry in self.entries if entry.state is TrialState.FAILED)
 
-    @property
+    @cached_property
     def pending(self) -> tuple[HistoryEntry, ...]:
         """The trials whose outcome is not known yet: proposed, running or unknown."""
         return tuple(entry for entry in self.entries if not entry.state.is_final)

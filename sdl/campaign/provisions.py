@@ -77,14 +77,23 @@ class Provisions:
         The campaign, and where it is recorded.
     lab, experiment
         Its stock, and the needs of its steps.
+    ledger
+        What is left and where the samples are: one for all campaigns of a session, which share the shelf.
     record
         Records bodies together, for a trial or for none.
     """
 
     def __init__(
-        self, *, view: CampaignView, journal: Journal, lab: Lab, experiment: Experiment, record: Callable[..., None]
+        self,
+        *,
+        view: CampaignView,
+        journal: Journal,
+        lab: Lab,
+        experiment: Experiment,
+        ledger: Ledger,
+        record: Callable[..., None],
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger = ledger
         self.missing: dict[int, tuple[str, ...]] = {}
         self._view = view
         self._journal = journal

@@ -38,7 +38,7 @@ class Standing:
 
     def assign(self, record: TrialRecord, body: TrialAssigned) -> None:
         """Take in what a trial is made for."""
-        record.assigned, record.entry = body, None
+        record.assigned = body
         self.n_assigned += 1
         if body.of is not None:
             self.replicates.setdefault(body.of, []).append(record)
@@ -51,7 +51,7 @@ class Standing:
         before = self.is_trusted(record)
         if not record.judged_by:
             record.was_doubted = event.body.verdict.quality is not Quality.VALID
-        record.verdict, record.judged_by, record.entry = event.body.verdict, event.actor, None
+        record.verdict, record.judged_by = event.body.verdict, event.actor
         return self.is_trusted(record) is not before and record.state is TrialState.COMPLETED
 
     def complete(self, record: TrialRecord) -> None:

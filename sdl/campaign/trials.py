@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 
 from sdl.campaign.planner import NOT_JUDGED, HistoryEntry, TrialState
 from sdl.journal.records import (
+    Body,
     Decision,
     Event,
     Failure,
@@ -16,6 +18,7 @@ from sdl.journal.records import (
     TrialCompleted,
     TrialFailed,
     TrialProposed,
+    read_body,
 )
 from sdl.journal.trust import Quality, Role, TrialAssigned, Verdict
 from sdl.problem.value import FrozenMap, Value
@@ -115,6 +118,37 @@ def written(value: ParameterValue, unit: str | None) -> str:
     return value if isinstance(value, str) else in_unit(number(value), unit)
 
 
+class Told:
+    """What the fold keeps of an event: when it was, and its text, of which the body is read when it is asked for."""
+
+    __slots__ = ("_body", "_kind", "_packed", "_sequence", "_text", "_timestamp")
+
+    def __init__(self, event: Event) -> None:
+        self._sequence, self._kind = event.sequence, event.kind
+        self._timestamp, self._text = event.timestamp, event.text
+        self._body: Body | None = event.known_body
+        self._packed = b""
+
+    @property
+    def time(self) -> datetime:
+        """When it was recorded, in UTC."""
+        return datetime.fromisoformat(self._timestamp)
+
+    @property
+    def body(self) -> Body:
+        """What happened. Raises :class:`~sdl.errors.JournalCorrupt` where the text is no body of an event."""
+        if self._body is None:
+            text = self._text or zlib.decompress(self._packed).decode()
+            self._body = read_body(text, self._sequence, self._kind)
+        return self._body
+
+    def forget(self) -> None:
+        """Keep the text only, and that packed: the body is read again when somebody asks for it."""
+        self._body = None
+        if not self._packed:
+            self._packed, self._text = zlib.compress(self._text.encode(), 1), ""
+
+
 @dataclass(slots=True)
 class TrialRecord:
     """What the fold keeps of a trial: the events that made it what it is, read only when somebody asks.
@@ -123,15 +157,14 @@ class TrialRecord:
     """
 
     number: int
-    proposed: Event
+    proposed: Told
     state: TrialState = TrialState.PROPOSED
     attempts: int = 0
-    started: Event | None = None
-    ended: Event | None = None
+    started: str | None = None
+    """When the last attempt began: the event's timestamp."""
+    ended: Told | None = None
     reason: str = ""
     cost: float = 0.0
-    entry: HistoryEntry | None = None
-    """The history entry of the present state; None when it has changed since one was made."""
     assigned: TrialAssigned | None = None
     """What it is made for; None for a trial of the search."""
     verdict: Verdict = NOT_JUDGED
@@ -181,29 +214,29 @@ class TrialRecord:
             series="" if self.assigned is None else self.assigned.series,
             of=None if self.assigned is None else self.assigned.of,
             verdict=self.verdict,
-            started_at=None if self.started is None else self.started.time,
+            started_at=None if self.started is None else datetime.fromisoformat(self.started),
             ended_at=None if self.ended is None else self.ended.time,
         )
 
     def to_entry(self, *, is_trusted: bool = True) -> HistoryEntry:
         """Return what a planner may know of the trial; of one that is not trusted, that nobody knows its outcome."""
-        if self.entry is None:
-            failure = self.failure
-            self.entry = HistoryEntry(
-                trial=self.number,
-                values=self.proposal.values,
-                state=self.state if is_trusted else TrialState.UNKNOWN,
-                observation=self.observation if is_trusted else None,
-                failure=None if failure is None else f"{failure.category}: {failure.reason}",
-                role=self.role,
-                verdict=self.verdict,
-                cost=self.cost,
-            )
-            if self.state.is_final:  # ten thousand trials take memory; what is in the events is seldom asked for again
-                self.proposed.forget()
-                if self.ended is not None:
-                    self.ended.forget()
-        return self.entry
+        failure = self.failure
+        return HistoryEntry(
+            trial=self.number,
+            values=self.proposal.values,
+            state=self.state if is_trusted else TrialState.UNKNOWN,
+            observation=self.observation if is_trusted else None,
+            failure=None if failure is None else f"{failure.category}: {failure.reason}",
+            role=self.role,
+            verdict=self.verdict,
+            cost=self.cost,
+        )
+
+    def forget(self) -> None:
+        """Let go of what is read from the events: ten thousand trials take memory, and few are asked for again."""
+        self.proposed.forget()
+        if self.ended is not None:
+            self.ended.forget()
 
 
 def seed_entry(number: int, row: SeedRow, origin: str = "") -> HistoryEntry:

@@ -11,12 +11,13 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from sdl.campaign.approvals import Approvals
-from sdl.campaign.planner import Comparison, History, HistoryEntry, TrialState
+from sdl.campaign.past import Past
+from sdl.campaign.planner import Comparison, History, TrialState
 from sdl.campaign.quality import QualityControl
 from sdl.campaign.ranking import Ranking
 from sdl.campaign.standing import Standing
 from sdl.campaign.trace import Trace, policy_of
-from sdl.campaign.trials import Trial, TrialRecord, seed_entry
+from sdl.campaign.trials import Told, Trial, TrialRecord, seed_entry
 from sdl.campaign.whereabouts import Whereabouts
 from sdl.errors import CampaignError
 from sdl.journal.acts import StepRecovered
@@ -98,9 +99,8 @@ class CampaignView:
         self.whereabouts = Whereabouts()
         self._traces: dict[int, Trace] = {}
         self._records: dict[int, TrialRecord] = {}
-        self._seeds: list[HistoryEntry] = []
-        self._comparisons: list[Comparison] = []
         self.standing = Standing()
+        self._past = Past(self._records, self.standing)
         self.approvals = Approvals()
         self._ranking: Ranking | None = None
         self._seconds_before = 0.0
@@ -241,13 +241,7 @@ class CampaignView:
     @property
     def history(self) -> History:
         """What a planner may know now: seed data first, then the trials in the order in which they were proposed."""
-        standing = self.standing
-        known = (record for record in self._records.values() if standing.is_for_planners(record))
-        own = (
-            record.to_entry(is_trusted=record.state is not TrialState.COMPLETED or standing.is_trusted(record))
-            for record in known
-        )
-        return History((*self._seeds, *own), comparisons=tuple(self._comparisons))
+        return self._past.history
 
     @property
     def lab_seconds(self) -> float:
@@ -309,7 +303,7 @@ class CampaignView:
         self.counts[record.state] -= 1
         self.counts[state] += 1
         record.state = state
-        record.entry = None
+        self._past.change(record.number)
 
     def _on_opened(self, event: Event) -> None:
         body = event.body
@@ -335,14 +329,13 @@ class CampaignView:
     def _on_seeded(self, event: Event) -> None:
         assert isinstance(event.body, SeedAdded)
         self.seed_names.add(event.body.name)
-        first = len(self._seeds) + 1
-        self._seeds.extend(
-            seed_entry(number, row, event.body.name) for number, row in enumerate(event.body.rows, first)
-        )
+        first = self._past.n_seeds + 1
+        rows = enumerate(event.body.rows, first)
+        self._past.seed([seed_entry(number, row, event.body.name) for number, row in rows])
 
     def _on_compared(self, event: Event) -> None:
         assert isinstance(event.body, TrialsCompared)
-        self._comparisons.append(Comparison(better=event.body.better, worse=event.body.worse))
+        self._past.compare(Comparison(better=event.body.better, worse=event.body.worse))
 
     def _on_session_started(self, event: Event) -> None:
         assert isinstance(event.body, SessionStarted)
@@ -366,14 +359,15 @@ class CampaignView:
 
     def _on_proposed(self, event: Event) -> None:
         number = _trial_of(event)
-        self._records[number] = TrialRecord(number, event)
+        self._records[number] = TrialRecord(number, Told(event))
+        self._past.change(number)
         self.counts[TrialState.PROPOSED] += 1
 
     def _on_started(self, event: Event) -> None:
         record = self._records[_trial_of(event)]
         record.attempts += 1
         self._traces[record.number] = Trace(record.attempts, policy_of(self.settings))
-        record.started, record.ended = event, None
+        record.started, record.ended = event.timestamp, None
         self._move(record, TrialState.RUNNING)
 
     def _on_step_started(self, event: Event) -> None:
@@ -414,14 +408,16 @@ class CampaignView:
     def _rank_again(self) -> None:
         self._ranking = Ranking(self.problem)
         for record in self.standing.completed:
-            record.entry = None
+            self._past.change(record.number)
             self._rank(record)
 
     def _on_assigned(self, event: Event) -> None:
         assert isinstance(event.body, TrialAssigned)
         self.standing.assign(self._records[_trial_of(event)], event.body)
+        self._past.change(_trial_of(event))
 
     def _on_judged(self, event: Event) -> None:
+        self._past.change(_trial_of(event))
         if self.standing.judge(self._records[_trial_of(event)], event):
             self._rank_again()
 
@@ -466,7 +462,7 @@ class CampaignView:
 
     def _end(self, event: Event, state: TrialState) -> TrialRecord:
         record = self._records[_trial_of(event)]
-        record.ended = event
+        record.ended = Told(event)
         self._move(record, state)
         return record
 

@@ -482,7 +482,7 @@ class Event(_Columns):
     ``hash`` is the SHA-256 of ``previous_hash`` and the canonical text of all other fields.
 
     The body is read when it is first asked for, and kept then. A fold over a long journal looks at ``kind``, asks for
-    few bodies, and keeps events instead of what is in them: the text of a decision takes a tenth of the memory.
+    few bodies, and keeps texts instead of what is in them: that of a decision takes a tenth of the memory.
     """
 
     @property
@@ -495,25 +495,28 @@ class Event(_Columns):
         """What happened. Raises :class:`~sdl.errors.JournalCorrupt` where the text is no body of an event."""
         kept: Body | None = self.__dict__.get("body")
         if kept is None:
-            kept = self.__dict__["body"] = self._read_body()
+            kept = self.__dict__["body"] = read_body(self.text, self.sequence, self.kind)
         return kept
 
-    def forget(self) -> None:
-        """Keep the text only: the body is read again when somebody asks for it."""
-        self.__dict__.pop("body", None)
-
-    def _read_body(self) -> Body:
-        try:
-            body: Body = _body.validate_json(self.text)
-        except ValueError as error:
-            raise JournalCorrupt(
-                f"event {self.sequence} ({self.kind}) cannot be read: {_first_line(error)}",
-                hint="sdl verify says what else is wrong with the store; a backup may still have it",
-            ) from error
-        return body
+    @property
+    def known_body(self) -> Body | None:
+        """The body, where it has been read already."""
+        return self.__dict__.get("body")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"an event is frozen: {name} cannot be set")
+
+
+def read_body(text: str, sequence: int, kind: str) -> Body:
+    """Return the body of event *sequence*. Raises :class:`~sdl.errors.JournalCorrupt` where *text* is none."""
+    try:
+        body: Body = _body.validate_json(text)
+    except ValueError as error:
+        raise JournalCorrupt(
+            f"event {sequence} ({kind}) cannot be read: {_first_line(error)}",
+            hint="sdl verify says what else is wrong with the store; a backup may still have it",
+        ) from error
+    return body
 
 
 def _first_line(error: ValueError) -> str:

