@@ -3,7 +3,8 @@
 A latch is recorded as it is set, whatever the campaign's thread does then: a planner may think for minutes, and a kill
 in between would lose it. Devices do what is safe first and wait for no disk; so on the wall clock another thread
 records, and what a kill within that one commit (a few milliseconds) loses is seen anew by the watcher of the next
-session, as far as it is still wrong.
+session, as far as it is still wrong. A latch that the journal does not take, because its disk is full or fails, is kept
+in a small file beside it, whose room was taken when the session began; the next session puts it on record.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sdl.journal.protocol import Journal
 from sdl.journal.records import Entry, Event
 from sdl.journal.safety import LatchSet, Rearmed, SafetyBody
 from sdl.lab import Lab
-from sdl.lab.latches import Latch, check_person, latches_in
+from sdl.lab.latches import Latch, check_person, drop_aside, keep_aside, latches_in, room_aside
 from sdl.lab.scribe import Scribe
 
 PATIENCE = 5.0
@@ -49,6 +50,9 @@ class Safeguard:
     def open(self) -> str | None:
         """Hold the laboratory to the latches of the journal, and listen from now on; return why nothing may start."""
         self._interlocks.restore(latches_in(self._journal, self._lab.name))
+        spare = room_aside(self._journal)
+        if spare is not None and self._interlocks.rules:
+            spare.lay_by()
         self.listen()
         self._news.extend(latch.body for latch in self._interlocks.latches if not latch.sequence)
         self.take()
@@ -88,6 +92,7 @@ class Safeguard:
         for body in bodies:
             if isinstance(body, LatchSet):
                 self._interlocks.recorded(body, self._recorder.sequence)
+        drop_aside(self._journal, bodies.__contains__)
 
     def _hear(self, bodies: Sequence[SafetyBody]) -> None:
         if self._scribe is None:
@@ -104,6 +109,8 @@ class Safeguard:
             events = self._journal.append(*entries)
         except JournalError:  # the campaign's thread tries once more, and meets the error where it ends the session
             self._news.extend(bodies)
+            keep_aside(self._journal, [body for body in bodies if isinstance(body, LatchSet)])
+            self._wake()
             return
         fail_point("safeguard.after_latch")
         for body, event in zip(bodies, events, strict=True):
@@ -147,4 +154,5 @@ def rearm(
             for (at, name), latch in first.items()
         )
     )
+    drop_aside(journal, lambda body: (body.lab, body.station) in first)
     return latches

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -26,9 +26,9 @@ from sdl.campaign.recorder import Recorder
 from sdl.campaign.safeguard import Safeguard
 from sdl.campaign.view import CampaignView
 from sdl.commands.app import app
-from sdl.errors import CampaignError, LabError
+from sdl.errors import CampaignError, JournalError, LabError
 from sdl.journal import Journal, MemoryJournal, comparable_lines, open_journal
-from sdl.journal.records import Entry, FailureCategory, TrialFailed
+from sdl.journal.records import Entry, Event, FailureCategory, TrialFailed
 from sdl.journal.safety import InterlockTripped, LatchSet, Rearmed
 from sdl.lab import Interlock, Lab, VirtualClock, WallClock
 from sdl.lab.clock import current_time
@@ -134,6 +134,64 @@ class TestLatched:
         assert lab.motor0.commands == []  # arming moved nothing
         assert watched_campaign(lab, path).run(trials=6).status == "finished"
         assert CliRunner().invoke(app, words).exit_code != 0  # nothing is latched any more
+
+    def trip_on_a_failing_disk(self, lab: Any, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have an interlock trip in a session whose journal takes nothing from that moment on."""
+        journal = open_journal(path)
+        append, failed = journal.append, JournalError("the disk has failed")
+
+        def failing(*entries: Entry) -> Sequence[Event]:
+            if any(isinstance(entry.body, InterlockTripped) for entry in entries):
+                monkeypatch.setattr(journal, "append", failing_always)
+                raise failed
+            return append(*entries)
+
+        def failing_always(*_: Entry) -> Sequence[Event]:
+            raise failed
+
+        monkeypatch.setattr(journal, "append", failing)
+        try:
+            with pytest.raises(JournalError, match="has failed"):
+                watched_campaign(lab, journal).run(trials=6)
+            assert lab.latches
+        finally:
+            journal.close()
+
+    def test_a_latch_that_the_journal_cannot_take_outlives_the_process_all_the_same(
+        self, labs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "toy.sdl"
+        self.trip_on_a_failing_disk(labs(), path, monkeypatch)
+        assert not records(path, LatchSet)
+        lab = labs()
+        lab.fan.limit = 9.0
+        assert "'fan'" in watched_campaign(lab, path).run(trials=6).reason
+        assert lab.motor0.commands == []
+        ((_, body),) = records(path, LatchSet)  # the journal has it now
+        assert body.station == "watched"
+        rearm = ["rearm", str(path), "--by", "Ada", "--because", "a new disk"]
+        assert CliRunner().invoke(app, rearm).exit_code == 0
+        assert watched_campaign(lab, path).run(trials=6).status == "finished"
+
+    def test_a_person_opens_a_latch_that_no_journal_has(
+        self, labs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "toy.sdl"
+        self.trip_on_a_failing_disk(labs(), path, monkeypatch)
+        told = CliRunner().invoke(app, ["status", str(path)])
+        assert "latched" in told.output
+        rearm = ["rearm", str(path), "--by", "Ada", "--because", "a new disk"]
+        assert CliRunner().invoke(app, rearm).exit_code == 0
+        lab = labs()
+        lab.fan.limit = 9.0
+        assert watched_campaign(lab, path).run(trials=6).status == "finished"
+
+    def test_a_latch_that_cannot_be_read_is_none_that_is_forgotten(self, labs: Any, tmp_path: Path) -> None:
+        path = tmp_path / "toy.sdl"
+        watched_campaign(labs(), path).run(trials=1)
+        (path / "latches").write_text('{"kind": "safety.lat')
+        with pytest.raises(JournalError, match="look at the laboratory"):
+            watched_campaign(labs(), path).run(trials=2)
 
     @pytest.mark.parametrize(("by", "because"), [("engine", "x"), ("", "x"), ("Ada", "")])
     def test_nobody_arms_nothing(self, labs: Any, tmp_path: Path, by: str, because: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sdl.errors import LabError
-from sdl.lab.remote.book import Book, Record
+from sdl.lab.remote.book import Book, Keeper, Record
 from sdl.lab.remote.gate import Command, Gate, Refusal
 
 LEASE = 10.0
@@ -31,7 +32,7 @@ class Pages:
         yield from list(self.pages)
 
 
-def gate_of(pages: Pages, *, boot: str = "a", store: str = "s", epoch: int = 1, now: float = 0.0) -> Gate:
+def gate_of(pages: Keeper, *, boot: str = "a", store: str = "s", epoch: int = 1, now: float = 0.0) -> Gate:
     gate = Gate(pages, boot)
     gate.hello(store, epoch, LEASE, now)
     return gate
@@ -255,6 +256,37 @@ def test_a_latch_outlives_the_process_and_only_a_person_opens_it() -> None:
     assert not after.rearm("another", "Kim", "looked")
     assert after.rearm(latch, "Kim", "looked")
     after.admit("job", command(boot="b", epoch=2), 1, 0.0)
+
+
+@pytest.mark.parametrize("is_failing_before", [False, True])
+def test_a_latch_that_the_book_cannot_take_holds_and_outlives_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_failing_before: bool
+) -> None:
+    path = tmp_path / "cell.book"
+    gate = gate_of(book := Book(path))
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda number, data: write(number, data[: len(data) // 2]))
+        if is_failing_before:
+            with pytest.raises(LabError, match="the disk is full"):
+                gate.admit("job", command(), 1, 0.0)
+        with pytest.raises(LabError, match="the disk is full"):
+            gate.lose("silence")
+        assert gate.latched_because == "silence"
+        with pytest.raises(Refusal, match="latched: silence"):
+            gate.start("act", command(), 0.0)
+    book.close()
+    for _ in range(2):  # the next process has it, and the one after that, from the book itself
+        book = Book(path)
+        after = Gate(book, "b")
+        assert (after.latch, after.latched_because) == (gate.latch, "silence")
+        book.close()
+    book = Book(path)
+    assert Gate(book, "c").rearm(gate.latch, "Kim", "looked")
+    book.close()
+    book = Book(path)
+    assert not Gate(book, "d").latch
+    book.close()
 
 
 def test_a_beat_that_comes_after_the_lease_does_not_bring_it_back() -> None:

@@ -1,7 +1,9 @@
 """The station's own book: what it was told to do, and how that ended, on its own disk.
 
 A file that is only appended to. Every line is synced before what it says is done, and carries its own checksum. A line
-that a crash cut off is the last one: it was not synced, so what it says was not begun, and it is dropped.
+that a crash cut off is the last one: it was not synced, so what it says was not begun, and it is dropped. A latch that
+the book cannot take, because its disk is full or fails, is kept in a small file beside it, and comes into the book when
+that is opened next.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from sdl.errors import LabError
+from sdl.journal.spare import Spare
 
 Record = Mapping[str, Any]
 
@@ -36,7 +39,7 @@ class Book:
     Raises
     ------
     LabError
-        A line before the last one is not what was written.
+        A line before the last one is not what was written, or a latch beside the book is not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,6 +47,9 @@ class Book:
         self._number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._failed = ""
         self._records = list(self._read())
+        self._spare = Spare(path.with_suffix(".latch"))
+        self._take_up_latch()
+        self._spare.lay_by()
         _sync_folder(path.parent)
 
     def records(self) -> Iterator[Record]:
@@ -53,6 +59,7 @@ class Book:
     def append(self, record: Record) -> None:
         """Write a line and sync it. After an error of the disk nothing more is written: what it has is not known."""
         if self._failed:
+            self._keep_latch(record)
             raise LabError(f"{self.path} could not be written: {self._failed}", hint="start the station anew")
         try:
             line = _line(record)
@@ -61,7 +68,27 @@ class Book:
             os.fsync(self._number)
         except OSError as error:
             self._failed = str(error)
+            self._keep_latch(record)
             raise LabError(f"{self.path} cannot be written: {error}", hint="start the station anew") from error
+
+    def _keep_latch(self, record: Record) -> None:
+        if record["kind"] == "latch":
+            self._spare.keep(_line(record).decode())
+
+    def _take_up_latch(self) -> None:
+        """Write what was kept beside the book into it."""
+        kept = self._spare.kept()
+        if not kept:
+            return
+        record = _record(kept.encode())
+        if record is None:
+            raise LabError(
+                f"{self._spare.path} keeps a latch that cannot be read",
+                hint="the station was latched while its disk failed: look at it, then delete that file",
+            )
+        self.append(record)
+        self._records.append(record)
+        self._spare.keep("")
 
     def close(self) -> None:
         """Close the file."""

@@ -209,9 +209,8 @@ class Gate:
     def close(self, reason: str) -> str:
         """Latch the station, and return the latch; it stays the same until a person opens it."""
         if not self.latch:
-            latch = str(uuid.uuid4())
-            self._write("latch", latch=latch, reason=reason)
-            self.latch, self.latched_because = latch, reason
+            self.latch, self.latched_because = str(uuid.uuid4()), reason  # it holds here whatever the disk does
+            self._write("latch", latch=self.latch, reason=reason)
         return self.latch
 
     def rearm(self, latch: str, by: str, because: str) -> bool:
