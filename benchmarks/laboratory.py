@@ -28,23 +28,26 @@ one factor at a time
     From the middle of each range (for mixtures: from what a chemist begins with) every factor goes in turn through up
     to seven levels, and stays at the best, until a round changes nothing.
 acceleration factor
-    Experiments of random points over those of the planner, to the same goal (A. D. Adesiji et al., Digital Discovery,
+    Experiments of the reference over those of the planner, to the same goal (A. D. Adesiji et al., Digital Discovery,
     2025, doi 10.1039/d5dd00337g, for this and the next one).
 enhancement factor
-    Best value after as many experiments as ours needed: the planner's against that of random points, as a ratio (the
+    Best value after as many experiments as ours needed: the planner's against that of the reference, as a ratio (the
     other way round where less is better; for the beamline of the densities, for powders and electrolytes of the
     numbers told or made).
-times fewer days
-    Days of random points, one at a time, over ours.
+fewer days
+    Days of the reference, one at a time, over ours.
 
 A reference that has not reached the goal when its budget is used up counts with that budget, and carries a ``>``; so
 do the ratios made of it. One that can never reach it (a grid without such a point, one factor at a time in a dead end)
-is ``never``, and carries no number.
+is ``never``, and carries no number; in medians it counts as larger than any.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from exhibits.cases import cases
@@ -61,8 +64,11 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--seeds", type=to_int, default=3, help="how many seeds, from 1 (3)")
     options.add_argument("--only", nargs="*", default=(), metavar="EXHIBIT", help="these exhibits only")
+    options.add_argument("--keep", type=Path, metavar="FILE", help="keep each seed's result in FILE, and go on from it")
+    options.add_argument("--only-show", action="store_true", help="run nothing: show what FILE has")
     given = options.parse_args()
     n_seeds = 1 if given.smoke or given.quick else given.seeds
+    kept = Kept(given.keep)
     searches = cases()
     names = [*searches, "powder-synthesis", "electrolytes"]
     chosen = ["powder-synthesis"] if given.smoke else list(given.only) or names
@@ -70,15 +76,39 @@ def main() -> None:
         options.error(f"no such exhibit: {', '.join(unknown)}; there are {', '.join(names)}")
     found_environment = environment()
     print_environment(found_environment)
+    for seed in range(1, n_seeds + 1):
+        for name in chosen:
+            if (name, seed) not in kept.runs and not given.only_show:
+                kept.add(name, seed, _run(name, searches.get(name), seed))
+                print(f"{name}, seed {seed}: done", file=sys.stderr, flush=True)
     found: list[dict[str, Any]] = []
     for name in chosen:
         case = searches.get(name)
         ratio = case.ratio if case is not None else (lambda ours, theirs: ours / theirs)
-        runs = [_run(name, case, seed) for seed in range(1, n_seeds + 1)]
-        found.append(summary(name, runs, ratio))
-        print(f"{name}: done", file=sys.stderr, flush=True)
-    show(found, n_seeds)
-    write_json(given.json, {"environment": found_environment, "seeds": n_seeds, "exhibits": found})
+        runs = [kept.runs[name, seed] for seed in range(1, n_seeds + 1) if (name, seed) in kept.runs]
+        found += [summary(name, runs, ratio)] if runs else []
+    show(found)
+    write_json(given.json, {"environment": found_environment, "exhibits": found})
+
+
+class Kept:
+    """What has been run, in a file of JSON lines if one is given: a run that was cut off goes on where it was."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.runs: dict[tuple[str, int], dict[str, Outcome]] = {}
+        for text in path.read_text().splitlines() if path is not None and path.exists() else ():
+            line = json.loads(text)
+            ways = {way: Outcome(**outcome) for way, outcome in line["ways"].items()}
+            self.runs[line["exhibit"], line["seed"]] = ways
+
+    def add(self, name: str, seed: int, ways: dict[str, Outcome]) -> None:
+        """Keep what one seed of an exhibit came to; of each way the first values are enough."""
+        self.runs[name, seed] = ways
+        if self.path is not None:
+            data = {way: {**asdict(outcome), "values": outcome.values[:1000]} for way, outcome in ways.items()}
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"exhibit": name, "seed": seed, "ways": data}) + "\n")
 
 
 def _run(name: str, case: Case | None, seed: int) -> dict[str, Outcome]:

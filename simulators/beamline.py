@@ -149,6 +149,8 @@ class BeamlineLab(Lab):
         return SearchSpace({name: _range(AXES[name]) for name in ALIGNMENT})
 
     objective = Maximize("log_density")
+    planes = ((*ALIGNMENT[:3], "v_gap"), (*ALIGNMENT[3:6], "h_gap"))
+    """The axes that act in the vertical and in the horizontal plane: :attr:`objective` is a sum over the planes."""
 
     @staticmethod
     def mapping_space() -> SearchSpace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import sdl
+from sdl.campaign.campaign import Ended
 from sdl.campaign.view import CampaignView
 from sdl.journal import MemoryJournal
 from sdl.planners import BayesianPlanner, RandomPlanner
@@ -65,7 +65,20 @@ class Case:
 
 @dataclass
 class Outcome:
-    """What one way of working needed."""
+    """What one way of working needed.
+
+    Parameters
+    ----------
+    experiments, days
+        Until the goal, or until it gave up.
+    is_reached
+        Whether it came to the goal.
+    values
+        The value of each experiment, in the order in which they were made; more than *experiments* where it was looked
+        at what would have come next.
+    cpu
+        Processor time, s.
+    """
 
     experiments: float
     days: float
@@ -112,10 +125,14 @@ def ours(case: Case, seed: int, *, alone: bool = False) -> Outcome:
             planner_place="thread",
             progress=False,
         )
-        ended = campaign.run(trials=case.budget)
-        if max(rule.seen.values(), default=-np.inf) < rule.goal:
-            print(f"{case.name}, seed {seed}: {ended}", file=sys.stderr)
+        finished(case.name, seed, campaign.run(trials=case.budget))
         return _outcome(campaign, rule, time.process_time() - began)
+
+
+def finished(name: str, seed: int, ended: Ended) -> None:
+    """Refuse a campaign that did not come to its own end: somebody stopped the benchmark, or something is broken."""
+    if ended.status != "finished":
+        raise SystemExit(f"{name}, seed {seed}: {ended}")
 
 
 def _outcome(campaign: sdl.Campaign, rule: Reached, cpu: float) -> Outcome:

@@ -113,7 +113,8 @@ def _told(
             return Outcome(NEVER, NEVER, is_reached=False, values=shares)
         campaign.run(trials=n)
         chances = np.array(planner.membership(campaign.problem, campaign.view.history, rows))
-        shares.append(float(np.mean((chances > 0.5) == truth)))
+        found = float(np.mean((chances > 0.5) == truth))
+        shares += [found] * (n - len(shares))  # as many as were measured for it
         if shares[-1] >= TOLD:
             return Outcome(n, 0.0, values=shares)
     return Outcome(n, 0.0, is_reached=False, values=shares)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import sdl
-from exhibits.common import Outcome, Point
+from exhibits.common import Outcome, Point, finished
 from exhibits.references import levels_of
 from sdl.campaign.view import CampaignView
 from sdl.journal import MemoryJournal
@@ -71,11 +71,11 @@ def _powder_campaign(seed: int, planner: Any, *, in_flight: int) -> Outcome:
             journal=MemoryJournal(),
             progress=False,
         )
-        campaign.run(trials=150)
+        finished("powders", seed, campaign.run(trials=150))
         done = [t for t in campaign.trials if t.observation is not None and t.ended_at is not None]
         last = max(t.ended_at for t in done if t.ended_at is not None)
         days = (last - min(t.proposed_at for t in campaign.trials)).total_seconds() / 86_400
-        values = [float(len(rule.made))]
+        values = [0.0] * (len(done) - 1) + [float(len(rule.made))]
         return Outcome(len(done), days, len(rule.made) >= ENOUGH, values, time.process_time() - began)
 
 
@@ -91,19 +91,20 @@ def _powder_days(seed: int) -> Callable[[Point], float]:
 
 def _one_by_one(lab: PowderLab, seed: int, order: Any, days: Callable[[Point], float]) -> Outcome:
     """Try recipes for one target after the other, twenty at most for each, until enough are made."""
-    n_tried, spent, n_made = 0, 0.0, 0
+    spent, n_made, values = 0.0, 0, list[float]()
     rng = np.random.default_rng([seed, 0xB0])
     for target in rng.permutation(TARGETS):
         recipes = order(lab, str(target), rng)
         for recipe, _ in zip(recipes, range(20), strict=False):
-            n_tried += 1
             spent += days(recipe)
-            if lab.truth(recipe) >= MADE:
-                n_made += 1
+            is_made = lab.truth(recipe) >= MADE
+            n_made += is_made
+            values.append(float(n_made))
+            if is_made:
                 break
         if n_made == ENOUGH:
-            return Outcome(n_tried, spent, values=[float(n_made)])
-    return Outcome(n_tried, spent, is_reached=False, values=[float(n_made)])
+            return Outcome(len(values), spent, values=values)
+    return Outcome(len(values), spent, is_reached=False, values=values)
 
 
 def _recipes(lab: PowderLab, target: str) -> list[Point]:

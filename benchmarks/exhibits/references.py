@@ -29,30 +29,32 @@ def grid(case: Case, lab: Any, seed: int, days: float) -> Outcome:
     key = case.name if case.is_fixed else f"{case.name} {seed}"
     if key not in _grids:
         _grids[key] = _good_grid(case, lab)
-    n_points, n_good = _grids[key]
-    if not n_good:
-        return Outcome(NEVER, NEVER, is_reached=False)
-    order = np.random.default_rng([seed, 0x6D]).permutation(n_points)
-    tried = int(np.flatnonzero(order < n_good)[0]) + 1
-    return Outcome(tried, tried * days)
+    scores = _grids[key]
+    shuffled = scores[np.random.default_rng([seed, 0x6D]).permutation(len(scores))]
+    values = [float(score) for score in shuffled[:LOOKED_AT]]
+    good = np.flatnonzero(shuffled >= case.goal(lab))
+    if not len(good):
+        return Outcome(NEVER, NEVER, is_reached=False, values=values)
+    return Outcome(int(good[0]) + 1, (int(good[0]) + 1) * days, values=values)
 
 
-_grids: dict[str, tuple[int, int]] = {}
+_grids: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
+LOOKED_AT = 1000
+"""Points of a grid whose values are kept: more than any way of ours needs."""
 
 
-def _good_grid(case: Case, lab: Any) -> tuple[int, int]:
-    """Return how many points the grid has, and how many of them are good; 0 if none with a point is small enough."""
-    goal = case.goal(lab)
+def _good_grid(case: Case, lab: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the true values of the coarsest grid with a point at the goal, or of the finest that is small enough."""
+    goal, scores = case.goal(lab), np.empty(0)
     for n_levels in range(3, 12):
         levels = [list(levels_of(p, n_levels)) for p in case.space.parameters.values()]
         if np.prod([float(len(some)) for some in levels]) > case.grid_cap:
             break
         points = (dict(zip(case.space.parameters, values, strict=True)) for values in product(*levels))
-        legal = [point for point in points if case.space.contains(point)]
-        n_good = sum(case.score(lab, point) >= goal for point in legal)
-        if n_good:
-            return len(legal), n_good
-    return 0, 0
+        scores = np.array([case.score(lab, point) for point in points if case.space.contains(point)])
+        if scores.max(initial=-np.inf) >= goal:
+            break
+    return scores
 
 
 def levels_of(parameter: Any, n: int) -> Sequence[Any]:
