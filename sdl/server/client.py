@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from sdl.journal.trust import Quality
 from sdl.lab import WallClock
 from sdl.problem.value import Value
 from sdl.server import asked, models
+from sdl.server.machine import is_local
 from sdl.server.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
@@ -371,16 +371,6 @@ def check_address(address: str, *, is_plain: bool) -> None:
             f"{address} speaks no HTTPS: the token would cross the network in the clear",
             hint="say https://, or reach it through a tunnel at localhost",
         )
-
-
-def is_local(host: str) -> bool:
-    """Whether *host* is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _asks_for(answer: httpx.Response) -> float | None:

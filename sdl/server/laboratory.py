@@ -17,6 +17,7 @@ from sdl.lab import Interlock, Lab
 from sdl.lab.materials import Item
 from sdl.problem import SearchSpace
 from sdl.problem.value import FrozenMap, Tuple, Value, listing
+from sdl.server.notices import Notices
 
 FILE_SUFFIXES = {".yaml", ".yml"}
 
@@ -35,6 +36,8 @@ class LabFile(Value):
         The names under which people reach the server, beside those of this machine.
     at_once
         How many campaigns run at a time; the others queue.
+    notices
+        Who is told of what, by e-mail or webhook.
     """
 
     type: str
@@ -47,6 +50,7 @@ class LabFile(Value):
     checks: Tuple[str] = ()
     hosts: Tuple[str] = ()
     at_once: Annotated[int, Field(ge=1, le=100)] = 4
+    notices: Notices = Notices()
 
     def section(self, *, clock: Literal["virtual", "wall"] | None) -> LabSection:
         """Return what makes the laboratory, with the *clock*."""

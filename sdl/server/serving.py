@@ -13,9 +13,10 @@ import uvicorn
 from sdl.errors import AccessError
 from sdl.problem.value import Value
 from sdl.server.app import guarded, make_app
-from sdl.server.client import is_local
 from sdl.server.house import House
 from sdl.server.identities import Identity, Role, UsersFile, digest_of, new_token
+from sdl.server.machine import is_local
+from sdl.server.postman import Postman
 
 BACKLOG = 2048
 """Who may wait until they are let in."""
@@ -118,6 +119,7 @@ def serve(house: House, address: Address, say: Callable[[str], object]) -> None:
         Told of the address when the server listens.
     """
     address.check(house.users)
+    told = postman(house)
     app = make_app(house)
     config = uvicorn.Config(
         guarded(app, house, hosts=(address.host, *address.hosts)),
@@ -143,9 +145,19 @@ def serve(house: House, address: Address, say: Callable[[str], object]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _Later(house))
     try:
-        server.run(sockets=[listener])
+        with told:
+            server.run(sockets=[listener])
     finally:
         listener.close()
+
+
+def postman(house: House) -> Postman:
+    """Return who tells people what happens in the laboratory, as its file says."""
+    file = house.laboratory
+    clock = house.lab.clock
+    return Postman(
+        file.file.notices, house.journal, house.folder, lab=house.lab.name, time=clock.time, base=file.folder
+    )
 
 
 def _listen(address: Address) -> socket.socket:
