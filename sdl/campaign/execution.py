@@ -202,6 +202,12 @@ class Execution(Concluding):
             for work in self._queue.works_of(number, active)
         ]
 
+    def _works_of(self, number: int, active: ActiveTrial) -> tuple[Work, ...]:
+        return self._queue.works_of(number, active)
+
+    def _seconds_of(self, run: Run, settings: Settings) -> float:
+        return self._queue.duration(run.step, settings, (run.station,))
+
     def start_plain(self) -> None:
         """Give every free station the oldest trial that waits for it."""
         for number in sorted(self._active):

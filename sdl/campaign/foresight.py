@@ -9,13 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from sdl.campaign.active import ActiveTrial, Run
 from sdl.campaign.concluding import Concluding
+from sdl.campaign.forecast import Coming
 from sdl.campaign.planner import BatchShape, Situation, Suggestion
 from sdl.campaign.planning import checked_context
 from sdl.campaign.queueing import declared_seconds
 from sdl.errors import ProblemError
 from sdl.journal.records import ParameterValue
 from sdl.lab import Settings, Step
+from sdl.lab.schedule import Work
 
 N_TRIED = 256
 """Points that are tried for one in the place of a suggestion that the stock cannot make."""
@@ -27,6 +30,14 @@ class Foresight(Concluding):
     @abstractmethod
     def _settings(self, number: int) -> Settings:
         """Return what the plans of trial *number* get."""
+
+    @abstractmethod
+    def _works_of(self, number: int, active: ActiveTrial) -> tuple[Work, ...]:
+        """Return what is to come of a trial."""
+
+    @abstractmethod
+    def _seconds_of(self, run: Run, settings: Settings) -> float:
+        """Return what *run* is expected to take."""
 
     def _situation(self, n: int, n_trials_left: int | None, batch: BatchShape | None) -> Situation:
         """Return what the laboratory knows now, for a planner that is asked for *n* suggestions."""
@@ -59,6 +70,49 @@ class Foresight(Concluding):
             if estimate.n_seen or declared is not None:
                 found[step.name] = estimate.median
         return found
+
+    # --- what is to come ----------------------------------------------------------------------------------------------
+
+    def coming(self) -> Coming:
+        """Return what is to come of this campaign, as far as it can be told."""
+        ends = self._ends_of_runs()
+        trials: list[tuple[Work, ...]] = []
+        over: list[float] = []  # when the last steps end of trials that give their place to others
+        for number in sorted(self._active):
+            active = self._active[number]
+            works = self._works_of(number, active)
+            end = None if active.run is None else ends[active.run.station]
+            if works:
+                trials.append(works if end is None else (works[0].replace(release=end), *works[1:]))
+            elif end is not None:
+                over.append(end)
+        limit = self._rules.in_flight
+        releases = [*[0.0] * max(0, limit - len(self._active)), *sorted(over)]
+        for place, (number, settings) in enumerate(self._to_begin(limit)):
+            since = releases[place] if place < len(releases) else 0.0
+            trials.append(self._works_of(number, ActiveTrial(settings, 1, since=since)))
+        return Coming(tuple(trials), limit, ends)
+
+    def _ends_of_runs(self) -> Mapping[str, float]:
+        """Return when the runs are expected to end that stations work on, by station."""
+        began = {event.trial: event.time.timestamp() for event in self.view.whereabouts.runs_now}
+        found: dict[str, float] = {}
+        for active in self._active.values():
+            if active.run is not None:
+                since = began.get(active.run.lead, active.since)
+                end = active.expected_end or since + self._seconds_of(active.run, active.settings)
+                found.update(dict.fromkeys(active.run.taken, end))
+        return found
+
+    def _to_begin(self, limit: int) -> list[tuple[int, Settings]]:
+        """Return the trials that wait for their turn, and some to be proposed: they are taken to be like the last."""
+        if self._ending is not None or not self.view.n_proposed:
+            return []
+        found = [(number, self._settings(number)) for number in [*self._waiting][:limit]]
+        left = self._rules.budget.trials_left(self.view)
+        n_new = max(0, limit - len(found) if left is None else min(limit - len(found), left))
+        last = self.view.n_proposed
+        return [*found, *((last + place, self._settings(last)) for place in range(1, n_new + 1))]
 
     # --- batches ------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from sdl.campaign.active import Status
 from sdl.campaign.campaign import Campaign
 from sdl.campaign.floor import Floor
+from sdl.campaign.forecast import Question
 from sdl.campaign.loop import Loop
 from sdl.campaign.together import next_wake, settle, turn
 from sdl.errors import CampaignError, JournalError
@@ -124,6 +125,11 @@ class Host:
         """Return the loop of campaign *name*; None where it does not run."""
         guest = self._guests.get(name)
         return None if guest is None else guest.loop
+
+    def outlook(self) -> Question:
+        """Return what a forecast goes by. On the host's thread."""
+        floor = self._floor
+        return Question(floor.now(), floor.states(), {loop.name: loop.coming() for loop in self._loops})
 
     def abort(self, reason: str) -> None:
         """Stop every device at once, and end every campaign. Waits for no lock, no planner and no disk."""

@@ -27,7 +27,7 @@ from sdl.commands.output import say, say_facts, say_json, say_table, title
 from sdl.commands.run import FILE_SUFFIXES, importing_from
 from sdl.commands.stores import find_store, reading
 from sdl.errors import CampaignError, JournalNotFound, LabError, ProblemError
-from sdl.export.timeline import Bar, bars_of
+from sdl.export.bars import Bar, bars_of
 from sdl.export.words import count, duration, minute
 from sdl.journal import Journal, MemoryJournal, open_journal
 from sdl.lab import Settings, Station, WallClock

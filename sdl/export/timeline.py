@@ -1,4 +1,4 @@
-"""What each station did, and when: read from the journal, and drawn as a timeline."""
+"""What each station did, and when, drawn as a timeline."""
 
 # pyright: reportUnknownMemberType=false
 # matplotlib leaves the types of its keyword arguments open.
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,11 +14,11 @@ from matplotlib.patches import Patch
 
 from sdl.campaign.view import CampaignView
 from sdl.export.account import Account
+from sdl.export.bars import Bar, bars_of
 from sdl.export.drawing import CYCLE, GREY, INK, RED, WIDTH, Picture, png
 from sdl.export.words import count, several
 from sdl.export.words import duration as length
 from sdl.journal.protocol import Journal
-from sdl.journal.records import Event, StepEnded, StepStarted
 
 FEW = 90
 """Up to so many runs are shown one by one; of more, a part is shown again, larger."""
@@ -31,74 +31,6 @@ UNITS = ((86400.0, "days", 3.0), (3600.0, "hours", 2.0), (60.0, "minutes", 2.0),
 
 LOOK = 0.8, 0.3
 """The height of a bar, and how opaque it is where the station is only held for another one's run."""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """That a station was taken.
-
-    Parameters
-    ----------
-    station
-        Which.
-    begin, end
-        UTC seconds.
-    step, trials
-        For what, and for which trials.
-    run_on
-        The station that ran the step; another one than *station* where this one was only held for it.
-    is_success
-        Whether the step ended well.
-    setup
-        Seconds at the begin that went into making the station ready.
-    """
-
-    station: str
-    begin: float
-    end: float
-    step: str
-    trials: tuple[int, ...]
-    run_on: str
-    is_success: bool = True
-    setup: float = 0.0
-
-    @property
-    def is_run(self) -> bool:
-        """Whether the station ran the step itself."""
-        return self.station == self.run_on
-
-
-def bars_of(journal: Journal, campaign: str) -> list[Bar]:
-    """Read what the stations did for *campaign*, in the order it ended. What never ended is left out."""
-    begun: dict[tuple[int | None, str, int], float] = {}
-    found: dict[tuple[str, str, float, int], Bar] = {}
-    for event in journal.read(campaign=campaign, kinds={"step.started", "step.ended"}):
-        body = event.body
-        if isinstance(body, StepStarted):
-            begun[event.trial, body.step, body.attempt] = event.time.timestamp()
-        elif isinstance(body, StepEnded):
-            begin = begun.pop((event.trial, body.step, body.attempt), None)
-            if begin is not None:
-                _add(found, event, body, begin)
-    return list(found.values())
-
-
-def _add(found: dict[tuple[str, str, float, int], Bar], event: Event, body: StepEnded, begin: float) -> None:
-    trials = body.members or ((event.trial,) if event.trial is not None else ())
-    for station in (body.station, *body.needs):
-        # The members of a batch tell of one run each: it is one bar.
-        key = (station, body.step, round(begin, 3), trials[0] if trials else 0)
-        known = found.get(key)
-        found[key] = Bar(
-            station=station,
-            begin=begin,
-            end=event.time.timestamp(),
-            step=body.step,
-            trials=trials,
-            run_on=body.station,
-            is_success=body.is_success and (known is None or known.is_success),
-            setup=body.setup_seconds if station == body.station else 0.0,
-        )
 
 
 def pictures(view: CampaignView, account: Account, journal: Journal | None) -> list[Picture]:

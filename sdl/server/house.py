@@ -34,6 +34,7 @@ from sdl.journal.records import Body, Entry
 from sdl.lab import WallClock
 from sdl.server.desk import FrontDesk
 from sdl.server.dossiers import CLOSED, ENGINE, ORDERS, Dossier, Dossiers, said
+from sdl.server.foretelling import Foreteller
 from sdl.server.identities import Identity, Role, UsersFile
 from sdl.server.laboratory import Laboratory
 from sdl.server.rehearsal import Rehearsal, rehearse
@@ -81,6 +82,7 @@ class House:
             self.lab.close()
             raise
         self.host = Host(self.lab, self.journal)
+        self.foreteller = Foreteller(self.host)
         self.desk = FrontDesk(self.lab, self.host, self.journal)
         self._dossiers = Dossiers()
         self._views: dict[str, CampaignView] = {}

@@ -21,6 +21,7 @@ from sdl.server.identities import Identity, Role, digest_of, new_token
 from sdl.server.routing import Routes, Who, json_of
 from sdl.server.stream import Newsroom
 from sdl.server.task_routes import task_infos
+from sdl.server.timeline import timeline_of
 from sdl.server.urgent import Urgent
 
 StationName = Annotated[str, Field(max_length=200)]
@@ -72,6 +73,8 @@ def _self(routes: Routes, house: House) -> None:
 
 
 def _premises(routes: Routes, house: House) -> None:
+    timeline = timeline_of(house)
+
     @routes.get("/lab", Role.READ)
     def get_lab(who: Who) -> models.LaboratoryInfo:
         """Return the laboratory, and what its stations do."""
@@ -79,8 +82,8 @@ def _premises(routes: Routes, house: House) -> None:
 
     @routes.get("/timeline", Role.READ)
     def get_timeline(who: Who, since: When = None, until: When = None, campaign: str | None = None) -> models.Timeline:
-        """Return what the stations did, and do."""
-        return premises.timeline(house, who, since, until, campaign)
+        """Return what the stations did, do, and are expected to do, and what waits for what."""
+        return timeline(who, since, until, campaign)
 
     @routes.get("/stock", Role.READ)
     def get_stock(who: Who) -> models.StockInfo:

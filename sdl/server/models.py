@@ -416,16 +416,29 @@ class TimelineBar(Value):
     step: str
     begin: dt.datetime
     end: dt.datetime | None
+    expected_end: dt.datetime | None = None
     kind: Literal["past", "now", "planned"]
     is_success: bool
     setup_seconds: float
 
 
+class WaitInfo(Value):
+    """A trial that waits, why, and when its next step is expected to begin."""
+
+    campaign: str | None
+    campaign_name: str
+    trial: int
+    why: str
+    step: str = ""
+    expected: dt.datetime | None = None
+
+
 class Timeline(Value):
-    """What the stations did and do."""
+    """What the stations did, do, and are expected to do next; and what waits."""
 
     now: dt.datetime
     bars: Tuple[TimelineBar]
+    waiting: Tuple[WaitInfo] = ()
 
 
 class LotInfo(Value):

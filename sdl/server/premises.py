@@ -9,7 +9,6 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from sdl.errors import LabError
-from sdl.export.timeline import bars_of
 from sdl.journal.materials import MaterialAdded, MaterialBody, MaterialCounted, SampleMarked, SampleMoved, SampleState
 from sdl.journal.records import StepStarted
 from sdl.journal.safety import InterlockTripped
@@ -35,7 +34,7 @@ def seen(house: House, who: Identity) -> Seen:
     return {each.name: each for each in house.seen_by(who)}
 
 
-def _named(known: Seen, campaign: str) -> tuple[str | None, str]:
+def named(known: Seen, campaign: str) -> tuple[str | None, str]:
     """Return id and name of a campaign; nothing of one that is not seen."""
     return (known[campaign].id, campaign) if campaign in known else (None, "")
 
@@ -47,7 +46,7 @@ def laboratory_info(house: House, who: Identity) -> models.LaboratoryInfo:
     """Return the laboratory and what its stations do."""
     lab, known = house.lab, seen(house, who)
     described = lab.describe()
-    doing = _doing(house, known)
+    doing = doing_now(house, known)
     closed = {each.station: each for each in latch_infos(house, who)}
     sequence, digest = house.journal.head
     return models.LaboratoryInfo(
@@ -74,7 +73,8 @@ def laboratory_info(house: House, who: Identity) -> models.LaboratoryInfo:
     )
 
 
-def _doing(house: House, known: Seen) -> dict[str, models.Doing]:
+def doing_now(house: House, known: Seen) -> dict[str, models.Doing]:
+    """Return what each station works on; those that are free are left out."""
     found: dict[str, models.Doing] = {}
     for each in house.dossiers():
         if each.name in house.running:
@@ -83,7 +83,7 @@ def _doing(house: House, known: Seen) -> dict[str, models.Doing]:
                 if not isinstance(body, StepStarted):
                     continue
                 trials = body.members or ((event.trial,) if event.trial is not None else ())
-                campaign, name = _named(known, each.name)
+                campaign, name = named(known, each.name)
                 doing = models.Doing(
                     campaign=campaign,
                     campaign_name=name,
@@ -93,51 +93,6 @@ def _doing(house: House, known: Seen) -> dict[str, models.Doing]:
                 )
                 found.update(dict.fromkeys((body.station, *body.needs), doing))
     return found
-
-
-def timeline(
-    house: House, who: Identity, since: dt.datetime | None, until: dt.datetime | None, campaign: str | None
-) -> models.Timeline:
-    """Return what the stations did and do, of the campaigns that *who* may see."""
-    known = seen(house, who)
-    bars: list[models.TimelineBar] = []
-    for each in house.dossiers():
-        if campaign is not None and (each.name not in known or each.id != campaign):
-            continue
-        shown_id, shown_name = _named(known, each.name)
-        bars += [
-            models.TimelineBar(
-                station=bar.station,
-                campaign=shown_id,
-                campaign_name=shown_name,
-                trials=bar.trials if shown_id else (),
-                step=bar.step if shown_id else "",
-                begin=dt.datetime.fromtimestamp(bar.begin, dt.UTC),
-                end=dt.datetime.fromtimestamp(bar.end, dt.UTC),
-                kind="past",
-                is_success=bar.is_success,
-                setup_seconds=bar.setup,
-            )
-            for bar in bars_of(house.journal, each.name)
-            if (since is None or bar.end >= since.timestamp()) and (until is None or bar.begin <= until.timestamp())
-        ]
-    present = [] if campaign is not None else list(_doing(house, known).items())
-    bars += [
-        models.TimelineBar(
-            station=station,
-            campaign=doing.campaign,
-            campaign_name=doing.campaign_name,
-            trials=doing.trials,
-            step=doing.step,
-            begin=doing.since,
-            end=None,
-            kind="now",
-            is_success=True,
-            setup_seconds=0.0,
-        )
-        for station, doing in present
-    ]
-    return models.Timeline(now=house.now, bars=tuple(sorted(bars, key=lambda bar: bar.begin)))
 
 
 # --- alarms -----------------------------------------------------------------------------------------------------------
@@ -197,7 +152,7 @@ def stock_info(house: House, who: Identity) -> models.StockInfo:
         samples=tuple(
             models.SampleInfo(
                 sample=each.name,
-                campaign=_named(known, each.campaign)[0],
+                campaign=named(known, each.campaign)[0],
                 trial=each.trial,
                 state=each.state.value,
                 positions=each.positions,

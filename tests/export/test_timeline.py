@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sdl.export.timeline import FEW, Bar, bars_of, timeline, without_pauses
+from sdl.export.bars import Bar, bars_of
+from sdl.export.timeline import FEW, timeline, without_pauses
 from sdl.journal import MemoryJournal
 from sdl.journal.records import Body, Entry, StepEnded, StepStarted
 

@@ -78,6 +78,20 @@ def test_a_person_is_asked_at_the_server_and_the_plan_waits_for_the_answer(bench
     assert (asked.campaign, asked.trial, answered.actor) == ("by hand", 1, "kim")
 
 
+def test_the_timeline_says_what_comes_next_and_when(bench: Asking) -> None:
+    task = next_task(bench, 2)
+    deadline = time.monotonic() + 90
+    while len((found := bench.get("kim", "/timeline"))["bars"]) < 3:
+        assert time.monotonic() < deadline  # a forecast is some seconds old
+        time.sleep(0.1)
+    assert [each["trials"] for each in found["bars"]] == [[1], [2], [3]]
+    bars = {each["kind"]: each for each in found["bars"]}
+    assert bars["now"]["expected_end"] == bars["planned"]["begin"]
+    assert bars["planned"]["step"] == bars["past"]["step"] == task["step"]
+    assert found["now"] < bars["planned"]["begin"] < bars["planned"]["end"]
+    assert bench.get("mori", "/timeline")["bars"][-1]["trials"] == []  # of somebody else's campaign
+
+
 def test_what_could_not_be_done_fails_the_step_and_what_is_stopped_waits_no_more(bench: Asking) -> None:
     task = next_task(bench, 2)
     answer = bench("kim", "POST", f"/tasks/{task['task']}", json={"answer": "failed", "note": "it was spilt"})

@@ -7,7 +7,7 @@ import { state } from "./campaigns.js";
 import { seriesColour, timelinePlot } from "./plots.js";
 import { duration, moment, number, quantities, t } from "./words.js";
 
-const PAST = 12 * 3600; // seconds of the timeline before now
+const SPAN = 12 * 3600; // seconds of the timeline before now, and after it, at most
 
 const because = { name: "because", kind: "text", isRequired: true };
 
@@ -24,18 +24,21 @@ const linkTo = (campaign, name, trial) => campaign
 // --- stations -----------------------------------------------------------------------------------------------------
 
 export function labView() {
-  const [top, stations, line, hovered, alarms] = [h("div", {}), h("div", {}), h("div", {}), h("output", { class: "quiet" }), h("div", {})];
-  const element = h("div", {}, h("h1", {}, t("laboratory")), top, stations, section(t("timeline"), line, hovered), section(t("alarms"), alarms));
+  const [top, stations, line, waits, alarms] = [h("div", {}), h("div", {}), h("div", {}), h("div", {}), h("div", {})];
+  const hovered = h("output", { class: "quiet hovered" });
+  const element = h("div", {}, h("h1", {}, t("laboratory")), top, stations,
+    section(t("timeline"), line, hovered), section(t("waits"), waits), section(t("alarms"), alarms));
   return {
     element,
     async load() {
       const lab = await get("/lab");
-      const since = new Date(Date.parse(lab.now) - PAST * 1000).toISOString();
-      const [timeline, found] = [await get(`/timeline?since=${encodeURIComponent(since)}`), await get("/alarms")];
+      const since = new Date(Date.parse(lab.now) - SPAN * 1000).toISOString();
+      const [timeline, found] = await Promise.all([get(`/timeline?since=${encodeURIComponent(since)}`), get("/alarms")]);
       swap(top, lab.engine === "failed" && h("p", { class: "bad" }, `${t("engine_failed")}: ${lab.reason}`),
         h("p", { class: "quiet" }, [lab.kind, lab.is_simulated && t("simulated"), moment(lab.now)].filter(Boolean).join(" · ")));
       swap(stations, stationTable(lab.stations));
       swap(line, timelineOf(timeline, lab.stations.map((one) => one.name), (text) => { hovered.textContent = text; }));
+      swap(waits, waitTable(timeline.waiting));
       swap(alarms, alarmsOf(found));
     },
   };
@@ -52,19 +55,35 @@ function stationTable(stations) {
   return table(t("laboratory"), [t("station"), t("state"), t("doing"), t("since"), ""], rows);
 }
 
+function waitTable(waiting) {
+  if (!waiting.length) return h("p", { class: "quiet" }, t("no_waits"));
+  return table(t("waits"), [t("trial"), t("step"), t("why"), t("begins")], waiting.map((one) => h("tr", {},
+    h("th", { scope: "row" }, linkTo(one.campaign, one.campaign_name, one.trial)), h("td", {}, one.step || "–"), h("td", {}, one.why),
+    h("td", {}, one.expected ? `≈ ${moment(one.expected)}` : "–"))));
+}
+
 function timelineOf(timeline, stations, onhover) {
-  const now = Date.parse(timeline.now) / 1000;
-  const names = [...new Set(timeline.bars.map((bar) => bar.campaign_name))];
-  const bars = timeline.bars.map((bar) => ({
-    station: bar.station, kind: bar.kind, isBad: bar.is_success === false,
-    begin: Date.parse(bar.begin) / 1000, end: bar.end ? Date.parse(bar.end) / 1000 : now, colour: seriesColour(names.indexOf(bar.campaign_name)),
-    text: `${bar.station} · ${bar.campaign_name} ${bar.trials.join(", ")} · ${bar.step} · ${t(bar.kind)} · ${moment(bar.begin)}${bar.end ? ` – ${moment(bar.end)}` : ""}`,
-  }));
+  const at = (text) => Date.parse(text) / 1000;
+  const now = at(timeline.now);
+  const names = [...new Set(timeline.bars.map((bar) => bar.campaign_name))].sort();
+  const shade = (bar) => (bar.campaign_name ? seriesColour(names.indexOf(bar.campaign_name)) : seriesColour(null));
+  const said = (bar, end) => [bar.station, `${bar.campaign_name || t("another")} ${bar.trials.join(", ")}`, bar.step, t(bar.kind),
+    `${moment(bar.begin)} – ${end ? `${bar.kind === "past" ? "" : "≈ "}${moment(end)}` : ""}`].filter(Boolean).join(" · ");
+  const bars = timeline.bars.flatMap((bar) => {
+    const drawn = { station: bar.station, kind: bar.kind, isBad: !bar.is_success, colour: shade(bar), begin: at(bar.begin), label: bar.trials.join(", ") };
+    if (bar.kind !== "now") return [{ ...drawn, end: at(bar.end), text: said(bar, bar.end) }];
+    const text = said(bar, bar.expected_end);
+    const rest = bar.expected_end && at(bar.expected_end) > now ? [{ ...drawn, kind: "planned", begin: now, end: at(bar.expected_end), label: "", text }] : [];
+    return [{ ...drawn, end: now, text }, ...rest];
+  });
   const shown = [...new Set([...stations, ...bars.map((bar) => bar.station)])];
-  let [begin, end] = [now - 60, now];
+  let [begin, end] = [now - 60, now + 60];
   for (const bar of bars) { begin = Math.min(begin, bar.begin); end = Math.max(end, bar.end); }
-  const span = end - begin;
-  return timelinePlot(`${t("timeline")}: ${shown.join(", ")}`, { stations: shown, bars, now, begin: begin - 0.01 * span, end: end + 0.03 * span, onhover });
+  [begin, end] = [Math.max(begin, now - SPAN), Math.min(end, now + SPAN)];
+  const pad = 0.015 * (end - begin);
+  return [h("p", { class: "legend" }, names.filter(Boolean).map((name) => h("span", { class: `s${names.indexOf(name) % 6}` }, name)),
+    h("span", { class: "plan" }, t("planned")), h("span", { class: "three" }, t("failed"))),
+  timelinePlot(`${t("timeline")}: ${shown.join(", ")}`, { stations: shown, bars, now, begin: begin - pad, end: end + pad, onhover })];
 }
 
 function alarmsOf(found) {

@@ -8,8 +8,8 @@ const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--serie
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** The colour of the *index*-th of several things. */
-export const seriesColour = (index) => colour(SERIES[index % SERIES.length]);
+/** The colour of the *index*-th of several things; null: of what has no name. */
+export const seriesColour = (index) => colour(index === null ? "--quiet" : SERIES[index % SERIES.length]);
 
 /** Make a canvas that draws itself anew when its width changes. *draw* gets the context, width and height. */
 export function canvas(label, height, draw) {
@@ -260,14 +260,26 @@ export function timelinePlot(label, { stations, bars, now, begin, end, onhover }
       const [from, to] = [Math.max(left, across(bar.begin)), Math.max(across(bar.end), across(bar.begin) + 2)];
       if (to < left || index < 0) continue;
       const box = [from, top + index * row + 4, Math.max(2, to - from), row - 8];
-      context.globalAlpha = bar.kind === "planned" ? 0.35 : bar.kind === "now" ? 1 : 0.75;
-      context.fillStyle = bar.colour;
+      context.globalAlpha = bar.kind === "planned" ? 0.22 : bar.kind === "now" ? 1 : 0.7;
+      context.fillStyle = bar.isBad ? colour("--bad") : bar.colour;
       context.fillRect(...box);
       context.globalAlpha = 1;
-      if (bar.isBad) { context.strokeStyle = colour("--bad"); context.lineWidth = 2; context.strokeRect(...box); }
+      if (bar.kind === "planned") {
+        context.strokeStyle = bar.colour;
+        context.lineWidth = 1;
+        context.setLineDash([3, 3]);
+        context.strokeRect(box[0] + 0.5, box[1] + 0.5, Math.max(1, box[2] - 1), box[3] - 1);
+        context.setLineDash([]);
+      }
+      if (bar.label && context.measureText(bar.label).width + 6 < box[2]) {
+        context.fillStyle = bar.kind === "planned" ? colour("--ink") : colour("--paper");
+        context.textAlign = "center";
+        context.fillText(bar.label, box[0] + box[2] / 2, top + (index + 0.5) * row);
+      }
       boxes.push([box, bar.text]);
     }
-    context.strokeStyle = colour("--bad");
+    context.strokeStyle = colour("--ink");
+    context.lineWidth = 1.5;
     context.beginPath();
     context.moveTo(across(now), top);
     context.lineTo(across(now), height - bottom);
