@@ -9,6 +9,7 @@ from random_labs import BEGIN, RandomLab, intervals
 
 from sdl.lab.schedule import Calendar, Decision, StationState, Work, ahead, dispatch, schedule_ahead
 from sdl.lab.schedule.rehearsal import rehearse
+from sdl.lab.schedule.solving import Placed, solve
 from sdl.testing.schedule import check_schedule
 
 
@@ -35,6 +36,38 @@ def test_a_plan_ends_sooner_where_the_rule_does_not_look_ahead() -> None:
     assert planned.decision.starts[0].works == (("c", 2, "coater"),)
     assert max(run.end for run in planned.placed) == 3200.0
     assert dispatch(0.0, works(), STATIONS).starts[0].works == (("c", 1, "coater"),)
+
+
+def of_two_campaigns(priority: int = 0) -> list[Work]:
+    """One long work of one campaign, and three short ones of another: with these first the sum of ends is least."""
+    long = Work(campaign="long", trial=1, step="fire", stations=("coater",), duration=3600.0, priority=priority)
+    short = [Work(campaign="short", trial=n, step="look", stations=("coater",), duration=60.0) for n in (1, 2, 3)]
+    return [long, *short]
+
+
+def test_a_plan_takes_no_time_from_a_campaign_of_higher_priority_or_with_more_of_its_share_left() -> None:
+    pytest.importorskip("ortools")
+    prior = schedule_ahead(0.0, of_two_campaigns(priority=1), STATIONS)
+    assert prior.decision.starts[0].works == (("long", 1, "fire"),)
+    usage = {"long": 3600.0, "short": 5400.0}
+    its_turn = schedule_ahead(0.0, of_two_campaigns(), STATIONS, usage=usage)
+    assert its_turn.decision.starts[0].works == (("long", 1, "fire"),)
+    has_had = schedule_ahead(0.0, of_two_campaigns(), STATIONS, usage=usage, shares={"short": 2.0})
+    assert has_had.decision.starts[0].works == (("short", 1, "look"),)
+
+
+@pytest.mark.parametrize(("is_fair", "first"), [(True, "long"), (False, "short")])
+def test_where_windows_are_to_be_saved_the_solver_may_take_from_anybody(is_fair: bool, first: str) -> None:
+    pytest.importorskip("ortools")
+    works = of_two_campaigns()
+    begins = (0.0, 3600.0, 3660.0, 3720.0)
+    known = [
+        Placed("coater", (), (work.key,), begin, begin + work.duration)
+        for work, begin in zip(works, begins, strict=True)
+    ]
+    found = solve(0.0, works, STATIONS, known, effort=0.1, seed=0, is_fair=is_fair)
+    assert found is not None
+    assert found[0][0].works[0][0] == first
 
 
 def test_of_two_runs_shorter_than_a_second_one_begins() -> None:

@@ -85,8 +85,11 @@ def solve(
     *,
     effort: float,
     seed: int,
+    is_fair: bool = True,
 ) -> tuple[tuple[Placed, ...], bool] | None:
     """Look for a better schedule than a *known* one, with the same works in the same runs.
+
+    Where *is_fair*, no campaign's runs may end later for it, in the mean, than in the known one.
 
     Returns
     -------
@@ -97,7 +100,10 @@ def solve(
     for work in works:
         trials.setdefault(work.holder, []).append(work)
     states = {state.name: lasting(state, trials) for state in stations}
-    return _Model(now, trials, states, known).solve(effort, seed)
+    model = _Model(now, trials, states, known)
+    if is_fair:
+        model.protect(known)
+    return model.solve(effort, seed)
 
 
 def release_of(now: float, work: Work) -> float:
@@ -302,6 +308,14 @@ class _Model:
         ends = self.cp.LinearExpr.weighted_sum([run.end for run in self.runs], weights)
         late = self.cp.LinearExpr.sum(self.lateness)
         self.model.minimize(weight * whole + (weight * LATE) * late + ends)
+
+    def protect(self, known: Sequence[Placed]) -> None:
+        """Let no campaign's runs end later in the mean than in the *known* schedule."""
+        campaigns = {key[0] for run in known for key in run.works}
+        for campaign in sorted(campaigns) if len(campaigns) > 1 else ():
+            ends = [run.end for run in self.runs if run.works[0].campaign == campaign]
+            allowed = sum(self._seconds(run.end) for run in known if run.works[0][0] == campaign)
+            self.model.add(self.cp.LinearExpr.sum(ends) <= allowed)
 
     # --- solving ------------------------------------------------------------------------------------------------------
 
