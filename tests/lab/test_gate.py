@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sdl.errors import LabError
 from sdl.lab.remote.book import Book, Keeper, Record
 from sdl.lab.remote.gate import Command, Gate, Refusal
+from sdl.lab.remote.setups import Place
 
 LEASE = 10.0
 
@@ -287,6 +288,26 @@ def test_a_latch_that_the_book_cannot_take_holds_and_outlives_the_process(
     book = Book(path)
     assert not Gate(book, "d").latch
     book.close()
+
+
+def test_what_a_step_has_set_up_is_lost_with_the_boot_and_by_a_latch_whichever_engine_asks() -> None:
+    pages = Pages()
+    gate_of(pages).admit("job1", command(), 1, 0.0, Place("s/c/1/1", "heat"))
+    gate_of(pages, epoch=2).admit("job2", command(epoch=2), 1, 0.0, Place("s/c/1/1", "stir"))  # the same boot
+    anew = gate_of(pages, boot="b", epoch=3)
+    told = command(boot="b", epoch=3)
+    with pytest.raises(Refusal, match="since step heat of this trial") as refused:
+        anew.admit("job3", told, 1, 0.0, Place("s/c/1/1", "measure"))
+    assert refused.value.code == "undone"
+    anew.admit("job4", told, 1, 0.0, Place("s/c/1/1", "measure", goes_on=True))
+    anew.admit("job5", told, 2, 0.0, Place("s/c/1/2", "heat"))  # the next attempt begins at the beginning
+    anew.admit("job6", told, 3, 0.0, Place("s/c/1/2", "measure"))
+    anew.rearm(anew.close("silence"), "Kim", "looked")
+    for gate in (anew, gate_of(pages, boot="b", epoch=3)):
+        with pytest.raises(Refusal, match="since step heat of this trial"):
+            gate.admit("job7", told, 9, 0.0, Place("s/c/1/2", "measure"))
+        gate.admit(f"job8{gate is anew}", told, 10, 0.0, Place("s/c/2/1", "heat"))
+        assert not gate.latch
 
 
 def test_a_beat_that_comes_after_the_lease_does_not_bring_it_back() -> None:

@@ -444,8 +444,8 @@ MUTANTS = (
     ),
     Mutant(
         "set-points-outlive-a-restart",
-        "sdl/lab/remote/station.py",
-        (("        self._set_up.check(job, link.boot, self.name)\n", ""),),
+        "sdl/lab/remote/gate.py",
+        (("        self._check_set_up(place)\n", ""),),
         f"{LINE}::test_what_was_set_up_before_a_station_was_started_anew_is_not_relied_on",
     ),
     Mutant(

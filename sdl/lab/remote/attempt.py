@@ -14,6 +14,7 @@ from sdl.lab.job import JobResult
 from sdl.lab.remote.data import error_to_data, to_data
 from sdl.lab.remote.gate import Command, Gate
 from sdl.lab.remote.messages import Acted, Documented, Event, Finished, Run, printable
+from sdl.lab.remote.setups import Place
 from sdl.lab.remote.stream import Stream
 
 
@@ -41,6 +42,7 @@ class Attempt:
         self.stream = stream
         self.is_over = False
         self.words: dict[int, float] = {}
+        self.setup_seconds = 0.0
         self._gate = gate
         self._guarding = guarding
         self._now = now
@@ -63,6 +65,10 @@ class Attempt:
             self._gate.end(self.key(body.act), body.outcome, body.reason)
         window = None if self.stream.is_aborting else 0
         self.stream.post(lambda number: Acted(job=self.run.job, number=number, body=body), window=window)
+
+    def note_setup(self, seconds: float) -> None:
+        """Note what the changeover took."""
+        self.setup_seconds = seconds
 
     def _intend(self, body: ActIntended) -> None:
         """Note the act, have the engine record the intent; on its word, not later than it says, note that it begins."""
@@ -98,6 +104,7 @@ class Attempt:
             is_aborted=result.is_aborted,
             is_begun=result.is_begun,
             duration=result.duration,
+            setup_seconds=self.setup_seconds,
         )
         self.is_over = True
         try:
@@ -105,6 +112,12 @@ class Attempt:
         except LabError as unsendable:  # the value is too large, or the error has words without a form on the wire
             made = functools.partial(made, value=None, error=error_to_data(unsendable))
             self.stream.post(lambda number: cast("Event", made(number=number)), window=None)
+
+
+def place_of(run: Run) -> Place:
+    """Return where a step stands in its trial."""
+    trial = "/".join((run.store, *(str(run.md.get(name, "")) for name in ("campaign", "trial", "attempt"))))
+    return Place(trial, str(run.md.get("step", "")), goes_on=run.n_acts_before > 0)
 
 
 def key_of(store: str, campaign: str, act: str, mark: str) -> str:

@@ -16,6 +16,7 @@ from sdl.errors import LabError
 from sdl.failpoints import fail_point
 from sdl.lab.remote.book import Keeper
 from sdl.lab.remote.messages import Code
+from sdl.lab.remote.setups import Place, SetUps
 
 State = Literal["proposed", "started", "done", "failed", "refused", "unknown", "cancelled", "missing"]
 """What became of an act. ``proposed``: the engine has not said its word. ``cancelled``: somebody asked before it was
@@ -23,6 +24,9 @@ begun, and it is not begun any more. ``missing``: somebody asked, and the book h
 
 TRANSFER = "sdl station LAB --station NAME --transfer --by NAME --because TEXT"
 """How a person lets a store have the station that it refuses."""
+
+
+NOWHERE = Place()
 
 
 class Refusal(LabError):
@@ -65,6 +69,7 @@ class Gate:
         self.by_hand = ""
         self.acts: dict[str, Act] = {}
         self.jobs: set[str] = set()
+        self._set_up = SetUps()
         self.is_held = False
         self._lease = 0.0
         self._until = 0.0
@@ -80,8 +85,10 @@ class Gate:
                 self.session = record.get("session", "")
             case "transfer":
                 self.store, self.epoch, self.session = "", 0, ""
+                self._set_up.clear()
             case "job":
                 self.jobs.add(record["job"])
+                self._set_up.note(record.get("trial", ""), record.get("step", ""), record.get("boot", ""))
             case "act":
                 self.acts[record["act"]] = Act(record["state"], record["reason"])
             case "take":
@@ -90,6 +97,7 @@ class Gate:
                 self.by_hand = ""
             case "latch":
                 self.latch, self.latched_because = record["latch"], record["reason"]
+                self._set_up.undo()
             case "rearm":
                 self.latch = self.latched_because = ""
             case _:
@@ -181,6 +189,7 @@ class Gate:
     def transfer(self, by: str, because: str) -> None:
         """A person lets another store have the station."""
         self._write("transfer", by=by, because=because)
+        self._set_up.clear()
         self.store, self.epoch, self.session, self.is_held = "", 0, "", False
 
     # --- a person at the instrument -------------------------------------------------------------------------------
@@ -210,6 +219,7 @@ class Gate:
         """Latch the station, and return the latch; it stays the same until a person opens it."""
         if not self.latch:
             self.latch, self.latched_because = str(uuid.uuid4()), reason  # it holds here whatever the disk does
+            self._set_up.undo()
             self._write("latch", latch=self.latch, reason=reason)
         return self.latch
 
@@ -223,17 +233,31 @@ class Gate:
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
-    def admit(self, job: str, command: Command, sequence: int, now: float) -> None:
-        """Let a step begin, once. Raises :class:`Refusal` otherwise."""
+    def admit(self, job: str, command: Command, sequence: int, now: float, place: Place = NOWHERE) -> None:
+        """Let a step begin, once, and only while what earlier steps of its trial have set up stands.
+
+        Raises :class:`Refusal` otherwise.
+        """
         self._check_source(command)
         if job in self.jobs:
             raise Refusal("seen", f"step {job} was begun before")
         self._check_state(command, now)
         if sequence <= self._sequence:
             raise Refusal("order", f"step number {sequence} comes after number {self._sequence}")
-        self._write("job", job=job)
+        self._check_set_up(place)
+        self._write("job", job=job, trial=place.trial, step=place.step, boot=self.boot)
+        self._set_up.note(place.trial, place.step, self.boot)
         self._sequence = sequence
         self.jobs.add(job)
+
+    def _check_set_up(self, place: Place) -> None:
+        if step := self._set_up.lost(place, self.boot):
+            raise Refusal(
+                "undone",
+                f"the station was started anew or latched since step {step} of this trial: what that step has set up, "
+                "set-points and homing, is not known any more",
+                hint="the trial begins again where FailurePolicy(retries=...) says so",
+            )
 
     def _check_source(self, command: Command) -> None:
         if command.boot != self.boot:

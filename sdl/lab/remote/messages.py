@@ -38,6 +38,7 @@ Code = Literal[
     "order",
     "expired",
     "boot",
+    "undone",
     "busy",
     "plan",
     "failed",
@@ -94,7 +95,8 @@ class Refused(Value):
 class Run(Value):
     """One attempt at one step. ``sequence`` counts the steps of the epoch; a lower one than the last is refused.
 
-    ``mark`` is the hash of the event by which the journal has the step begin: no other history has it.
+    ``mark`` is the hash of the event by which the journal has the step begin: no other history has it. ``setup`` is the
+    plan of a changeover that goes before, ``settings`` are those of a trial, or of all that the run treats.
     """
 
     kind: Literal["run"] = "run"
@@ -105,6 +107,7 @@ class Run(Value):
     sequence: int
     expires: float
     plan: str
+    setup: str = ""
     settings: JsonValue
     md: FrozenMap[JsonValue]
     timeout: float | None
@@ -139,7 +142,7 @@ class Acted(Value):
 
 
 class Finished(Value):
-    """The step has ended."""
+    """The step has ended. ``setup_seconds``: what the changeover before it took."""
 
     kind: Literal["finished"] = "finished"
     job: str
@@ -152,6 +155,7 @@ class Finished(Value):
     is_aborted: bool
     is_begun: bool = True
     duration: float | None = None
+    setup_seconds: float = 0.0
 
 
 class Ack(Value):

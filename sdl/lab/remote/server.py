@@ -25,13 +25,14 @@ from sdl.errors import InterlockError, LabError, SdlError
 from sdl.journal.lock import WriteLock
 from sdl.journal.safety import LatchSet, SafetyBody
 from sdl.lab.actions import ActRecord, Evidence, device_called
+from sdl.lab.batch import Prepared
 from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.latches import check_person
 from sdl.lab.remote.access import Client, ServerKeys, lacking
-from sdl.lab.remote.attempt import Attempt, key_of
+from sdl.lab.remote.attempt import Attempt, key_of, place_of
 from sdl.lab.remote.book import Book
-from sdl.lab.remote.data import act_from_data, settings_from_data
+from sdl.lab.remote.data import act_from_data, given_from_data
 from sdl.lab.remote.doors import HERE, Doors, Letter, Peer, send
 from sdl.lab.remote.gate import Act, Command, Gate, Refusal
 from sdl.lab.remote.messages import (
@@ -357,12 +358,13 @@ class StationServer:
         if self._station.is_busy or (self._work is not None and not self._work.is_over):
             raise Refusal("busy", "another step is under way")
         try:
-            plan, settings = find_plan(run.plan), settings_from_data(run.settings)
+            plan, setup = find_plan(run.plan), find_plan(run.setup) if run.setup else None
+            given = given_from_data(run.settings)
         except LabError as error:
             raise Refusal("plan", error.message) from None
         with self._guarding:
             command = Command(run.boot, run.store, run.epoch, run.expires)
-            self._gate.admit(run.job, command, run.sequence, self._now())
+            self._gate.admit(run.job, command, run.sequence, self._now(), place_of(run))
         self._owner = peer
         numbers = numbers_of(run.md)
         if numbers != self._prepared:
@@ -370,9 +372,11 @@ class StationServer:
             self._lab.prepare(*numbers)
         stream = Stream(self._waker.wake, self._now)
         work = self._work = Attempt(run, stream, self._gate, self._guarding, self._now)
+        if setup is not None:
+            plan = Prepared(setup, plan, self._now, work.note_setup)
         self._station.submit(
             Job(
-                plan=functools.partial(plan, self._lab, settings),
+                plan=functools.partial(plan, self._lab, given),
                 md=run.md,
                 on_document=functools.partial(self._documented, work),
                 on_act=work.act,

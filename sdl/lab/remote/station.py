@@ -23,7 +23,7 @@ from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.latches import Latch
 from sdl.lab.remote.child import Process
-from sdl.lab.remote.data import error_from_data, from_data, settings_to_data
+from sdl.lab.remote.data import error_from_data, from_data, given_to_data
 from sdl.lab.remote.history import hash_of, latches_of, mark_of, rearmed_in
 from sdl.lab.remote.link import REPLY_TIMEOUT, Link, Session, StationLost, StationRefused
 from sdl.lab.remote.messages import (
@@ -108,7 +108,6 @@ class RemoteStation(Station):
         self._journal: Journal | None = None
         self._rearmed: Mapping[str, tuple[str, str]] = {}
         self._sequence = 0
-        self._set_up = _SetUp()
         self._link: Link | None = None
         self._job: Job | None = None
         self._abort_reason = ""
@@ -345,9 +344,8 @@ class RemoteStation(Station):
     def _run(self, job: Job, errand: _Errand) -> JobResult:
         if self._abort_reason:
             raise StepAborted(f"the step was aborted before it began: {self._abort_reason}")
-        plan, settings = taken_apart(job)
+        parts = taken_apart(job)
         link = self._connected()
-        self._set_up.check(job, link.boot, self.name)
         self._sequence += 1
         run = Run(
             job=str(uuid.uuid4()),
@@ -356,8 +354,9 @@ class RemoteStation(Station):
             epoch=link.session.epoch,
             sequence=self._sequence,
             expires=link.expires(EXPIRY),
-            plan=plan,
-            settings=settings_to_data(settings),
+            plan=parts.plan,
+            setup=parts.setup,
+            settings=given_to_data(parts.given),
             md=job.md,
             timeout=job.timeout,
             n_acts_before=job.n_acts_before,
@@ -367,6 +366,10 @@ class RemoteStation(Station):
             link.ask(run, AGAIN)
         except StationLost:
             self._say_again(link, run)
+        except StationRefused as refused:
+            if refused.code == "undone":
+                raise DeviceError(refused.message, hint=refused.hint) from None
+            raise
         if self._abort_reason:
             link.abort(self._abort_reason)
         deadline = None if job.timeout is None else self._now() + job.timeout + self._grace
@@ -377,7 +380,6 @@ class RemoteStation(Station):
             if event is not None:
                 ended = errand.take(event, run.job, link)
                 if ended is not None:
-                    self._set_up.note(job, link.boot)
                     return ended
             link.check()
 
@@ -454,35 +456,6 @@ class RemoteStation(Station):
         return Evidence(found.answer, found.text, found.false_rate) if found.answer else None
 
 
-class _SetUp:
-    """In which boot of the station the last step of a trial ended: what it has set the devices to holds in that one."""
-
-    def __init__(self) -> None:
-        self._trial: tuple[object, ...] = ()
-        self._boot = self._step = ""
-
-    def note(self, job: Job, boot: str) -> None:
-        """A step has ended."""
-        self._trial, self._boot, self._step = _trial_of(job), boot, str(job.md.get("step", ""))
-
-    def check(self, job: Job, boot: str, station: str) -> None:
-        """Raise :class:`~sdl.errors.DeviceError` where an earlier step of the attempt may have been undone since.
-
-        The plan for the rest of a step that was cut off knows that it was, and is let through.
-        """
-        if _trial_of(job) != self._trial or boot == self._boot or job.n_acts_before:
-            return
-        raise DeviceError(
-            f"station {station} was started anew since step {self._step} of this trial: what that step has set up, "
-            "set-points and homing, is not known any more",
-            hint="the trial begins again where FailurePolicy(retries=...) says so",
-        )
-
-
-def _trial_of(job: Job) -> tuple[object, ...]:
-    return tuple(job.md.get(name) for name in ("campaign", "trial", "attempt"))
-
-
 class _Errand:
     """One job: what came of it so far, taken in order and once."""
 
@@ -522,8 +495,10 @@ class _Errand:
             case Acted(body=ActEnded() as ended):
                 self.open.pop(ended.act, None)
                 self.job.on_act(ended)
-            case _:
-                pass
+            case Finished():
+                took = taken_apart(self.job).took
+                if took is not None:
+                    took(event.setup_seconds)
 
     def _acknowledge(self, number: int, job: str, link: Link) -> None:
         error = "" if self._error is None else str(self._error) or type(self._error).__name__
