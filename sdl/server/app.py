@@ -21,6 +21,7 @@ from sdl.server.campaign_routes import campaign_routes
 from sdl.server.guards import Guard, TooLargeError, known_hosts
 from sdl.server.house import House, Missing
 from sdl.server.lab_routes import TooManyLines, lab_routes
+from sdl.server.metrics import metrics_routes
 from sdl.server.routing import inventory
 from sdl.server.stream import Newsroom
 from sdl.server.task_routes import task_routes
@@ -84,7 +85,8 @@ def make_app(house: House) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.newsroom = newsroom
-    for routes in (lab_routes(house, newsroom), campaign_routes(house), task_routes(house)):
+    watched = metrics_routes(house, newsroom)
+    for routes in (lab_routes(house, newsroom), campaign_routes(house), task_routes(house), watched):
         app.router.routes.extend(routes.router.routes)  # as they are: an included router hides what it holds
     _serve_page(app)
     _describe(app)

@@ -17,6 +17,7 @@ from sdl.server.house import House
 from sdl.server.identities import Identity, Role, UsersFile, digest_of, new_token
 from sdl.server.machine import is_local
 from sdl.server.postman import Postman
+from sdl.server.tracing import Tracing, provider
 
 BACKLOG = 2048
 """Who may wait until they are let in."""
@@ -120,6 +121,7 @@ def serve(house: House, address: Address, say: Callable[[str], object]) -> None:
     """
     address.check(house.users)
     told = postman(house)
+    traced = Tracing(house.journal, house.lab.name, provider(house.lab.name))
     app = make_app(house)
     config = uvicorn.Config(
         guarded(app, house, hosts=(address.host, *address.hosts)),
@@ -145,7 +147,7 @@ def serve(house: House, address: Address, say: Callable[[str], object]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _Later(house))
     try:
-        with told:
+        with told, traced:
             server.run(sockets=[listener])
     finally:
         listener.close()

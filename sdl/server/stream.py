@@ -150,6 +150,11 @@ class Newsroom:
                 watcher.queue.get_nowait()
             watcher.queue.put_nowait(None)
 
+    @property
+    def n_watchers(self) -> int:
+        """On how many lines somebody watches."""
+        return len(self._watchers)
+
     def has_room(self, who: Identity) -> bool:
         """Whether *who* may watch by one more line."""
         n_own = sum(each.who.name == who.name for each in self._watchers)
