@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from sdl.campaign.active import ActiveTrial, Planned, Status, StepDone, Wake
+from sdl.campaign.active import ActiveTrial, Planned, Run, Status, StepDone, Wake
 from sdl.campaign.execution import Execution, Rules
 from sdl.campaign.floor import Floor
 from sdl.campaign.foresight import Foresight
@@ -14,6 +14,7 @@ from sdl.campaign.planner import Suggestion, TrialState
 from sdl.campaign.planning import PlanningDesk, Request, checked_context, request_seed, wait_aside
 from sdl.campaign.recorder import Observer, session_started
 from sdl.campaign.safeguard import Safeguard
+from sdl.campaign.stalls import Stalls
 from sdl.campaign.together import drive
 from sdl.campaign.view import CampaignView
 from sdl.errors import CampaignError, PlannerError, StepAborted
@@ -33,7 +34,7 @@ from sdl.problem import SearchSpace
 from sdl.problem.value import listing
 
 
-class Loop(Execution, Foresight):
+class Loop(Execution, Foresight, Stalls):
     """Runs one session. :meth:`run` blocks until there is no more to do; the other methods may come from any thread."""
 
     def __init__(
@@ -227,6 +228,7 @@ class Loop(Execution, Foresight):
     def propose(self) -> None:
         """Take in what is known, and propose what there is room for."""
         self._take_trips()
+        self._tell_stalls()
         self._note_room()
         self._start_trials()
 
@@ -280,6 +282,9 @@ class Loop(Execution, Foresight):
             self._admit()
             if self.view.n_proposed == n_before:  # it thinks, or has nothing to propose
                 return
+
+    def _expected(self, run: Run) -> float | None:
+        return self._queue.expected(run, self._active[run.lead].settings)
 
     @property
     def _may_ask(self) -> bool:
@@ -445,14 +450,11 @@ def _check_processes(lab: Lab, step: Step) -> None:
     own = [name for name in lab.stations_for(step) if lab.stations[name].is_elsewhere]
     held = [name for need in step.needs for name in lab.stations_called(need)]
     far = [*own, *(name for name in held if lab.stations[name].is_elsewhere)]
-    asked = {"batch": step.batch is not None, "setup": step.setup is not None}
-    wrong = [what for what, is_asked in asked.items() if is_asked and own]
-    wrong += ["needs"] if held and far else []
-    if wrong:
+    if held and far:
         raise CampaignError(
-            f"step {step.name!r} has {listing(wrong)}, and station {far[0]!r} lives in a process of its own",
-            hint="a plan there treats one sample, with the devices of its own station: put the stations that work "
-            "together into one (stations={...}), or leave them in this process (remote(..., stations=[...]))",
+            f"step {step.name!r} has needs, and station {far[0]!r} lives in a process of its own",
+            hint="a plan there has the devices of its own station only: put the stations that work together into one "
+            "(stations={...}), or leave them in this process (remote(..., stations=[...]))",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sdl.campaign.active import ActiveTrial
+from sdl.campaign.active import ActiveTrial, Run
 from sdl.campaign.floor import Floor
 from sdl.journal.protocol import Journal
 from sdl.journal.records import StepEnded
@@ -76,6 +76,15 @@ class Queue:
             name = RATIO.format(step.name)
             return declared * durations.estimate(self._campaign, name, station, declared=1.0).median
         return durations.estimate(self._campaign, step.name, station, declared=declared).median
+
+    def expected(self, run: Run, settings: Settings) -> float | None:
+        """Return what *run* is expected to take, its changeover too; None where nobody said, and too few have ended."""
+        step = run.step
+        n_seen = self._floor.durations.estimate(self._campaign, step.name, run.station).n_seen
+        if declared_seconds(step, settings) is None and (callable(step.duration) or not n_seen):
+            return None
+        setup = 0.0 if step.setup is None or not run.setup_key else self._setup_seconds(step, step.setup.duration)
+        return setup + self.duration(step, settings, (run.station,))
 
     def _make(self, number: int, active: ActiveTrial) -> tuple[Work, ...]:
         works: list[Work] = []

@@ -95,7 +95,8 @@ def _begin(loops: Sequence[Loop], floor: Floor) -> None:
 def next_wake(loops: Sequence[Loop], decision: Decision) -> float | None:
     """Return when to look again if nothing happens before, in UTC seconds."""
     dues = [due + 2 * SLACK for loop in loops if (due := loop.next_due) is not None]
-    return min([*dues, *(() if decision.wake_at is None else (decision.wake_at,))], default=None)
+    alarms = [alarm for loop in loops if (alarm := loop.next_alarm) is not None]
+    return min([*dues, *alarms, *(() if decision.wake_at is None else (decision.wake_at,))], default=None)
 
 
 def _listen(loops: Sequence[Loop]) -> None:

@@ -24,6 +24,7 @@ import asyncio
 import contextvars
 import heapq
 import itertools
+import math
 import queue
 import selectors
 import threading
@@ -120,7 +121,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return call.outer
 
     def _rest(self) -> float | None:
-        return self._clock.rest(self._scheduled[0].when() if self._scheduled else None)
+        next_timer = self._scheduled[0].when() if self._scheduled else math.inf
+        return self._clock.rest(next_timer if next_timer < math.inf else None)  # what never comes is not waited for
 
 
 @dataclass(eq=False)

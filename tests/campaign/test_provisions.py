@@ -84,6 +84,11 @@ def look(lab: InkLab, s: sdl.Settings) -> Any:
     return {"signal": sdl.Measurement(s.number("x"), "V")}
 
 
+def break_off(lab: InkLab, s: sdl.Settings) -> Any:
+    yield from look(lab, s)
+    raise OSError("the needle is bent")
+
+
 def dose(s: sdl.Settings) -> list[Use]:
     return [Use("ink", f"{10 * s.number('x')} mL"), Use("vial")]
 
@@ -349,11 +354,17 @@ def test_a_full_hotel_pauses_the_campaign_and_clearing_it_lets_it_go_on() -> Non
     assert seen == ["left", "right", "left"]
 
 
-def test_a_well_is_used_once() -> None:
-    experiment = sdl.Experiment(sdl.Step("look", look, needs_position="plate", ends_sample=True))
+@pytest.mark.parametrize(
+    ("plan", "state"), [(look, "0 of 2 are taken, 2 are used up"), (break_off, "2 of 2 are taken")]
+)
+def test_a_well_is_used_once(plan: Any, state: str) -> None:
+    """And by a step that fails as well: what is in it now, nobody knows."""
+    journal = MemoryJournal()
+    experiment = sdl.Experiment(sdl.Step("look", plan, needs_position="plate", ends_sample=True))
     with InkLab(Plate("plate", rows=1, columns=2)) as lab:
-        ended = ink_campaign(lab, experiment=experiment).run(trials=3)
-    assert "0 of 2 are taken, 2 are used up" in ended.reason
+        ended = ink_campaign(lab, journal, experiment=experiment).run(trials=3)
+    assert state in ended.reason
+    assert len(Ledger.of(journal).samples) == 2
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
