@@ -70,11 +70,12 @@ def main() -> int:
     size = (given.campaigns, given.trials)
     with (
         tempfile.TemporaryDirectory(dir=ram if os.access(ram, os.W_OK) else None) as name,
-        KillHarness("contending:main", path=[HERE.parent / "testing"], patience=600.0) as harness,
+        KillHarness("contending:main", path=[HERE.parent / "testing"], patience=600.0 + size[0] * size[1]) as harness,
     ):
         started = time.perf_counter()
         totals += case(harness, Path(name) / "whole", size, [])
         whole = time.perf_counter() - started
+        print(f"without a kill: {whole:.0f} s", flush=True)
         while totals["kills"] < given.kills:
             seconds = [float(each) for each in rng.uniform(0.0, whole / 2, given.a_case)]
             totals += case(harness, Path(name) / "case", size, seconds)

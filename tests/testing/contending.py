@@ -106,6 +106,7 @@ def campaign(number: int, lab: ContendedLab, journal: Path) -> sdl.Campaign:
         progress=False,
         on_unknown="redo",
         planner_place="thread",
+        schedule_ahead="never",  # the rule alone: what is placed ahead is judged elsewhere, and takes a solver's time
     )
 
 
