@@ -44,6 +44,10 @@ class Run:
     resumes: bool = False
     setup_seconds: float = 0.0
 
+    def note_setup(self, seconds: float) -> None:
+        """Note what the changeover took. From any thread, before the step ends."""
+        self.setup_seconds = seconds
+
     @property
     def lead(self) -> int:
         """The trial that documents and acts are recorded under."""

@@ -32,7 +32,7 @@ from sdl.journal.records import (
 )
 from sdl.journal.trust import Quality
 from sdl.lab import Experiment, Job, JobResult, Lab, Settings, Step
-from sdl.lab.clock import Clock
+from sdl.lab.batch import Prepared
 from sdl.lab.schedule import Decision, Schedule, Start, Wait, Work
 from sdl.lab.schedule.values import SLACK, moment
 
@@ -312,7 +312,7 @@ class Execution(Concluding):
             for active in members:
                 active.settings.acts = tuple(act for act in acts if act.has_happened)
         elif run.step.setup is not None and not is_ready:
-            plan = after_changeover(run, plan, self._lab.clock)
+            plan = Prepared(run.step.setup.plan, plan, self._lab.clock.monotonic, run.note_setup)
         for active in members:
             active.resumes, active.was_down, active.cut_off = False, False, ("", ())
         lead = members[0]
@@ -415,21 +415,6 @@ class Execution(Concluding):
                 cost = self._experiment.cost_of(active.settings)
                 self._record(*self._provisions.over(number), TrialFailed(failure=failure, cost=cost), trial=number)
             self._leave(number)
-
-
-def after_changeover(run: Run, plan: AnyPlan, clock: Clock) -> AnyPlan:
-    """Return a plan that does the changeover of *run*, notes how long it took, and goes on with *plan*."""
-    setup = run.step.setup
-    assert setup is not None
-
-    def prepared(lab: Any, given: Any) -> Generator[Any, Any, Any]:
-        began = clock.monotonic()
-        yield from setup.plan(lab, given)
-        run.setup_seconds = clock.monotonic() - began
-        return (yield from plan(lab, given))
-
-    prepared.__name__ = str(getattr(plan, "__name__", prepared.__name__))
-    return prepared
 
 
 def _windows(step: Step, active: ActiveTrial) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -118,3 +118,40 @@ Duration = float | str | Callable[["Settings"], "float | str"]
 def window_of(given: Mapping[str, Any], step: str) -> dict[str, float]:
     """Return the windows of *step* in seconds, by the step that they count from."""
     return {name: seconds_of(value, f"the window of step {step!r} after {name!r}") for name, value in given.items()}
+
+
+_AnyPlan = Callable[[Any, Any], Generator[Any, Any, Any]]
+
+
+class Prepared:
+    """A plan that does a changeover, says how long that took, and goes on with the plan of the step.
+
+    Parameters
+    ----------
+    setup, plan
+        The plans of the changeover and of the step; both get the same.
+    monotonic
+        Seconds of a clock that nobody sets.
+    took
+        Told of the seconds of the changeover.
+    """
+
+    def __init__(
+        self,
+        setup: _AnyPlan,
+        plan: _AnyPlan,
+        monotonic: Callable[[], float],
+        took: Callable[[float], None],
+    ) -> None:
+        self.setup = setup
+        self.plan = plan
+        self.took = took
+        self._monotonic = monotonic
+        self.__name__ = str(getattr(plan, "__name__", type(plan).__name__))
+
+    def __call__(self, lab: Any, given: Any) -> Generator[Any, Any, Any]:
+        """Plan: the changeover, then the step."""
+        began = self._monotonic()
+        yield from self.setup(lab, given)
+        self.took(self._monotonic() - began)
+        return (yield from self.plan(lab, given))

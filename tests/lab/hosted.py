@@ -130,6 +130,23 @@ def rest_of_dose(lab: HostedLab, s: sdl.Settings) -> Plan:
     return {"signal": sdl.Measurement(reading["detector"]["value"], "V"), "dosed": (s.number("x"), "mL")}
 
 
+def dose_all(lab: HostedLab, batch: tuple[sdl.Settings, ...]) -> Plan:
+    """Dose what all of them want together; each has its share of the signal."""
+    together = sum(s.number("x") for s in batch)
+    yield from bps.mv(lab.doser, together)
+    reading = yield from bps.trigger_and_read([lab.detector])
+    assert {(s.station, s.role) for s in batch} == {("cell", "search")}
+    return [
+        {"signal": sdl.Measurement(reading["detector"]["value"] + place, "V"), "mates": len(batch)}
+        for place, _ in enumerate(batch)
+    ]
+
+
+def rinse_all(lab: HostedLab, batch: tuple[sdl.Settings, ...]) -> Plan:
+    note(lab.doser.truth.with_name("rinses"), gas=str(batch[0]["gas"]))
+    yield from bps.sleep(0.05)
+
+
 def look(lab: HostedLab, s: sdl.Settings) -> Plan:
     yield from bps.null()
     return {"signal": s.results["dose"]["signal"]}

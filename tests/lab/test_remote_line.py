@@ -24,7 +24,7 @@ from sdl.campaign import TrialState
 from sdl.errors import DeviceError
 from sdl.journal import Entry, MemoryJournal
 from sdl.journal.acts import ActEnded
-from sdl.journal.records import SessionStarted
+from sdl.journal.records import SessionStarted, StepEnded
 from sdl.lab.job import Job
 from sdl.lab.remote.link import Link, Offset, Session, StationLost, StationRefused
 from sdl.lab.remote.messages import Look, Take, Transfer
@@ -120,6 +120,24 @@ def test_a_cut_line_is_noticed_at_both_ends_and_nothing_starts_again_by_itself(s
         assert session.campaign.run(trials=2).status == "finished"
     assert [trial.state for trial in view_of(slow.folder).trials] == [TrialState.FAILED, TrialState.COMPLETED]
     assert doses(slow.folder) == Counter([1, 2])
+
+
+def test_a_station_elsewhere_treats_several_samples_at_once_and_is_made_ready_for_them(site: Site) -> None:
+    changeover = sdl.Changeover(key="gas", plan=hosted.rinse_all)
+    batch = sdl.Batch(2, shared="gas", patience=60.0)
+    treat = sdl.Step("dose", hosted.dose_all, batch=batch, setup=changeover, duration=1.0)
+    space = sdl.SearchSpace(x=sdl.Continuous(0.0, 1.0), gas=sdl.Fixed("Ar"))
+    options: dict[str, Any] = {"space": space, "experiment": sdl.Experiment(treat), "in_flight": 2}
+    with site.inn.lab(site.address) as lab:
+        session = Run(lab, site.folder, 4, **options)
+        assert session.wait().status == "finished"
+        trials = session.campaign.trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 4
+    dosed = bodies(site.folder, StepEnded)
+    assert {body.members for body in dosed} == {(1, 2), (3, 4)}
+    assert sum(doses(site.folder).values()) == 2
+    assert [line["gas"] for line in hosted.noted(site.folder / "rinses")] == ["Ar"]
+    assert [body.setup_seconds >= 0.05 for body in dosed[::2]] == [True, False]
 
 
 def test_commands_that_were_queued_in_an_outage_are_not_done_after_it(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,11 +22,12 @@ import sdl
 from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.errors import CampaignError, DeviceError, LabError
 from sdl.journal.acts import ActEnded, ActIntended
+from sdl.journal.trust import Quality
 from sdl.lab import Interlock
 from sdl.lab.job import Job, JobResult
 from sdl.lab.remote import host
 from sdl.lab.remote.attempt import Attempt
-from sdl.lab.remote.data import error_from_data, error_to_data, from_data, to_data
+from sdl.lab.remote.data import error_from_data, error_to_data, from_data, given_from_data, given_to_data, to_data
 from sdl.lab.remote.link import Link, Session, StationRefused
 from sdl.lab.remote.messages import (
     MAX_MESSAGE,
@@ -108,6 +110,20 @@ def test_measurements_quantities_and_arrays_come_back() -> None:
     assert from_data(to_data(quantity)) == quantity
     with pytest.raises(LabError, match="cannot leave the station's process"):
         to_data(object())
+
+
+def test_a_plan_elsewhere_is_told_of_its_samples_what_one_here_is() -> None:
+    one = sdl.Settings({"x": 1.0}, trial=3, role="control", station="cell", results={"look": 1}, judge=_doubt)
+    found = given_from_data(json.loads(json.dumps(given_to_data((one, sdl.Settings({"x": 2.0}, trial=4))))))
+    assert isinstance(found, tuple)
+    assert [each.trial for each in found] == [3, 4]
+    assert (found[0].role, found[0].station, found[0].quality("look")) == ("control", "cell", Quality.SUSPECT)
+    with pytest.raises(Malformed, match="batch of nothing"):
+        given_from_data({"batch": []})
+
+
+def _doubt(_: str) -> Quality:
+    return Quality.SUSPECT
 
 
 def test_errors_keep_their_kind() -> None:
@@ -415,12 +431,9 @@ def test_what_a_station_in_another_process_cannot_do_is_refused_before_anything_
         options: dict[str, Any] = {"planner": SpaceFillingFallback(), "journal": tmp_path / "store.sdl"}
         return sdl.Campaign("far", space=space, objective=goal, experiment=sdl.Experiment(*steps), lab=lab, **options)
 
-    rinse = sdl.Changeover(key=("x",), plan=idle)
     with TwoRooms(str(tmp_path)) as lab:
         host(lab, "rooms:TwoRooms", stations=["store"], folder=tmp_path / "stations")
         for wrong, step in (
-            ("batch", sdl.Step("treat", treat, station="store", batch=sdl.Batch(2))),
-            ("setup", sdl.Step("treat", idle, station="store", setup=rinse)),
             ("needs", sdl.Step("treat", idle, station="cell", needs="store")),
             ("needs", sdl.Step("treat", idle, station="store", needs="cell")),
         ):

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from sdl import errors
 from sdl.errors import LabError, SdlError
+from sdl.journal.trust import Quality
 from sdl.lab.actions import ActionClass, ActRecord
 from sdl.lab.experiment import Settings
 from sdl.lab.remote.messages import Malformed, as_mapping
@@ -113,6 +114,21 @@ def _made_array(data: Mapping[str, Any]) -> Any:
 # --- settings, acts, errors -------------------------------------------------------------------------------------------
 
 
+def given_to_data(given: Settings | tuple[Settings, ...]) -> JsonValue:
+    """Return what a plan is given: of a trial, or of all trials that a run treats."""
+    return settings_to_data(given) if isinstance(given, Settings) else {"batch": [settings_to_data(s) for s in given]}
+
+
+def given_from_data(data: object) -> Settings | tuple[Settings, ...]:
+    """Return what *data* stand for: the settings of a trial, or those of several."""
+    batch = as_mapping(data).get("batch")
+    if batch is None:
+        return settings_from_data(data)
+    if not isinstance(batch, list) or not batch:
+        raise Malformed("a batch of nothing")
+    return tuple(settings_from_data(each) for each in cast("list[object]", batch))
+
+
 def settings_to_data(settings: Settings) -> JsonValue:
     """Return what a plan is given of a trial."""
     return {
@@ -124,6 +140,9 @@ def settings_to_data(settings: Settings) -> JsonValue:
         "results": to_data(dict(settings.results)),
         "positions": dict(settings.positions),
         "acts": [cast("JsonValue", asdict(act)) for act in settings.acts],
+        "role": settings.role,
+        "station": settings.station,
+        "qualities": {step: settings.quality(step).value for step in settings.results},
     }
 
 
@@ -131,6 +150,7 @@ def settings_from_data(data: object) -> Settings:
     """Return the settings that *data* stand for."""
     given = as_mapping(data)
     try:
+        qualities = {step: Quality(found) for step, found in given.get("qualities", {}).items()}
         return Settings(
             given["values"],
             units=given["units"],
@@ -140,8 +160,11 @@ def settings_from_data(data: object) -> Settings:
             results=from_data(given["results"]),
             positions=given["positions"],
             acts=[act_from_data(act) for act in given["acts"]],
+            role=str(given.get("role", "search")),
+            station=str(given.get("station", "")),
+            judge=qualities.__getitem__,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Malformed(f"no settings: {error}") from None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from sdl.errors import LabError
+from sdl.lab.batch import Prepared
 from sdl.lab.experiment import Plan, Settings, check_plan
 from sdl.lab.job import Job
 
@@ -47,18 +48,41 @@ def find_plan(reference: str) -> Plan:
     return cast("Plan", plan)
 
 
-def taken_apart(job: Job) -> tuple[str, Settings]:
-    """Return the import path of the plan of *job*, and its settings.
+Given = Settings | tuple[Settings, ...]
+"""What a plan gets: the settings of a trial, or those of all trials that a run treats."""
+
+
+class Parts(NamedTuple):
+    """A job as it goes to another process: the import paths of its plans, and what they get.
+
+    ``setup`` is the plan of the changeover before, empty for none; ``took`` is told how long that took.
+    """
+
+    plan: str
+    given: Given
+    setup: str = ""
+    took: Callable[[float], None] | None = None
+
+
+def taken_apart(job: Job) -> Parts:
+    """Return the parts of *job*.
 
     Raises :class:`~sdl.errors.LabError` where the plan is no importable function of a laboratory and settings.
     """
     made: object = job.plan
     if isinstance(made, functools.partial) and len(made.args) == 2 and not made.keywords:
         function: object = made.func
-        settings: object = made.args[1]
-        if isinstance(settings, Settings):
-            return path_of(function), settings
+        given: object = made.args[1]
+        if _is_given(given):
+            if isinstance(function, Prepared):
+                return Parts(path_of(function.plan), given, path_of(function.setup), function.took)
+            return Parts(path_of(function), given)
     raise LabError("only a plan of a laboratory and settings can run in another process", hint=_HINT)
+
+
+def _is_given(given: object) -> TypeGuard[Given]:
+    several = cast("tuple[object, ...]", given) if isinstance(given, tuple) else (given,)
+    return bool(several) and all(isinstance(each, Settings) for each in several)
 
 
 def numbers_of(md: Mapping[str, Any]) -> tuple[int, int]:

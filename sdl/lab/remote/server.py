@@ -358,7 +358,8 @@ class StationServer:
         if self._station.is_busy or (self._work is not None and not self._work.is_over):
             raise Refusal("busy", "another step is under way")
         try:
-            plan, setup = find_plan(run.plan), find_plan(run.setup) if run.setup else None
+            plan: Callable[..., Any] = find_plan(run.plan)
+            setup = find_plan(run.setup) if run.setup else None
             given = given_from_data(run.settings)
         except LabError as error:
             raise Refusal("plan", error.message) from None

@@ -495,10 +495,10 @@ class _Errand:
             case Acted(body=ActEnded() as ended):
                 self.open.pop(ended.act, None)
                 self.job.on_act(ended)
-            case Finished():
-                took = taken_apart(self.job).took
-                if took is not None:
-                    took(event.setup_seconds)
+            case Finished(setup_seconds=seconds) if seconds and (took := taken_apart(self.job).took) is not None:
+                took(seconds)
+            case _:
+                pass
 
     def _acknowledge(self, number: int, job: str, link: Link) -> None:
         error = "" if self._error is None else str(self._error) or type(self._error).__name__
