@@ -1,19 +1,82 @@
-"""Where it happens: the laboratory, its stations, its clock, and the experiments that it runs."""
+"""Where it happens: the laboratory, its stations, its clock, and the experiments that it runs.
 
-from sdl.journal.materials import SampleState
-from sdl.lab.actions import ActionClass, ActRecord, Evidence
-from sdl.lab.batch import Batch, Changeover
-from sdl.lab.clock import Clock, Mailbox, WallClock, current_time
-from sdl.lab.experiment import Experiment, Settings, Step, if_suspect
-from sdl.lab.interlocks import Interlock
-from sdl.lab.job import Job, JobResult
-from sdl.lab.lab import Lab
-from sdl.lab.ledger import Balance, Consumption, Ledger, LotBalance, Sample
-from sdl.lab.materials import Consumable, Plate, Rack, Reagent, Stock, Use
-from sdl.lab.person import Person, SimulatedPerson
-from sdl.lab.schedule.calendar import Calendar
-from sdl.lab.station import Station
-from sdl.lab.virtual import VirtualClock
+Names are imported when they are first used: a command that asks for a key needs no laboratory.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sdl.journal.materials import SampleState
+    from sdl.lab.actions import ActionClass, ActRecord, Evidence
+    from sdl.lab.batch import Batch, Changeover
+    from sdl.lab.clock import Clock, Mailbox, WallClock, current_time
+    from sdl.lab.experiment import Experiment, Settings, Step, if_suspect
+    from sdl.lab.interlocks import Interlock
+    from sdl.lab.job import Job, JobResult
+    from sdl.lab.lab import Lab
+    from sdl.lab.ledger import Balance, Consumption, Ledger, LotBalance, Sample
+    from sdl.lab.materials import Consumable, Plate, Rack, Reagent, Stock, Use
+    from sdl.lab.person import Person, SimulatedPerson
+    from sdl.lab.schedule.calendar import Calendar
+    from sdl.lab.station import Station
+    from sdl.lab.virtual import VirtualClock
+
+_HOMES = {
+    "sdl.journal.materials": ("SampleState",),
+    "sdl.lab.actions": (
+        "ActionClass",
+        "ActRecord",
+        "Evidence",
+    ),
+    "sdl.lab.batch": (
+        "Batch",
+        "Changeover",
+    ),
+    "sdl.lab.clock": (
+        "Clock",
+        "Mailbox",
+        "WallClock",
+        "current_time",
+    ),
+    "sdl.lab.experiment": (
+        "Experiment",
+        "Settings",
+        "Step",
+        "if_suspect",
+    ),
+    "sdl.lab.interlocks": ("Interlock",),
+    "sdl.lab.job": (
+        "Job",
+        "JobResult",
+    ),
+    "sdl.lab.lab": ("Lab",),
+    "sdl.lab.ledger": (
+        "Balance",
+        "Consumption",
+        "Ledger",
+        "LotBalance",
+        "Sample",
+    ),
+    "sdl.lab.materials": (
+        "Consumable",
+        "Plate",
+        "Rack",
+        "Reagent",
+        "Stock",
+        "Use",
+    ),
+    "sdl.lab.person": (
+        "Person",
+        "SimulatedPerson",
+    ),
+    "sdl.lab.schedule.calendar": ("Calendar",),
+    "sdl.lab.station": ("Station",),
+    "sdl.lab.virtual": ("VirtualClock",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "ActRecord",
@@ -51,3 +114,16 @@ __all__ = [
     "current_time",
     "if_suspect",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])
