@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ def test_an_agent_proposes_a_person_approves_and_the_agent_reads(asking: Asking,
     token.write_text(asking.tokens["agent"], encoding="utf-8")
 
     async def talk(address: str) -> None:
-        command = StdioServerParameters(command="sdl", args=["mcp", address, "--token-file", str(token)])
+        command = StdioServerParameters(
+            command=sys.executable, args=["-m", "sdl", "mcp", address, "--token-file", str(token)]
+        )
         async with Client(stdio_client(command)) as client:
             offered = {tool.name for tool in (await client.list_tools()).tools}
             assert offered == {*READING, *WRITING}
