@@ -18,7 +18,7 @@ from sdl.planners.approximations import cheapest, settled
 from sdl.planners.assumed import Additive, Assumptions, Mode, Monotonic, Reference, Watch
 from sdl.planners.domain import Domain
 from sdl.planners.encoding import Encoding
-from sdl.planners.first_points import favoured_points, named_points
+from sdl.planners.first_points import check_named, favoured_points, named_points
 from sdl.planners.framing import Question, framed, with_pending
 from sdl.planners.space_filling import blank_decision, placed, sobol_points
 from sdl.problem import Price, Problem
@@ -102,6 +102,11 @@ class BayesianPlanner(Value):
     def name(self) -> str:
         """The name that decision records carry."""
         return "Bayesian"
+
+    def check(self, problem: Problem) -> None:
+        """Raise :class:`~sdl.errors.PlannerError` where what this planner was told does not fit *problem*."""
+        check_named(problem.space, self.expert_points)
+        self._assumptions.check(problem)
 
     def suggest(
         self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from sdl.planners.assumed import Model, asked
 from sdl.planners.domain import Candidates, Domain, is_near
 from sdl.planners.encoding import Array, Point
 from sdl.planners.space_filling import legal_points, tried_rows
-from sdl.problem import Continuous, Discrete, Objective, units
+from sdl.problem import Continuous, Discrete, Fixed, Objective, SearchSpace, units
 
 N_CANDIDATES = 1024
 """A user's model is asked about so many points before there are data."""
@@ -43,19 +44,45 @@ def named_points(
     return found
 
 
+def check_named(space: SearchSpace, written: Sequence[Mapping[str, ParameterValue]]) -> None:
+    """Raise :class:`~sdl.errors.PlannerError` where a point that a person wrote down can be none of *space*.
+
+    Where the laboratory gives the values of some parameters, which are not known yet, each other value is looked at by
+    itself.
+    """
+    fixed = {name: each.value for name, each in space.parameters.items() if isinstance(each, Fixed)}
+    for values in written:
+        with _none_of_the_space(values):
+            point = _converted(space, {**fixed, **values})
+            if not space.contextual:
+                space.check(point)
+            for name in point if space.contextual else ():
+                space.parameters[name].check(name, point[name])
+
+
 def _canonical(domain: Domain, written: Mapping[str, ParameterValue]) -> Point:
-    space, values = domain.space, {**domain.encoding.fixed, **written, **domain.context}
+    with _none_of_the_space(written):
+        point = _converted(domain.space, {**domain.encoding.fixed, **written, **domain.context})
+        domain.space.check(point)
+        return {name: point[name] for name in domain.space.names}
+
+
+def _converted(space: SearchSpace, values: Mapping[str, ParameterValue]) -> Point:
+    point: Point = {}
+    for name, value in values.items():
+        parameter = space.parameters.get(name)
+        is_number = isinstance(parameter, (Continuous, Discrete))
+        unit = parameter.unit if parameter is not None else None
+        point[name] = units.to_unit_or_bare(value, unit, name=name) if is_number else value
+    return point
+
+
+@contextmanager
+def _none_of_the_space(written: Mapping[str, ParameterValue]) -> Generator[None]:
     try:
-        point: Point = {}
-        for name, value in values.items():
-            parameter = space.parameters.get(name)
-            is_number = isinstance(parameter, (Continuous, Discrete))
-            unit = parameter.unit if parameter is not None else None
-            point[name] = units.to_unit_or_bare(value, unit, name=name) if is_number else value
-        space.check(point)
-    except ProblemError as error:
+        yield
+    except (ProblemError, KeyError) as error:
         raise PlannerError(f"the expert point {dict(written)} is none of the space: {error}") from error
-    return {name: point[name] for name in space.names}
 
 
 def favoured_points(

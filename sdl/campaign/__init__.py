@@ -14,7 +14,17 @@ from sdl.campaign.budget import (
 )
 from sdl.campaign.campaign import Campaign, Ended, run_together
 from sdl.campaign.chart import Expected
-from sdl.campaign.planner import Explainer, History, HistoryEntry, Planner, Predictor, Situation, Suggestion, TrialState
+from sdl.campaign.planner import (
+    Checking,
+    Explainer,
+    History,
+    HistoryEntry,
+    Planner,
+    Predictor,
+    Situation,
+    Suggestion,
+    TrialState,
+)
 from sdl.campaign.quality import Control, QualityControl, Replicates
 from sdl.campaign.recorder import Observer
 from sdl.campaign.trials import Trial
@@ -25,6 +35,7 @@ __all__ = [
     "Budget",
     "Campaign",
     "CampaignView",
+    "Checking",
     "Control",
     "Ended",
     "Expected",

@@ -26,7 +26,7 @@ from sdl.campaign.inspection import Check
 from sdl.campaign.loop import Loop, check_parameters, check_stations
 from sdl.campaign.opening import Opening, settings_of
 from sdl.campaign.planner import Planner
-from sdl.campaign.planning import PlannerPlace, PlanningDesk, describe_planner, host_for, memory_bytes
+from sdl.campaign.planning import PlannerPlace, PlanningDesk, describe_planner, fitting, host_for, memory_bytes
 from sdl.campaign.progress import no_questions, terminal_observer, terminal_questions
 from sdl.campaign.quality import QualityControl
 from sdl.campaign.recorder import Observer
@@ -167,10 +167,10 @@ class Campaign:
         if in_flight is not None and in_flight < 1:
             raise CampaignError(f"in_flight = {in_flight}", hint="at least one trial must be able to run")
         self.name = name
-        self.planner = planner
         self.lab = lab
         self.experiment = Experiment.of(experiment)
         self.problem = Problem(space, objective, tuple(outcome_constraints))
+        self.planner = fitting(planner, self.problem)
         self.seed = seed
         self.in_flight = default_in_flight(self.experiment, lab) if in_flight is None else in_flight
         self.priority = priority

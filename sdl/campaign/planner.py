@@ -70,6 +70,8 @@ class HistoryEntry(Value):
     """The name of the set of prior data that it belongs to; empty for the campaign's own trials."""
     cost: float = 0.0
     """What it cost, in the campaign's unit of cost."""
+    planner: str = ""
+    """Who proposed it, as its decision says; empty for prior data."""
 
     def measures(self, outcomes: Iterable[str]) -> bool:
         """Tell whether all *outcomes* were measured."""
@@ -237,6 +239,15 @@ class Predictor(Protocol):
         self, problem: Problem, history: History, points: Sequence[Mapping[str, ParameterValue]]
     ) -> Sequence[Mapping[str, Prediction]]:
         """Return, for each of *points*, a prediction of every outcome that the problem names."""
+        ...
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A planner that can say, before anything moves, that what it was told does not fit a problem."""
+
+    def check(self, problem: Problem) -> None:
+        """Raise :class:`~sdl.errors.PlannerError` where it could not plan for *problem*."""
         ...
 
 

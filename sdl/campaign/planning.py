@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeVar, cast
 import numpy as np
 from pydantic import JsonValue
 
-from sdl.campaign.planner import History, Planner, Situation, Suggestion
+from sdl.campaign.planner import Checking, History, Planner, Situation, Suggestion
 from sdl.errors import CampaignError, IllegalSuggestion, LabError, PlannerError, PlannerTimeout, SdlError
 from sdl.journal.records import ParameterValue
 from sdl.lab import Lab
@@ -381,6 +381,13 @@ class PlanningDesk:
             for suggestion in suggestions
         ]
         return check_suggestions(marked, request)
+
+
+def fitting(planner: Planner, problem: Problem) -> Planner:
+    """Return *planner*, which has looked at *problem* if it can. Raises PlannerError where it does not fit."""
+    if isinstance(planner, Checking):
+        planner.check(problem)
+    return planner
 
 
 def request_seed(seed: int, n_proposed: int) -> int:

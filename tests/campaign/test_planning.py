@@ -76,6 +76,17 @@ def test_a_planner_that_has_nothing_to_propose_ends_the_campaign() -> None:
     assert ended.reason == "the planner has nothing left to propose"
 
 
+def test_a_planner_that_says_that_it_does_not_fit_is_refused_before_anything_is_recorded() -> None:
+    class Choosy(LinePlanner):
+        def check(self, problem: sdl.Problem) -> None:
+            raise PlannerError(f"no line through {', '.join(problem.space.names)}")
+
+    journal = MemoryJournal()
+    with pytest.raises(PlannerError, match="no line through x"):
+        toy_campaign(planner=Choosy(), journal=journal)
+    assert journal.head[0] == 0
+
+
 def test_a_pending_point_is_not_proposed_again() -> None:
     pending = HistoryEntry(trial=1, values={"x": 0.5}, state=TrialState.UNKNOWN)
     with pytest.raises(IllegalSuggestion, match="pending already"):

@@ -169,6 +169,24 @@ def test_a_named_point_that_is_none_is_refused() -> None:
         ask(wrong, RIG, History(), situation=ROOM)
 
 
+@pytest.mark.parametrize(
+    ("planner", "match"),
+    [
+        (BayesianPlanner(expert_points=({"pressure": 5.0, "gas": "N2"},)), "above its upper bound"),
+        (BayesianPlanner(expert_points=({"presure": 1.0, "gas": "N2"},)), "presure"),
+        (BayesianPlanner(expert_points=({"pressure": "5 K"},)), "pressure"),
+        (BayesianPlanner(monotonic=(Monotonic("gas", "increasing"),)), "monotonic"),
+        (BayesianPlanner(prior_mean={"loss": "user_models:good"}), "loss"),
+    ],
+)
+def test_what_a_person_says_that_does_not_fit_is_refused_before_the_campaign_begins(
+    planner: BayesianPlanner, match: str
+) -> None:
+    NAMED.check(RIG)
+    with pytest.raises(PlannerError, match=match):
+        planner.check(RIG)
+
+
 def test_planners_with_knowledge_are_data() -> None:
     planner = NAMED.replace(prior_mean={"gain": "user_models:good"})
     assert BayesianPlanner.from_json(planner.to_json()) == planner
