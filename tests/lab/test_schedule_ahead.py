@@ -41,7 +41,7 @@ def test_a_plan_ends_sooner_where_the_rule_does_not_look_ahead() -> None:
 def of_two_campaigns(priority: int = 0) -> list[Work]:
     """One long work of one campaign, and three short ones of another: with these first the sum of ends is least."""
     long = Work(campaign="long", trial=1, step="fire", stations=("coater",), duration=3600.0, priority=priority)
-    short = [Work(campaign="short", trial=n, step="look", stations=("coater",), duration=60.0) for n in (1, 2, 3)]
+    short = [Work(campaign="short", trial=n, step="look", stations=("coater",), duration=600.0) for n in (1, 2, 3)]
     return [long, *short]
 
 
@@ -60,7 +60,7 @@ def test_a_plan_takes_no_time_from_a_campaign_of_higher_priority_or_with_more_of
 def test_where_windows_are_to_be_saved_the_solver_may_take_from_anybody(is_fair: bool, first: str) -> None:
     pytest.importorskip("ortools")
     works = of_two_campaigns()
-    begins = (0.0, 3600.0, 3660.0, 3720.0)
+    begins = (0.0, 3600.0, 4200.0, 4800.0)
     known = [
         Placed("coater", (), (work.key,), begin, begin + work.duration)
         for work, begin in zip(works, begins, strict=True)

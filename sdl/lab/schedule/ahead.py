@@ -91,8 +91,8 @@ def schedule_ahead(
     Parameters
     ----------
     now, works, stations, usage, shares, expecting, timezone
-        See :func:`~sdl.lab.schedule.dispatch`. Priorities and shares are minded by the rule; unless it saves windows, a
-        schedule is taken only where no campaign's runs end later for it, in the mean, than by the rule.
+        See :func:`~sdl.lab.schedule.dispatch`. Priorities and shares are minded by the rule; unless it saves windows, no
+        campaign pays for another schedule, see :func:`~sdl.lab.schedule.solving.solve`.
     effort
         What the solver may spend, in its deterministic seconds.
     seed
@@ -208,7 +208,7 @@ class _Question:
         if known is None:
             return Schedule(self.rule, why=ENDLESS)
         by_rule = _Worth.of(self.now, near, known)
-        # The rule minds priorities and shares: only to save a window may somebody be worse off than by the rule.
+        # The rule minds priorities and shares: only to save a window may somebody be much worse off than by the rule.
         is_fair = by_rule.n_late == 0
         found = solve(self.now, near, [*self.states.values()], known, effort=effort, seed=seed, is_fair=is_fair)
         worth = by_rule if found is None else _Worth.of(self.now, near, found[0])

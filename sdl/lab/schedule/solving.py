@@ -29,6 +29,12 @@ LATE = 10_000
 EARLY = 0.01
 """What a second costs by which one work ends later, in seconds of the whole length."""
 
+GIVE = 0.1
+"""By how much of the whole length a campaign's runs may end later, in the mean, for the sake of another one's.
+
+It does not add up: what is compared is the rule's schedule, which puts first who has had less than its share.
+"""
+
 SOLVER = "ortools.sat.python.cp_model_helper"
 RIVAL = "grpc_tools._protoc_compiler"
 """Two modules of C++ that no process bears together; see :func:`is_kept_out`."""
@@ -89,7 +95,8 @@ def solve(
 ) -> tuple[tuple[Placed, ...], bool] | None:
     """Look for a better schedule than a *known* one, with the same works in the same runs.
 
-    Where *is_fair*, no campaign's runs may end later for it, in the mean, than in the known one.
+    Where *is_fair*, no campaign pays for it: the runs of one with a higher priority than another may not end later in
+    the mean than in the known one, those of the others not later by more than :data:`GIVE` of its length.
 
     Returns
     -------
@@ -310,12 +317,16 @@ class _Model:
         self.model.minimize(weight * whole + (weight * LATE) * late + ends)
 
     def protect(self, known: Sequence[Placed]) -> None:
-        """Let no campaign's runs end later in the mean than in the *known* schedule."""
-        campaigns = {key[0] for run in known for key in run.works}
-        for campaign in sorted(campaigns) if len(campaigns) > 1 else ():
+        """Let no campaign pay for what the others gain on the *known* schedule."""
+        priorities: dict[str, int] = {}
+        for run in self.runs:
+            priorities[run.works[0].campaign] = run.works[0].priority
+        give = int(GIVE * max(self._seconds(run.end) for run in known))
+        for campaign, priority in sorted(priorities.items()) if len(priorities) > 1 else ():
             ends = [run.end for run in self.runs if run.works[0].campaign == campaign]
-            allowed = sum(self._seconds(run.end) for run in known if run.works[0][0] == campaign)
-            self.model.add(self.cp.LinearExpr.sum(ends) <= allowed)
+            before = sum(self._seconds(run.end) for run in known if run.works[0][0] == campaign)
+            more = 0 if priority > min(priorities.values()) else give * len(ends)
+            self.model.add(self.cp.LinearExpr.sum(ends) <= before + more)
 
     # --- solving ------------------------------------------------------------------------------------------------------
 
