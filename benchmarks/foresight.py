@@ -57,8 +57,8 @@ class NotTold:
         return self.planner.suggest(problem, history, n, situation=known, seed=seed)
 
 
-def days_to_goal(seed: int, way: str) -> dict[str, Any]:
-    """Return days, trials and runs of a furnace until the goal."""
+def days_to_goal(seed: int, way: str, budget: int = BUDGET) -> dict[str, Any]:
+    """Return days, trials and runs of a furnace until the goal, or until *budget* trials."""
     example = import_module("04_furnace_of_eight")
     planner = BayesianPlanner(seed=seed)
     rule = Reached(lambda values: float(example.quality(sdl.Settings(values))), GOAL)
@@ -77,7 +77,7 @@ def days_to_goal(seed: int, way: str) -> dict[str, Any]:
             planner_place="thread",
             progress=False,
         )
-        finished("furnace", seed, campaign.run(trials=BUDGET))
+        finished("furnace", seed, campaign.run(trials=budget))
     done = sorted((t for t in campaign.trials if t.number in rule.seen and t.ended_at), key=lambda t: str(t.ended_at))
     good = next((t for t in done if rule.seen[t.number] >= GOAL), None)
     last = good or done[-1]
@@ -106,13 +106,10 @@ def main() -> None:
     found = harness.environment()
     harness.print_environment(found)
     n_seeds = 1 if options.smoke or options.quick else options.seeds
-    if options.smoke:
-        global BUDGET  # noqa: PLW0603 # a look whether it runs at all
-        BUDGET = 9
     runs: list[dict[str, Any]] = []
     for seed in range(1, n_seeds + 1):
         for way in WAYS:
-            runs.append(days_to_goal(seed, way))
+            runs.append(days_to_goal(seed, way, 9 if options.smoke else BUDGET))
             print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
     rows: list[list[Any]] = []
     for way in WAYS:

@@ -91,8 +91,8 @@ def schedule_ahead(
     Parameters
     ----------
     now, works, stations, usage, shares, expecting, timezone
-        See :func:`~sdl.lab.schedule.dispatch`. Priorities and shares are minded by the rule; unless it saves windows, no
-        campaign pays for another schedule, see :func:`~sdl.lab.schedule.solving.solve`.
+        See :func:`~sdl.lab.schedule.dispatch`. Priorities and shares are minded by the rule; unless it saves windows,
+        no campaign pays for another schedule, see :func:`~sdl.lab.schedule.solving.solve`.
     effort
         What the solver may spend, in its deterministic seconds.
     seed
