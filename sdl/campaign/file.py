@@ -160,10 +160,43 @@ class PlannerSection(Value):
         return PlannerSpec(module=module, name=name, options=dict(self.options)).make()
 
 
+class RemoteSection(Value):
+    """Stations that are not in the engine's process, as :func:`sdl.lab.remote.host` has them.
+
+    ``folder`` and ``keys`` are looked for in the folder of the file.
+    """
+
+    stations: Tuple[str] | None = None
+    at: FrozenMap[str] = Field(default_factory=dict[str, str])
+    keys: str | None = None
+    folder: str = "stations"
+    is_started_here: bool = True
+    lease: Annotated[float, Field(gt=0)] = 2.0
+
+    def host(self, lab: Lab, name: str, options: Mapping[str, JsonValue], folder: Path) -> Lab:
+        """Have the stations of *lab* where the file says, and return it."""
+        from sdl.lab.remote import host  # noqa: PLC0415 # 0MQ only where it is asked for
+
+        keys = None if self.keys is None else folder / self.keys
+        place = folder / self.folder
+        return host(
+            lab,
+            name,
+            options,
+            stations=self.stations,
+            folder=place,
+            is_started_here=self.is_started_here,
+            lease=self.lease,
+            at=self.at,
+            keys=keys,
+        )
+
+
 class LabSection(Value):
     """A laboratory: a short name or ``module:Class``, the class's arguments, a clock of another kind.
 
-    Interlocks and stock are added to what the class brings.
+    Interlocks and stock are added to what the class brings. ``remote`` says which stations are in processes of their
+    own, or on other hosts.
     """
 
     type: str
@@ -171,6 +204,7 @@ class LabSection(Value):
     clock: Literal["virtual", "wall"] | None = None
     interlocks: Tuple[Interlock] = ()
     stock: Tuple[Item] = ()
+    remote: RemoteSection | None = None
 
 
 class CampaignFile(Value):
@@ -338,6 +372,12 @@ def make_lab(section: LabSection, folder: Path, seed: int) -> tuple[Lab, str]:
     signature = _signature(made, section.type)
     if "seed" in signature.parameters:
         options = {"seed": seed, **options}
+    plain = dict(options)
+    if section.remote is not None and section.interlocks:
+        raise CampaignError(
+            f"lab {section.type!r}: the stations' own processes would not know the interlocks of this file",
+            hint="give them to the class: Lab(interlocks=[...])",
+        )
     if section.clock is not None:
         options["clock"] = VirtualClock() if section.clock == "virtual" else WallClock()
     try:
@@ -352,6 +392,8 @@ def make_lab(section: LabSection, folder: Path, seed: int) -> tuple[Lab, str]:
         lab.add_interlocks(*section.interlocks)
         if section.stock:
             lab.add_stock(*section.stock)
+        if section.remote is not None:
+            section.remote.host(lab, section.type, plain, folder)
     except BaseException:
         lab.close()
         raise

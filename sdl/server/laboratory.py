@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue
 
 from sdl.campaign.campaign import Campaign
-from sdl.campaign.file import PLANNERS, CampaignFile, LabSection, make_lab, parse_campaign
+from sdl.campaign.file import PLANNERS, CampaignFile, LabSection, RemoteSection, make_lab, parse_campaign
 from sdl.campaign.yaml_text import YamlText
 from sdl.errors import ProblemError
 from sdl.lab import Interlock, Lab
@@ -27,7 +27,7 @@ class LabFile(Value):
 
     Parameters
     ----------
-    type, options, clock, interlocks, stock
+    type, options, clock, interlocks, stock, remote
         The laboratory, as in the ``lab`` of a campaign file.
     experiments, planners, checks
         What campaigns may name beside the laboratory's own experiment and the planners that have a short name, each as
@@ -45,6 +45,7 @@ class LabFile(Value):
     clock: Literal["virtual", "wall"] | None = None
     interlocks: Tuple[Interlock] = ()
     stock: Tuple[Item] = ()
+    remote: RemoteSection | None = None
     experiments: Tuple[str] = ()
     planners: Tuple[str] = ()
     checks: Tuple[str] = ()
@@ -55,7 +56,12 @@ class LabFile(Value):
     def section(self, *, clock: Literal["virtual", "wall"] | None) -> LabSection:
         """Return what makes the laboratory, with the *clock*."""
         return LabSection(
-            type=self.type, options=self.options, clock=clock, interlocks=self.interlocks, stock=self.stock
+            type=self.type,
+            options=self.options,
+            clock=clock,
+            interlocks=self.interlocks,
+            stock=self.stock,
+            remote=None if clock == "virtual" else self.remote,
         )
 
 
@@ -125,7 +131,11 @@ class Laboratory:
         here = "the laboratory's own people say that, in its file"
         return [
             ("lab", "" if lab.type == own.type else f"this is {own.type}, not {lab.type}", "leave lab: out"),
-            ("lab", "" if is_bare else "no options, clock, interlocks or stock can be handed in", here),
+            (
+                "lab",
+                "" if is_bare else "no options, clock, interlocks, stock or remote can be handed in",
+                here,
+            ),
             _unlisted("planner", named, [*PLANNERS, *own.planners]),
             _unlisted("experiment", experiment, own.experiments),
             _unlisted("checks", described.checks, own.checks),

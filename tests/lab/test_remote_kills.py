@@ -22,7 +22,8 @@ import pytest
 import sdl
 from sdl.campaign import CampaignView, TrialState
 from sdl.campaign.budget import FailurePolicy
-from sdl.errors import LabError
+from sdl.campaign.file import LabSection, make_lab
+from sdl.errors import LabError, SdlError
 from sdl.journal import backup, open_journal
 from sdl.journal.acts import ActEnded, ActIntended, ActResolved
 from sdl.journal.records import DocumentEmitted
@@ -367,12 +368,38 @@ def test_an_engine_that_was_stopped_past_its_lease_does_not_go_on_by_itself(nurs
     assert [body.outcome for body in bodies(tmp_path, ActEnded)] == ["unknown"]
 
 
-def test_the_engine_starts_the_process_itself(tmp_path: Path) -> None:
-    with hosted.hosted_lab(tmp_path) as lab:
+def lab_of_file(folder: Path, **says: Any) -> sdl.Lab:
+    """Return the laboratory that a campaign file names."""
+    section = {"type": "hosted:HostedLab", "options": {"folder": str(folder)}, **says}
+    return make_lab(LabSection.from_data(section), folder, 0)[0]
+
+
+def test_the_engine_starts_the_process_itself_as_a_campaign_file_says(tmp_path: Path) -> None:
+    with lab_of_file(tmp_path, remote={"stations": ["cell"]}) as lab:
         assert hosted.campaign_on(lab, tmp_path).run(trials=1).status == "finished"
         station = lab.stations["cell"]
         assert isinstance(station, RemoteStation)
         pid = station.pid
         assert pid is not None
+        assert (tmp_path / "stations" / "cell.book").exists()
         assert hosted.noted(tmp_path / "truth")[0]["pid"] == pid
     assert not _runs(pid)
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        ({"remote": {"stations": ["oven"]}}, "oven"),
+        ({"remote": {"at": {"cell": "tcp://192.0.2.7:5555"}}}, "cannot be reached without keys"),
+        (
+            {
+                "remote": {},
+                "interlocks": [{"name": "enough", "require": "detector < 5 V", "max_age": "5 s", "acts_on": ["doser"]}],
+            },
+            "would not know the interlocks of this file",
+        ),
+    ],
+)
+def test_what_a_campaign_file_cannot_say_of_stations(tmp_path: Path, says: dict[str, Any], why: str) -> None:
+    with pytest.raises(SdlError, match=why):
+        lab_of_file(tmp_path, **says)
