@@ -5,6 +5,8 @@ Importing this package is cheap. The Bayesian planner imports PyTorch when it fi
 
 from __future__ import annotations
 
+from sdl.planners.advised import AdvisedPlanner
+from sdl.planners.adviser import Adviser
 from sdl.planners.assumed import Additive, Monotonic
 from sdl.planners.bayesian import BayesianPlanner
 from sdl.planners.chemistry import smiles_descriptors
@@ -17,6 +19,8 @@ from sdl.planners.spreads import SpreadPlanner
 __all__ = [
     "ActiveLearningPlanner",
     "Additive",
+    "AdvisedPlanner",
+    "Adviser",
     "BayesianPlanner",
     "BoundlessPlanner",
     "GridPlanner",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
@@ -230,6 +231,7 @@ class TrialRecord:
             role=self.role,
             verdict=self.verdict,
             cost=self.cost,
+            planner=sys.intern(self.proposal.decision.planner),
         )
 
     def forget(self) -> None:
