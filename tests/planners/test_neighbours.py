@@ -189,6 +189,8 @@ def test_our_planner_drives_bluesky_adaptive_s_own_plan() -> None:
     )
     engine(plans.optimize(task, iterations=4))
     engine.loop.call_soon_threadsafe(engine.loop.stop)
+    engine._th.join()  # which runs the loop, and has no public name
+    engine.loop.close()
     tried = [entry.values["x"] for entry in optimizer.history.completed]
     ((number, values, outcomes),) = optimizer.get_best_points()
     assert len(tried) == 4
