@@ -22,6 +22,8 @@ class Standing:
         The replicates of each trial likewise.
     completed
         The completed trials, in the order in which they ended.
+    n_judged
+        Verdicts that were given, also of the same trial.
     n_restarts
         How often a person was told why the campaign stopped, and ran it again.
     """
@@ -32,6 +34,7 @@ class Standing:
         self.replicates: dict[int, list[TrialRecord]] = {}
         self.completed: list[TrialRecord] = []
         self.n_assigned = 0
+        self.n_judged = 0
         self.n_restarts = 0
         self._restarts: dict[int, int] = {}
         self._row_begins = 0
@@ -49,6 +52,7 @@ class Standing:
         """Take in a verdict; say whether the trial counts from now on, or no longer, where that is another answer."""
         assert isinstance(event.body, TrialJudged)
         before = self.is_trusted(record)
+        self.n_judged += 1
         if not record.judged_by:
             record.was_doubted = event.body.verdict.quality is not Quality.VALID
         record.verdict, record.judged_by = event.body.verdict, event.actor

@@ -21,6 +21,7 @@ from sdl.journal.orders import Visibility
 from sdl.journal.records import Body, Comment, TrialUnknown
 from sdl.journal.trust import Finding, TrialJudged, Verdict
 from sdl.server import asked, looking, models
+from sdl.server.columns import Columns
 from sdl.server.dossiers import ORDERS, Dossier, State
 from sdl.server.house import House, Missing, Place
 from sdl.server.identities import Identity, Role
@@ -277,6 +278,7 @@ def _answer(view: CampaignView, number: int, who: Identity, body: asked.ActReply
 
 def _results(routes: Routes, house: House) -> None:
     slicer = Slicer(house)
+    columns: dict[str, Columns] = {}
 
     @routes.get("/campaigns/{campaign}/slices", Role.READ)
     def get_slices(campaign: str, who: Who) -> models.Slices:
@@ -286,7 +288,9 @@ def _results(routes: Routes, house: House) -> None:
     @routes.get("/campaigns/{campaign}/progress", Role.READ)
     def get_progress(campaign: str, who: Who, after: After = 0) -> models.Progress:
         """Return the trials as columns, for plots."""
-        return house.look(house.dossier(campaign, who), lambda view: looking.progress(looking.begun(view), after))
+        dossier = house.dossier(campaign, who)
+        kept = columns.setdefault(dossier.name, Columns())
+        return house.look(dossier, lambda view: kept.after(looking.begun(view), after))
 
     @routes.get("/campaigns/{campaign}/table", Role.READ)
     def get_table(campaign: str, who: Who) -> models.ResultsTable:

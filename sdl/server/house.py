@@ -31,7 +31,7 @@ from sdl.journal.orders import (
     Visibility,
 )
 from sdl.journal.records import Body, Entry
-from sdl.lab import WallClock
+from sdl.lab import Ledger, WallClock
 from sdl.server.desk import FrontDesk
 from sdl.server.dossiers import CLOSED, ENGINE, ORDERS, Dossier, Dossiers, said
 from sdl.server.foretelling import Foreteller
@@ -85,6 +85,7 @@ class House:
         self.foreteller = Foreteller(self.host)
         self.desk = FrontDesk(self.lab, self.host, self.journal)
         self._dossiers = Dossiers()
+        self._ledger = Ledger()
         self._views: dict[str, CampaignView] = {}
         self._mutex = threading.RLock()  # taken before that of the journal, never after it
         self._stopping: set[object] = set()
@@ -164,6 +165,12 @@ class House:
             view = self._views.setdefault(dossier.name, CampaignView(dossier.name))
             view.catch_up(self.journal)
             return at(view)
+
+    def look_at_stock(self, at: Callable[[Ledger], T]) -> T:
+        """Return what *at* says of the stock, as the journal is now; nobody else looks meanwhile."""
+        with self._mutex:
+            self._ledger.catch_up(self.journal)
+            return at(self._ledger)
 
     # --- handing in ---------------------------------------------------------------------------------------------------
 

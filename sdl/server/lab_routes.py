@@ -151,7 +151,7 @@ def _inbox(routes: Routes, house: House) -> None:
             approvals=tuple(sorted(approvals, key=lambda each: each.asked_at)),
             unknown=tuple(unknown),
             latches=tuple(premises.latch_infos(house, who)),
-            shortages=tuple(premises.shortages(Ledger.of(house.journal), known)),
+            shortages=house.look_at_stock(lambda ledger: tuple(premises.shortages(ledger, known))),
             tasks=tuple(task_infos(house, who, known)),
         )
 

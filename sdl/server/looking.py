@@ -11,14 +11,14 @@ from sdl.campaign.autonomy import Autonomy
 from sdl.campaign.budget import Budget
 from sdl.campaign.planner import TrialState
 from sdl.campaign.progress import seconds_left
-from sdl.campaign.trials import Trial, TrialRecord
+from sdl.campaign.trials import Trial
 from sdl.campaign.view import ACT_KINDS, CampaignView
 from sdl.errors import CampaignError
 from sdl.export.tables import columns, moment, winners
 from sdl.journal.protocol import Journal
 from sdl.journal.records import Comment, Decision, ParameterValue, Prediction, StepEnded, StepStarted
 from sdl.lab.actions import ActRecord
-from sdl.problem import Categorical, Fixed, Measurement, Objective, Target
+from sdl.problem import Categorical, Fixed, Objective, Target
 from sdl.problem.value import FrozenMap
 from sdl.server import models
 from sdl.server.dossiers import Dossier
@@ -361,51 +361,6 @@ def unknown_trials(
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
-
-
-def progress(view: CampaignView, after: int) -> models.Progress:
-    """Return the trials after number *after* as columns."""
-    problem = view.problem
-    objective = problem.objectives[0]
-    records = [view.record(number) for number in range(1, view.n_proposed + 1)]
-    best = _best_so_far(view, objective)
-    shown = records[max(0, after) :]
-    front = best_numbers(view)
-    observed = {each.number: _outcomes(each) for each in shown}
-    return models.Progress(
-        trial=tuple(each.number for each in shown),
-        state=tuple(each.state.value for each in shown),
-        role=tuple(each.role.value for each in shown),
-        ended_at=tuple(None if each.ended is None else each.ended.time.timestamp() for each in shown),
-        outcomes={
-            name: tuple(found[name].value if name in (found := observed[each.number]) else None for each in shown)
-            for name in problem.outcomes
-        },
-        parameters={name: tuple(each.proposal.values[name] for each in shown) for name in problem.space.parameters},
-        best=tuple(best[each.number] for each in shown),
-        is_front=tuple(each.number in front for each in shown),
-        feasible=tuple(problem.is_feasible(observed[each.number]) if observed[each.number] else None for each in shown),
-        next=view.n_proposed,
-    )
-
-
-def _outcomes(record: TrialRecord) -> Mapping[str, Measurement]:
-    seen = record.observation
-    return dict[str, Measurement]() if seen is None else seen.outcomes
-
-
-def _best_so_far(view: CampaignView, objective: Objective) -> dict[int, float | None]:
-    """Return, after each trial in the order of their numbers, the best of the first objective."""
-    found: dict[int, float | None] = {}
-    best: float | None = None
-    for number in range(1, view.n_proposed + 1):
-        record = view.record(number)
-        seen = record.observation
-        if seen is not None and view.standing.is_ranked(record) and view.problem.is_feasible(seen.outcomes):
-            value = seen.outcomes[objective.outcome].value
-            best = value if best is None or objective.score(value) > objective.score(best) else best
-        found[number] = best
-    return found
 
 
 def table(view: CampaignView) -> models.ResultsTable:

@@ -235,7 +235,11 @@ class Trials(Value):
 
 
 class Progress(Value):
-    """The trials as columns, for plots. ``best`` is the best so far of the first objective."""
+    """The trials as columns, for plots.
+
+    ``best`` is the best so far of the first objective; ``front`` are the numbers of the best trials of all, whatever
+    part was asked for. Where ``version`` is another one than before, a verdict has changed what was told earlier.
+    """
 
     trial: Tuple[int]
     state: Tuple[str]
@@ -245,8 +249,10 @@ class Progress(Value):
     parameters: FrozenMap[Tuple[float | str]]
     best: Tuple[float | None]
     is_front: Tuple[bool]
+    front: Tuple[int]
     feasible: Tuple[bool | None]
     next: int
+    version: int
 
 
 class SliceInfo(Value):

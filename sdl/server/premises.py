@@ -136,7 +136,11 @@ def alarms(house: House, who: Identity) -> models.Alarms:
 
 def stock_info(house: House, who: Identity) -> models.StockInfo:
     """Return the stock. Samples of campaigns that *who* may not see are left out."""
-    ledger, day, known = Ledger.of(house.journal), house.now.date(), seen(house, who)
+    day, known = house.now.date(), seen(house, who)
+    return house.look_at_stock(lambda ledger: _stock(ledger, day, known))
+
+
+def _stock(ledger: Ledger, day: dt.date, known: Seen) -> models.StockInfo:
     mine = {each.name for each in ledger.samples if each.campaign in known}
     return models.StockInfo(
         materials=tuple(_material(ledger, name, day) for name in ledger.materials),

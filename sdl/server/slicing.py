@@ -1,14 +1,16 @@
-"""What the planner's model says around the best trial, for drawing: kept until another trial is completed."""
+"""What the planner's model says around the best trial, for drawing: kept until another trial is completed or judged."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sdl.campaign.planner import Predictor, TrialState
 from sdl.campaign.view import CampaignView
 from sdl.errors import SdlError
 from sdl.journal.records import Prediction
+from sdl.lab import WallClock
 from sdl.problem import Categorical
 from sdl.server import models
 from sdl.server.dossiers import Dossier
@@ -20,47 +22,70 @@ DEVIATIONS = 1.96
 
 MAX_KEPT = 100
 
+RESTS = 5.0
+"""A planner that has been asked for so long rests so many times as long: those who look must not take its core."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was found, of which version, and until what time it will do (wall seconds)."""
+
+    version: tuple[int, ...]
+    slices: models.Slices
+    rests_until: float
+
 
 class Slicer:
-    """Asks planners for the slices of their models, one at a time."""
+    """Asks planners for the slices of their models, one at a time, and of each campaign not too often."""
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._clock = WallClock()
         self._mutex = threading.Lock()
-        self._kept: dict[str, tuple[int, models.Slices]] = {}
+        self._kept: dict[str, _Kept] = {}
 
     def slices(self, dossier: Dossier) -> models.Slices:
         """Return the slices through the best trial of a campaign; none, and why, where there is no model.
 
-        Raises :class:`~sdl.server.urgent.Busy` while a planner is asked for somebody else.
+        They are asked for anew when a trial was completed or judged since, after a rest that is longer the longer the
+        planner takes. Raises :class:`~sdl.server.urgent.Busy` while a planner is asked for somebody else.
         """
-        view = CampaignView(dossier.name)  # one's own: the planner takes its time, and nobody waits for the view
-        view.catch_up(self._house.journal)
-        if view.opened is None:
+        version = self._house.look(dossier, _version)
+        if not version:
             return models.Slices(slices=(), note="the campaign has not begun")
-        n = view.counts[TrialState.COMPLETED]
         kept = self._kept.get(dossier.name)
-        if kept is not None and kept[0] == n:
-            return kept[1]
+        if kept is not None and (kept.version == version or self._clock.monotonic() < kept.rests_until):
+            return kept.slices
         if not self._mutex.acquire(blocking=False):  # whoever waits would keep a thread from others
+            if kept is not None:
+                return kept.slices
             raise Busy("a planner is being asked for somebody else", hint="ask again in a few seconds")
         try:
-            found = self._asked(dossier, view)
+            began = self._clock.monotonic()
+            found = self._asked(dossier)
+            ended = self._clock.monotonic()
             if len(self._kept) >= MAX_KEPT:
                 self._kept.pop(next(iter(self._kept)))
-            self._kept[dossier.name] = (n, found)
+            self._kept[dossier.name] = _Kept(version, found, ended + RESTS * (ended - began))
         finally:
             self._mutex.release()
         return found
 
-    def _asked(self, dossier: Dossier, view: CampaignView) -> models.Slices:
+    def _asked(self, dossier: Dossier) -> models.Slices:
         planner = self._house.laboratory.read(dossier.submitted.file).planner.make()
         if not isinstance(planner, Predictor):
             return models.Slices(slices=(), note=f"planner {planner.name} has no model")
+        view = CampaignView(dossier.name)  # one's own: the planner takes its time, and nobody waits for the view
+        view.catch_up(self._house.journal)
         try:
             return _slices(view, planner)
         except (SdlError, ValueError, ArithmeticError, RuntimeError) as error:
             return models.Slices(slices=(), note=f"the model could not be asked: {error}")
+
+
+def _version(view: CampaignView) -> tuple[int, ...]:
+    """Return what changes when planners learn something; nothing before the campaign has begun."""
+    return () if view.opened is None else (view.counts[TrialState.COMPLETED], view.standing.n_judged)
 
 
 def _slices(view: CampaignView, planner: Predictor) -> models.Slices:

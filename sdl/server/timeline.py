@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 from sdl.export.bars import STEP_KINDS, Bar, Course
 from sdl.journal.protocol import Journal
@@ -14,6 +15,12 @@ from sdl.server.foretelling import Forecast
 from sdl.server.house import House
 from sdl.server.identities import Identity
 from sdl.server.premises import Seen, doing_now, named, seen
+
+MAX_BARS = 2000
+"""Bars of the past that are told, the newest: more can be seen by nobody."""
+
+MAX_SEEN = 50_000
+"""Bars of the past that are looked at."""
 
 MAX_WAITING = 50
 """Trials of one campaign that are told to wait."""
@@ -36,7 +43,8 @@ class Past:
                 self._courses.setdefault(event.campaign, Course()).take(event)
                 self._last = event.sequence
             self._last = max(self._last, head)
-            return [(name, bar) for name, each in self._courses.items() for bar in _part(each, since, until)]
+            found = ((name, bar) for name, each in self._courses.items() for bar in _part(each, since, until))
+            return sorted(islice(found, MAX_SEEN), key=lambda each: each[1].end)[-MAX_BARS:]
 
 
 def _part(course: Course, since: float, until: float) -> Iterator[Bar]:

@@ -10,6 +10,7 @@ export class Refusal extends Error {
     this.status = status;
     this.hint = body?.hint ?? "";
     this.errors = body?.errors ?? [];
+    this.retryAfter = null; // seconds after which to ask again, where the server is only busy
   }
 }
 
@@ -40,7 +41,9 @@ async function answerOf(response) {
   if (response.ok) return response;
   let body = null;
   try { body = await response.json(); } catch { body = null; }
-  throw new Refusal(response.status, body);
+  const refusal = new Refusal(response.status, body);
+  if (response.headers.has("Retry-After")) refusal.retryAfter = Number(response.headers.get("Retry-After")) || 1;
+  throw refusal;
 }
 
 async function call(method, path, body) {
@@ -50,6 +53,21 @@ async function call(method, path, body) {
     options.body = JSON.stringify(body);
   }
   return (await answerOf(await fetch(PREFIX + path, options))).json();
+}
+
+const PATIENCE = 60; // seconds for which something is asked again that the server has no time for
+
+/** Do *action*, again where the server is busy and says when to come back; *say* is told for how long it waits. */
+export async function patiently(action, say) {
+  const until = performance.now() + 1000 * PATIENCE;
+  for (;;) {
+    try { return await action(); } catch (error) {
+      const wait = error instanceof Refusal ? error.retryAfter : null;
+      if (wait === null || performance.now() + 1000 * wait > until) throw error;
+      say(wait);
+      await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
+    }
+  }
 }
 
 export const get = (path) => call("GET", path);

@@ -2,15 +2,15 @@
 
 import { download, get, post, put } from "./api.js";
 import { ask, h, section, swap, table } from "./dom.js";
-import { attempt } from "./main.js";
+import { attempt, load } from "./main.js";
 import { progressBar, rehearsalOf, state } from "./campaigns.js";
 import { actTable, approvalCard, withReason } from "./house.js";
-import { bestPlot, frontPlot, parallelPlot, slicePlot } from "./plots.js";
+import { slicePlot } from "./plots.js";
+import { follower, named, resultsView } from "./results.js";
 import { duration, goal, moment, number, quantities, t } from "./words.js";
 
 const PAGE = 50; // trials in the table at a time
-const MOST_LINES = 1500; // trials in the parallel plot
-const ENDED = new Set(["completed", "failed", "abandoned"]);
+const BELIEFS = 5000; // milliseconds between two questions for what the model believes
 
 export function campaignView(id, trial = null) {
   const path = `/campaigns/${encodeURIComponent(id)}`;
@@ -21,41 +21,51 @@ export function campaignView(id, trial = null) {
 
 function overview(id, path) {
   const [top, waiting, plots, beliefs, rows] = [h("div", {}), h("div", {}), h("div", {}), h("div", {}), h("div", {})];
-  const shown = { progress: null, problem: null, byTime: false, first: null, nModelled: -1, full: 0 };
-  const drawPlots = () => swap(plots, plotsOf(shown, () => { shown.byTime = !shown.byTime; drawPlots(); }));
+  const cache = new Map(); // rows of the table that have not changed
+  const shown = { results: null, first: null, modelled: "", modelledAt: -Infinity };
+  const trials = follower(path);
   const view = {
     element: h("div", {}, top, waiting, plots, beliefs, section(t("table"), rows)),
     concerns: (event) => event.campaign === id,
+    close() { shown.results?.close(); },
     async load() {
       const campaign = await get(path);
       swap(top, headOf(campaign, path));
       if (!campaign.started_at) return; // it has no trials, and what it is about stands in its file
-      shown.problem ??= await get(`${path}/problem`);
-      const { approvals } = await get(`${path}/approvals`);
-      swap(waiting, approvals.filter((one) => one.state === "open").map(approvalCard),
-        Object.entries(campaign.waiting ?? {}).slice(0, 12).map(([number_, why]) => h("p", { class: "quiet" }, `${t("trial")} ${number_}: ${why}`)));
-      if (await follow(path, shown)) drawPlots();
+      if (!shown.results) {
+        shown.results = resultsView(await get(`${path}/problem`));
+        swap(plots, shown.results.element);
+      }
+      const [isNew, { approvals }] = await Promise.all([
+        trials.read(), campaign.n_approvals ? get(`${path}/approvals`) : { approvals: [] }]);
+      swap(waiting, approvals.filter((one) => one.state === "open").map(approvalCard), waitsOf(campaign));
       await drawTable();
-      const completed = campaign.counts.completed;
-      if (completed !== shown.nModelled) { shown.nModelled = completed; drawBeliefs(); }
+      if (isNew) shown.results.update(trials.columns);
+      believe(campaign);
     },
   };
   async function drawTable() {
-    const last = shown.progress?.trial.at(-1) ?? 0;
+    const last = trials.columns?.trial.length ?? 0;
     const first = shown.first ?? Math.max(0, last - PAGE);
     const found = await get(`${path}/trials?after=${first}&limit=${PAGE}`);
     const go = (to) => { shown.first = to; drawTable(); };
-    swap(rows, trialTable(id, found.trials), h("p", { class: "buttons" },
+    swap(rows, trialTable(id, shown.first === null ? [...found.trials].reverse() : found.trials, cache), h("p", { class: "buttons" },
       h("button", { type: "button", disabled: first <= 0, data: { key: "older" }, onclick: () => go(Math.max(0, first - PAGE)) }, t("older")),
       h("button", { type: "button", disabled: first + PAGE >= last, data: { key: "newer" }, onclick: () => go(first + PAGE) }, t("newer")),
       h("button", { type: "button", disabled: shown.first === null, data: { key: "newest" }, onclick: () => go(null) }, t("newest")),
-      h("button", { type: "button", data: { key: "csv" }, onclick: () => attempt(() => download(`${path}/table.csv`, "trials.csv")) }, t("download"))));
+      h("button", { type: "button", data: { key: "csv" }, onclick: () => attempt(() => download(`${path}/table.csv`, "trials.csv")) }, t("download")),
+      h("span", { class: "quiet" }, last ? `${first + 1} – ${Math.min(last, first + PAGE)} ${t("of")} ${last}` : "")));
   }
-  async function drawBeliefs() {
+  /** Ask what the model believes, when it may have learned something, and not more often than every few seconds. */
+  async function believe(campaign) {
+    const version = `${campaign.counts.completed} ${trials.columns.version}`;
+    if (version === shown.modelled || performance.now() - shown.modelledAt < BELIEFS) return;
+    [shown.modelled, shown.modelledAt] = [version, performance.now()];
     const { slices, note } = await get(`${path}/slices`).catch((refusal) => {
-      shown.nModelled = -1; // somebody else asks a planner just now: the next load asks again
+      shown.modelled = ""; // somebody else asks a planner just now
       return { slices: [], note: refusal.message };
     });
+    if (!shown.modelled || version !== `${campaign.counts.completed} ${trials.columns.version}`) setTimeout(() => load(), BELIEFS);
     swap(beliefs, section(t("model"), slices.length ? h("p", { class: "quiet" }, t("model_band")) : h("p", { class: "quiet" }, note || t("no_model")),
       h("div", { class: "grid" }, slices.map((one) => slicePlot(`${one.outcome}, ${one.parameter}`, {
         ...one, names: [named(one.parameter, one.parameter_unit), named(one.outcome, one.unit)] })))));
@@ -63,7 +73,12 @@ function overview(id, path) {
   return view;
 }
 
-const named = (name, unit) => (unit ? `${name} (${unit})` : name);
+function waitsOf(campaign) {
+  const waits = Object.entries(campaign.waiting ?? {});
+  if (!waits.length) return null;
+  return h("details", { open: waits.length < 6 }, h("summary", {}, `${t("waits")}: ${waits.length}`),
+    waits.slice(0, 30).map(([trial, why]) => h("p", { class: "quiet" }, `${t("trial")} ${trial}: ${why}`)));
+}
 
 function headOf(campaign, path) {
   const order = (word) => async () => {
@@ -111,85 +126,29 @@ async function setVisibility(campaign, path) {
   await attempt(() => put(`${path}/visibility`, { scope: said.scope, groups, embargo: said.scope === "open" ? said.embargo || null : null }));
 }
 
-// --- plots --------------------------------------------------------------------------------------------------------
-
-/** Bring the columns of *shown* up to date; only trials that may have changed are asked for. Tells whether they did. */
-async function follow(path, shown) {
-  const old = shown.progress;
-  const isFull = !old || Date.now() - shown.full > 60000; // what was judged anew comes with the next full reading
-  const open = isFull ? 0 : old.state.findIndex((one) => !ENDED.has(one));
-  const keep = isFull ? 0 : open < 0 ? old.trial.length : open;
-  const more = await get(`${path}/progress?after=${keep ? old.trial[keep - 1] : 0}`);
-  if (isFull) shown.full = Date.now();
-  const joined = (before, after) => [...(before ?? []).slice(0, keep), ...after];
-  const merge = (before, after) => Object.fromEntries(Object.entries(after).map(([key, value]) =>
-    [key, Array.isArray(value) ? joined(before?.[key], value) : value && typeof value === "object" ? merge(before?.[key], value) : value]));
-  shown.progress = merge(old, more);
-  const mark = [shown.progress.trial.length, keep, ...more.state].join();
-  const isNew = mark !== shown.mark;
-  shown.mark = mark;
-  return isNew;
-}
-
-function plotsOf({ progress, problem, byTime }, toggle) {
-  if (!progress.trial.length) return h("p", { class: "quiet" }, t("no_trials"));
-  const [first, second] = problem.objectives;
-  const along = (index) => (byTime ? progress.ended_at[index] : progress.trial[index]);
-  const indices = [...progress.trial.keys()];
-  const measured = indices.filter((i) => Number.isFinite(progress.outcomes[first.outcome]?.[i]) && Number.isFinite(along(i)));
-  if (byTime) measured.sort((i, j) => along(i) - along(j));
-  const failures = indices.filter((i) => progress.state[i] === "failed" && Number.isFinite(along(i))).map(along);
-  const name = named(first.outcome, first.unit);
-  const best = bestPlot(`${t("progress")}: ${name}, ${t("best_so_far")} ${number(progress.best.at(-1))}`, {
-    xs: measured.map(along), ys: measured.map((i) => progress.outcomes[first.outcome][i]), best: measured.map((i) => progress.best[i]), failures, timed: byTime, names: [byTime ? "" : t("trial"), name] });
-  return [section(t("progress"), h("p", { class: "legend" }, h("span", { class: "one" }, t("best_so_far")), h("span", { class: "two" }, t("measured")), h("span", { class: "three" }, t("failed")),
-    h("button", { type: "button", data: { key: "time" }, onclick: toggle }, t(byTime ? "by_trial" : "by_time"))), best),
-  second && section(t("front"), h("p", { class: "legend" }, h("span", { class: "one" }, t("on_front")), h("span", { class: "two" }, t("others"))), frontOf(progress, first, second)),
-  section(t("parallel"), parallelOf(progress, problem))];
-}
-
-const sign = (objective) => (objective.goal === "maximize" ? 1 : -1);
-
-/** How good a value is for an objective: greater is better. */
-function worth(objective, value) {
-  if (objective.goal !== "target") return sign(objective) * value;
-  const [low, high] = [objective.low ?? objective.value, objective.high ?? objective.value];
-  return -Math.max(0, (low ?? value) - value, value - (high ?? value));
-}
-
-function frontOf(progress, first, second) {
-  const [xs, ys] = [progress.outcomes[first.outcome], progress.outcomes[second.outcome]];
-  const order = [...xs.keys()].filter((i) => Number.isFinite(xs[i]) && Number.isFinite(ys[i]) && progress.feasible[i] !== false)
-    .sort((i, j) => worth(first, xs[j]) - worth(first, xs[i]) || worth(second, ys[j]) - worth(second, ys[i]));
-  const isFront = xs.map(() => false);
-  let most = -Infinity;
-  for (const i of order) if (worth(second, ys[i]) > most) { most = worth(second, ys[i]); isFront[i] = true; }
-  return frontPlot(`${t("front")}: ${isFront.filter(Boolean).length}`, { xs, ys, isFront, names: [named(first.outcome, first.unit), named(second.outcome, second.unit)] });
-}
-
-function parallelOf(progress, problem) {
-  const outcome = progress.outcomes[problem.objectives[0].outcome] ?? [];
-  const ranked = [...progress.trial.keys()].filter((i) => Number.isFinite(outcome[i]))
-    .sort((i, j) => worth(problem.objectives[0], outcome[j]) - worth(problem.objectives[0], outcome[i])).slice(0, MOST_LINES);
-  const rank = ranked.map((_, place) => place / Math.max(1, ranked.length - 1));
-  const free = problem.parameters.filter((one) => one.is_free !== false);
-  const columns = [
-    ...free.map((one) => ({ name: named(one.name, one.unit), choices: one.kind === "categorical" ? one.choices : null, values: ranked.map((i) => progress.parameters[one.name]?.[i]) })),
-    ...problem.objectives.map((one) => ({ name: named(one.outcome, one.unit), choices: null, values: ranked.map((i) => progress.outcomes[one.outcome]?.[i]) }))];
-  return parallelPlot(t("parallel"), { columns, rank });
-}
-
 // --- trials -------------------------------------------------------------------------------------------------------
 
-function trialTable(id, trials) {
-  const rows = trials.map((one) => h("tr", { class: `${one.state}${one.is_best ? " best" : ""}` },
+function trialTable(id, trials, cache) {
+  const rows = trials.map((one) => {
+    const text = JSON.stringify(one);
+    const known = cache.get(one.trial);
+    if (known?.text === text) return known.row;
+    const row = trialRow(id, one);
+    cache.set(one.trial, { text, row });
+    return row;
+  });
+  for (const trial of cache.keys()) if (cache.size > 2 * PAGE) cache.delete(trial);
+  return table(t("table"), [t("trial"), t("state"), t("values"), t("outcome"), t("verdict"), t("began"), t("ended")], rows);
+}
+
+function trialRow(id, one) {
+  return h("tr", { class: `${one.state}${one.is_best ? " best" : ""}` },
     h("th", { scope: "row" }, h("a", { href: `#/c/${encodeURIComponent(id)}/t/${one.trial}`, data: { key: `trial ${one.trial}` } }, String(one.trial))),
     h("td", {}, state(one.state), one.approval === "asked" && h("span", { class: "badge" }, t("approvals"))),
     h("td", {}, quantities(one.values)),
     h("td", {}, one.failure ? h("span", { class: "bad" }, `${one.failure.category}: ${one.failure.reason}`) : quantities(one.outcomes) || one.reason),
     h("td", {}, one.verdict && one.verdict !== "valid" ? t(`v_${one.verdict}`) : ""),
-    h("td", {}, moment(one.started_at)), h("td", {}, moment(one.ended_at))));
-  return table(t("table"), [t("trial"), t("state"), t("values"), t("outcome"), t("verdict"), t("began"), t("ended")], rows);
+    h("td", {}, moment(one.started_at)), h("td", {}, moment(one.ended_at)));
 }
 
 function trialView(id, path, number_) {

@@ -30,6 +30,7 @@ export function labView() {
     section(t("timeline"), line, hovered), section(t("waits"), waits), section(t("alarms"), alarms));
   return {
     element,
+    isTimed: true,
     async load() {
       const lab = await get("/lab");
       const since = new Date(Date.parse(lab.now) - SPAN * 1000).toISOString();

@@ -1,6 +1,6 @@
 // The page: where one is, what is live, and who asks. Each view loads what it shows, and is asked anew after events.
 
-import { Refusal, dropToken, events, get, keepToken, post, takeToken } from "./api.js";
+import { Refusal, dropToken, events, get, keepToken, patiently, post, takeToken } from "./api.js";
 import { ask, h, swap, tell } from "./dom.js";
 import { campaignView } from "./campaign.js";
 import { campaignsView, submitView } from "./campaigns.js";
@@ -8,6 +8,8 @@ import { inboxView, labView, stockView } from "./house.js";
 import { current, switchLanguage, t } from "./words.js";
 
 const REST = 400; // milliseconds between two loads of a view, at least
+const COUNTED = 60000; // milliseconds for which the number in the inbox is believed, unless an event says otherwise
+const PERIOD = 10000; // milliseconds after which a view that shows the time is loaded again
 const head = document.getElementById("head");
 const main = document.getElementById("main");
 
@@ -21,12 +23,15 @@ const ROUTES = [
   [/^#\/stock$/, () => stockView()],
 ];
 
-const page = { me: null, view: null, link: "connecting", nWaiting: 0, last: null };
+const page = { me: null, view: null, link: "connecting", nWaiting: 0, last: null, isInboxStale: true, countedAt: 0 };
+
+/** Events that change what waits for a person. */
+const ASKS = /^(approval|campaign|material|safety|session|task)\.|^trial\.(abandoned|failed|resolved|unknown)$|^act\.resolved$/;
 
 /** Do *action*, tell how it went, and load the view again. Returns whether it was done. */
 export async function attempt(action, said = t("done")) {
   try {
-    await action();
+    await patiently(action, (seconds) => tell(`${t("busy")} ${Math.round(seconds)} ${t("seconds")}`));
     tell(said);
     return true;
   } catch (error) {
@@ -115,20 +120,23 @@ export async function load() {
   isLoading = true;
   while (isStale && page.view) {
     isStale = false;
+    const began = performance.now();
     const view = page.view;
     try {
       await view.load();
-      await countWaiting();
+      if (page.isInboxStale || Date.now() - page.countedAt > COUNTED) await countWaiting();
     } catch (error) {
       if (error instanceof Refusal) refused(error);
       else if (!(error instanceof TypeError && /fetch/i.test(error.message))) { isLoading = false; throw error; }
     }
-    await new Promise((resolve) => setTimeout(resolve, REST));
+    // A view that takes long to load rests longer: the page, and the server, have other things to do.
+    await new Promise((resolve) => setTimeout(resolve, Math.max(REST, 2 * (performance.now() - began))));
   }
   isLoading = false;
 }
 
 async function countWaiting() {
+  [page.isInboxStale, page.countedAt] = [false, Date.now()];
   const inbox = await get("/inbox");
   const n = inbox.approvals.length + inbox.unknown.length + inbox.latches.length + inbox.tasks.length;
   if (n !== page.nWaiting) { page.nWaiting = n; drawHead(); }
@@ -148,7 +156,8 @@ async function listen() {
         wait = 500;
         setLink("live");
         page.last = event.data.sequence;
-        if (event.kind === "hello" || page.view?.concerns?.(event.data) !== false) load();
+        if (event.kind === "hello" || ASKS.test(event.kind)) page.isInboxStale = true;
+        if (page.isInboxStale || event.kind === "hello" || page.view?.concerns?.(event.data) !== false) load();
       }
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) { signIn(error.message); return; }
@@ -189,6 +198,7 @@ async function begin() {
     return;
   }
   window.addEventListener("hashchange", open);
+  setInterval(() => { if (page.view?.isTimed && !document.hidden) load(); }, PERIOD);
   open();
   listen();
 }

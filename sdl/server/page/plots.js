@@ -1,7 +1,7 @@
 // Plots on canvas: ten thousand trials are drawn in a few milliseconds. Each says in words what it shows.
 
 import { h } from "./dom.js";
-import { current, number } from "./words.js";
+import { formatOf, number } from "./words.js";
 
 const MARGIN = { left: 72, right: 12, top: 12, bottom: 40 };
 const SERIES = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"];
@@ -11,24 +11,50 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 /** The colour of the *index*-th of several things; null: of what has no name. */
 export const seriesColour = (index) => colour(index === null ? "--quiet" : SERIES[index % SERIES.length]);
 
-/** Make a canvas that draws itself anew when its width changes. *draw* gets the context, width and height. */
-export function canvas(label, height, draw) {
+const toPaint = new Set();
+
+/** Paint one of the plots that wait; the others have the next frames: no frame is long. */
+function paintNext() {
+  const [frame] = toPaint;
+  toPaint.delete(frame);
+  frame.paint();
+  if (toPaint.size) requestAnimationFrame(paintNext);
+}
+
+/**
+ * Make a canvas that draws itself anew when its width changes; or give *frame*, made before, another *draw*, which gets
+ * the context, width and height.
+ */
+export function canvas(label, height, draw, frame = null) {
+  if (frame) {
+    frame.firstChild.setAttribute("aria-label", label);
+    frame.draw = draw;
+    toPaint.add(frame);
+    if (toPaint.size === 1) requestAnimationFrame(paintNext);
+    return frame;
+  }
   const made = h("canvas", { role: "img", "aria-label": label });
-  const frame = h("div", { class: "plot" }, made);
-  const paint = () => {
-    const width = frame.clientWidth;
+  const fresh = h("div", { class: "plot" }, made);
+  fresh.draw = draw;
+  fresh.paint = () => {
+    const width = fresh.clientWidth;
     if (!width) return;
     const scale = window.devicePixelRatio || 1;
-    made.width = width * scale;
-    made.height = height * scale;
-    made.style.height = `${height}px`;
+    if (made.width !== Math.round(width * scale) || made.height !== Math.round(height * scale)) {
+      made.width = Math.round(width * scale);
+      made.height = Math.round(height * scale);
+      made.style.height = `${height}px`;
+    }
     const context = made.getContext("2d");
-    context.scale(scale, scale);
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.globalAlpha = 1;
+    context.setLineDash([]);
     context.font = "12px system-ui, sans-serif";
-    draw(context, width, height);
+    fresh.draw(context, width, height);
   };
-  new ResizeObserver(paint).observe(frame);
-  return frame;
+  new ResizeObserver(fresh.paint).observe(fresh);
+  return fresh;
 }
 
 /** An axis: from numbers to pixels, linear or logarithmic. */
@@ -46,10 +72,15 @@ function axis(values, { log = false, pad = 0.05 } = {}) {
 
 /** Whether numbers over decades are better read as logarithms. */
 export function isWide(values) {
-  const finite = values.filter((value) => Number.isFinite(value));
-  if (finite.length < 3 || finite.some((value) => value <= 0)) return false;
-  const sorted = [...finite].sort((x, y) => x - y);
-  return sorted[sorted.length - 1] / sorted[0] > 50;
+  let [n, low, high] = [0, Infinity, 0];
+  for (const value of values) {
+    if (!Number.isFinite(value)) continue;
+    if (value <= 0) return false;
+    n += 1;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return n >= 3 && high / low > 50;
 }
 
 function ticks({ a, b, log }, most) {
@@ -99,8 +130,20 @@ function frameOf(context, width, height, x, y, names, texts = {}) {
   return { px, py, bottom: height - MARGIN.bottom };
 }
 
+const MANY = 2000; // points above which each is a small square, and a place is drawn once
+
 function dots(context, points, fill, radius = 3) {
   context.fillStyle = fill;
+  if (points.length > MANY) {
+    const taken = new Set();
+    for (const [x, y] of points) {
+      const place = (Math.round(x / 2) << 12) + Math.round(y / 2);
+      if (taken.has(place)) continue;
+      taken.add(place);
+      context.fillRect(x - 1, y - 1, 2.5, 2.5);
+    }
+    return;
+  }
   context.beginPath();
   for (const [x, y] of points) {
     context.moveTo(x + radius, y);
@@ -125,7 +168,10 @@ function crosses(context, points, stroke) {
   context.strokeStyle = stroke;
   context.lineWidth = 1.5;
   context.beginPath();
+  let last = -Infinity;
   for (const [x, y] of points) {
+    if (Math.abs(x - last) < 1) continue;
+    last = x;
     context.moveTo(x - 3, y - 3); context.lineTo(x + 3, y + 3);
     context.moveTo(x + 3, y - 3); context.lineTo(x - 3, y + 3);
   }
@@ -133,7 +179,7 @@ function crosses(context, points, stroke) {
 }
 
 /** What was measured and the best so far. *xs*, *ys* and *best* go together; *failures* are places on the x axis. */
-export function bestPlot(label, { xs, ys, best, failures, names, timed }) {
+export function bestPlot(label, { xs, ys, best, failures, names, timed }, frame) {
   return canvas(label, 280, (context, width, height) => {
     const isLog = isWide(ys);
     const x = axis([...xs, ...failures]);
@@ -141,14 +187,15 @@ export function bestPlot(label, { xs, ys, best, failures, names, timed }) {
     const texts = timed ? { of: (value) => at(value, false) } : {};
     const { px, py, bottom } = frameOf(context, width, height, x, y, names, texts);
     const seen = (value) => Number.isFinite(value) && (!isLog || value > 0);
-    dots(context, xs.map((value, i) => [value, ys[i]]).filter(([, value]) => seen(value)).map(([a, b]) => [px(a), py(b)]), colour("--series-2"), xs.length > 2000 ? 1.5 : 3);
+    dots(context, xs.map((value, i) => [value, ys[i]]).filter(([, value]) => seen(value)).map(([a, b]) => [px(a), py(b)]), colour("--series-2"));
     crosses(context, failures.map((value) => [px(value), bottom - 6]), colour("--bad"));
-    line(context, xs.map((value, i) => [value, best[i]]).filter(([, value]) => seen(value)).map(([a, b]) => [px(a), py(b)]), colour("--series-1"), true);
-  });
+    const steps = xs.map((value, i) => [value, best[i]]).filter(([, value], i) => seen(value) && (i === 0 || i === xs.length - 1 || best[i - 1] !== value));
+    line(context, steps.map(([a, b]) => [px(a), py(b)]), colour("--series-1"), true);
+  }, frame);
 }
 
 /** Two outcomes against each other, with the front. */
-export function frontPlot(label, { xs, ys, isFront, names }) {
+export function frontPlot(label, { xs, ys, isFront, names }, frame) {
   return canvas(label, 320, (context, width, height) => {
     const [x, y] = [axis(xs, { log: isWide(xs) }), axis(ys, { log: isWide(ys) })];
     const { px, py } = frameOf(context, width, height, x, y, names);
@@ -157,11 +204,11 @@ export function frontPlot(label, { xs, ys, isFront, names }) {
     const front = points.filter((point) => point[2]).sort((p, q) => p[0] - q[0]).map(([a, b]) => [px(a), py(b)]);
     line(context, front, colour("--series-1"));
     dots(context, front, colour("--series-1"), 4);
-  });
+  }, frame);
 }
 
 /** One line per trial over all *columns* ({name, values, choices}); *rank* from 0 (best) to 1 colours them. */
-export function parallelPlot(label, { columns, rank }) {
+export function parallelPlot(label, { columns, rank }, frame) {
   return canvas(label, 300, (context, width, height) => {
     const left = 40, right = width - 40, top = 34, bottom = height - 24;
     const scales = columns.map((column) => column.choices ? null : axis(column.values, { log: isWide(column.values), pad: 0 }));
@@ -171,16 +218,17 @@ export function parallelPlot(label, { columns, rank }) {
       const part = choices ? (choices.indexOf(value) + 0.5) / choices.length : scales[index].part(value);
       return bottom - part * (bottom - top);
     };
-    const order = [...rank.keys()].sort((p, q) => rank[q] - rank[p]); // the best are drawn last, above the others
-    for (const trial of order) {
-      if (columns.some((column) => column.values[trial] === null || column.values[trial] === undefined)) continue;
-      context.strokeStyle = `hsl(${182 + 28 * rank[trial]} ${Math.round(80 - 62 * rank[trial])}% ${Math.round(36 + 30 * rank[trial])}%)`;
-      context.globalAlpha = 0.9 - 0.6 * rank[trial];
-      context.lineWidth = rank[trial] < 0.1 ? 2 : 1;
+    const SHADES = 12;
+    for (let shade = SHADES - 1; shade >= 0; shade -= 1) { // the best are drawn last, above the others
+      const part = shade / (SHADES - 1);
+      context.strokeStyle = `hsl(${182 + 28 * part} ${Math.round(80 - 62 * part)}% ${Math.round(36 + 30 * part)}%)`;
+      context.globalAlpha = 0.9 - 0.6 * part;
+      context.lineWidth = shade === 0 ? 2 : 1;
       context.beginPath();
-      columns.forEach((column, index) => {
-        const place = [at(index), up(index, column.values[trial])];
-        if (index) context.lineTo(...place); else context.moveTo(...place);
+      rank.forEach((value, trial) => {
+        if (Math.min(SHADES - 1, Math.floor(value * SHADES)) !== shade) return;
+        if (columns.some((column) => column.values[trial] === null || column.values[trial] === undefined)) return;
+        columns.forEach((column, index) => context[index ? "lineTo" : "moveTo"](at(index), up(index, column.values[trial])));
       });
       context.stroke();
     }
@@ -202,7 +250,7 @@ export function parallelPlot(label, { columns, rank }) {
       context.textBaseline = "top";
       context.fillText(ends[1], x, bottom + 4);
     });
-  });
+  }, frame);
 }
 
 /** Mean and interval of the model along one parameter; *choices* are drawn as bars side by side. */
@@ -302,10 +350,7 @@ export function timelinePlot(label, { stations, bars, now, begin, end, onhover }
 }
 
 /** A moment, in epoch seconds, as it stands under an axis. */
-function at(time, isDay) {
-  const parts = { month: "short", day: "numeric", ...(isDay ? {} : { hour: "2-digit", minute: "2-digit", hour12: false }) };
-  return new Date(time * 1000).toLocaleString(current(), parts);
-}
+const at = (time, isDay) => formatOf(!isDay).format(new Date(time * 1000));
 
 function niceSpan(seconds) {
   return [60, 300, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800].find((span) => span >= seconds) ?? 2592000;

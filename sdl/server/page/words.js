@@ -5,7 +5,7 @@ const ENGLISH = {
   language: "日本語", sign_in: "Sign in", sign_out: "Sign out", token: "Token", token_hint: "Whoever runs the laboratory makes one: sdl users add NAME",
   live: "live", connecting: "connecting…", lost: "no connection; trying again", stop_everything: "Stop everything",
   stop_everything_text: "Every station is stopped at once. What is interrupted may be lost. This is no emergency stop: that is a button on the wall.",
-  because: "Because", cancel: "Cancel", confirm: "Do it", done: "Done", not_done: "Not done", no_campaigns: "There is no campaign that you may see.",
+  because: "Because", cancel: "Cancel", confirm: "Do it", done: "Done", not_done: "Not done", busy: "The laboratory is busy; asking again in", no_campaigns: "There is no campaign that you may see.",
   state: "State", goal: "Goal", trials: "Trials", best: "Best", owner: "Owner", name: "Name", of: "of", cost: "Cost",
   minimize: "minimise", maximize: "maximise", target: "reach",
   st_submitted: "submitted", st_queued: "queued", st_running: "running", st_pausing: "pausing", st_paused: "paused", st_finished: "finished",
@@ -16,7 +16,7 @@ const ENGLISH = {
   says_pause: "Running trials end; none is begun.", says_stop: "Running trials end, then the campaign does.", says_abort: "What runs is interrupted at once. Its trials are lost.",
   says_cancel: "The campaign is given up and cannot be resumed.", says_start: "The campaign begins.", says_resume: "The campaign goes on.",
   progress: "Progress", by_trial: "by trial", by_time: "by time", best_so_far: "best so far", measured: "measured", failed: "failed",
-  trial: "Trial", front: "Front", on_front: "on the front", others: "others", parallel: "Parameters and outcomes of all trials", model: "What the model believes",
+  trial: "Trial", front: "Front", on_front: "on the front", others: "others", parallel: "Parameters and outcomes of all trials", parallel_hint: "One line per completed trial; the best are darkest and on top.", time: "Time", model: "What the model believes",
   model_band: "mean and 95 % of it, through the best point", no_model: "There is no model yet.", table: "Trials", download: "Download as CSV",
   values: "Values", outcome: "Outcome", why: "Why", began: "Began", ended: "Ended", verdict: "Verdict", newest: "Newest", newer: "Newer", older: "Older",
   decision: "Why this trial", predicted: "Expected", runner_up: "Runner-up", runners_up: "Runners-up", acquisition: "Worth", influences: "Trials that speak most for it",
@@ -40,7 +40,7 @@ const JAPANESE = {
   language: "English", sign_in: "サインイン", sign_out: "サインアウト", token: "トークン", token_hint: "ラボの管理者が sdl users add NAME で発行します",
   live: "ライブ", connecting: "接続中…", lost: "接続が切れました。再接続しています", stop_everything: "すべて停止",
   stop_everything_text: "すべてのステーションを直ちに停止します。中断された作業は失われることがあります。これは非常停止ではありません。非常停止は壁のボタンです。",
-  because: "理由", cancel: "やめる", confirm: "実行", done: "完了", not_done: "実行できませんでした", no_campaigns: "閲覧できるキャンペーンはありません。",
+  because: "理由", cancel: "やめる", confirm: "実行", done: "完了", not_done: "実行できませんでした", busy: "ラボは取り込み中です。再試行まで", no_campaigns: "閲覧できるキャンペーンはありません。",
   state: "状態", goal: "目標", trials: "試行", best: "最良", owner: "所有者", name: "名前", of: "/", cost: "費用",
   minimize: "最小化", maximize: "最大化", target: "目標値",
   st_submitted: "提出済み", st_queued: "待機中", st_running: "実行中", st_pausing: "一時停止中…", st_paused: "一時停止", st_finished: "終了",
@@ -51,7 +51,7 @@ const JAPANESE = {
   says_pause: "実行中の試行は最後まで行い、新しい試行は始めません。", says_stop: "実行中の試行の終了後、キャンペーンを終えます。", says_abort: "実行中のものを直ちに中断します。その試行は失われます。",
   says_cancel: "キャンペーンを取り消します。再開はできません。", says_start: "キャンペーンを開始します。", says_resume: "キャンペーンを再開します。",
   progress: "進捗", by_trial: "試行ごと", by_time: "時間ごと", best_so_far: "これまでの最良", measured: "測定値", failed: "失敗",
-  trial: "試行", front: "パレートフロント", on_front: "フロント上", others: "その他", parallel: "全試行のパラメータと結果", model: "モデルの予測",
+  trial: "試行", front: "パレートフロント", on_front: "フロント上", others: "その他", parallel: "全試行のパラメータと結果", parallel_hint: "完了した試行ごとに1本の線。最良のものほど濃く、手前に描きます。", time: "時刻", model: "モデルの予測",
   model_band: "最良点を通る平均と95 %区間", no_model: "モデルはまだありません。", table: "試行一覧", download: "CSVをダウンロード",
   values: "値", outcome: "結果", why: "理由", began: "開始", ended: "終了", verdict: "判定", newest: "最新", newer: "新しい方へ", older: "古い方へ",
   decision: "この試行を選んだ理由", predicted: "予測", runner_up: "次点", runners_up: "次点", acquisition: "価値", influences: "最も影響した試行",
@@ -110,8 +110,15 @@ export function quantities(named) {
 
 /** A moment in the reader's own time. */
 export function moment(text) {
-  if (!text) return "–";
-  return new Date(text).toLocaleString(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
+  return text ? formatOf(true).format(new Date(text)) : "–";
+}
+
+const formats = {};
+
+/** What writes a moment, with the time of day or without it; made once, which takes longer than to use it. */
+export function formatOf(hasTime) {
+  const time = hasTime ? { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } : {};
+  return formats[`${language} ${hasTime}`] ??= new Intl.DateTimeFormat(language, { month: "short", day: "numeric", ...time });
 }
 
 /** So many seconds in words. */
