@@ -192,6 +192,70 @@ MUTANTS = (
         "tests/campaign/test_safeguard.py",
     ),
     Mutant(
+        "latch-lost-with-its-journal",
+        "sdl/campaign/safeguard.py",
+        (("            keep_aside(self._journal, [body for body in bodies if isinstance(body, LatchSet)])\n", ""),),
+        "tests/campaign/test_safeguard.py::TestLatched"
+        "::test_a_latch_that_the_journal_cannot_take_outlives_the_process_all_the_same",
+    ),
+    Mutant(
+        "latch-waits-for-the-book",
+        "sdl/lab/remote/gate.py",
+        (
+            (
+                "            self.latch, self.latched_because = str(uuid.uuid4()), reason  # it holds",
+                "            latch = str(uuid.uuid4())  # it holds",
+            ),
+            (
+                '            self._write("latch", latch=self.latch, reason=reason)\n',
+                '            self._write("latch", latch=latch, reason=reason)\n'
+                "            self.latch, self.latched_because = latch, reason\n",
+            ),
+        ),
+        f"{GATE}::test_a_latch_that_the_book_cannot_take_holds_and_outlives_the_process",
+    ),
+    Mutant(
+        "ramp-jumps",
+        "sdl/lab/stopping.py",
+        (
+            (
+                "            await asyncio.sleep(RAMP_PERIOD)\n        return known\n",
+                "            return reaction.action.value\n        return known\n",
+            ),
+        ),
+        "tests/lab/test_interlocks.py",
+    ),
+    Mutant(
+        "stall-told-late",
+        "sdl/campaign/stalls.py",
+        (("TIMES = 2.0\n", "TIMES = 3.0\n"),),
+        "tests/campaign/test_stalls.py",
+    ),
+    Mutant(
+        "unknown-is-a-failure",
+        "sdl/campaign/concluding.py",
+        (("        if self.view.trace(number).unknown:\n", "        if not self.view.name:\n"),),
+        "tests/campaign/test_recovery.py::test_a_time_out_parks_the_trial_and_is_never_retried",
+    ),
+    Mutant(
+        "origin-check-off",
+        "sdl/server/guards.py",
+        (("        if is_foreign or is_cross_site:\n", "        if is_foreign and is_cross_site and not headers:\n"),),
+        "tests/server/test_access.py::test_another_sites_page_and_another_name_get_nothing",
+    ),
+    Mutant(
+        "GET-mutates",
+        "sdl/server/lab_routes.py",
+        (
+            (
+                "        known = premises.seen(house, who)\n        running = house.running\n",
+                '        house.abort_everything(who, "somebody has looked")\n'
+                "        known = premises.seen(house, who)\n        running = house.running\n",
+            ),
+        ),
+        "tests/server/test_access.py::test_looking_changes_nothing",
+    ),
+    Mutant(
         "loop-waits-for-the-disk",
         "sdl/lab/engine.py",
         (("self._rules.envelope, self._clock, self._scribe))", "self._rules.envelope, self._clock))"),),
