@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -60,6 +62,35 @@ def no_thread_outlives_its_test() -> Iterator[None]:
     left += [child.name for child in multiprocessing.active_children() if child not in children]
     if left:
         pytest.fail(f"the test left behind: {', '.join(left)}")
+
+
+ROOT = Path(__file__).parent.parent
+ROOMS = tuple(f"{ROOT / room}{os.sep}" for room in ("sdl", "devices", "planners", "simulators"))
+unpickled: list[str] = []
+"""What was unpickled below our own code. It makes objects, and so runs code, from data: nothing of ours does that."""
+
+
+def _note_unpickling(event: str, arguments: tuple[object, ...]) -> None:
+    if event != "pickle.find_class":
+        return
+    frame = inspect.currentframe()
+    while frame is not None and "importlib" not in frame.f_code.co_filename:  # a library's own business
+        if frame.f_code.co_filename.startswith(ROOMS):
+            unpickled.append(f"{arguments} in {frame.f_code.co_filename}:{frame.f_lineno}")
+            return
+        frame = frame.f_back
+
+
+sys.addaudithook(_note_unpickling)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_unpickled() -> Iterator[list[str]]:
+    """Fail the test in which code of ours, or a library that it calls, unpickles something."""
+    yield unpickled
+    found, unpickled[:] = list(unpickled), []
+    if found:
+        pytest.fail(f"unpickled: {'; '.join(found)}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
