@@ -23,6 +23,7 @@ from bluesky.protocols import Location, Reading, Status
 from event_model.documents.event_descriptor import DataKey
 
 from sdl.devices.transport import SendingTransport, Transport
+from sdl.devices.turns import Turns
 from sdl.errors import DeviceError, DeviceTimeout, LimitError
 from sdl.lab.actions import ActionClass
 from sdl.lab.clock import current_time
@@ -70,7 +71,7 @@ class Instrument:
         self.transport = transport
         self.identity = identity
         self._is_identified = False
-        self._asking_who = asyncio.Lock()
+        self._asking_who = Turns()
 
     async def connect(self) -> None:
         """Open the line, and ask who is there. Raises as :meth:`ask` does."""

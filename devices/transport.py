@@ -27,6 +27,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import serial
 
+from sdl.devices.turns import Turns
 from sdl.devices.worker import Worker
 from sdl.errors import DeviceError, DeviceTimeout, TransportError
 
@@ -94,8 +95,8 @@ class GuardedTransport(ABC):
     def __init__(self, *, name: str, timeout_s: float) -> None:
         self._name = name
         self._timeout_s = timeout_s
-        self._lock = asyncio.Lock()
-        self._is_open = False
+        self._lock = Turns()
+        self._opened_on: asyncio.AbstractEventLoop | None = None
 
     @property
     def name(self) -> str:
@@ -133,9 +134,15 @@ class GuardedTransport(ABC):
         return answer
 
     async def _opened(self) -> None:
-        if not self._is_open:
-            await self._connect()
-            self._is_open = True
+        """Have the line open on the loop that runs: what was opened on another one ended with it."""
+        loop = asyncio.get_running_loop()
+        if self._opened_on is loop:
+            return
+        if self._opened_on is not None:
+            with contextlib.suppress(Exception):  # its loop is closed, and whatever it says of that is of no use
+                await self._drop()
+        await self._connect()
+        self._opened_on = loop
 
     async def _asked(self, message: str) -> str | DeviceError:
         await self._opened()
@@ -163,7 +170,7 @@ class GuardedTransport(ABC):
         return result
 
     async def _drop(self) -> None:
-        self._is_open = False
+        self._opened_on = None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._disconnect(), 2 * GRACE_S)
 
@@ -352,6 +359,7 @@ class _Pipe(asyncio.Protocol):
         self.limit = LARGEST_ANSWER
         self.lost: Exception | None = None
         self.has_come = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -402,8 +410,9 @@ class _TcpChannel:
             return
         writer, pipe = self._ends
         self._ends = None
-        writer.abort()  # not close: a late answer is not wanted, and nothing waits for the other side
-        while pipe.lost is None:
+        with contextlib.suppress(RuntimeError):  # the loop that it was opened on is closed
+            writer.abort()  # not close: a late answer is not wanted, and nothing waits for the other side
+        while pipe.lost is None and pipe.loop is asyncio.get_running_loop():
             pipe.has_come.clear()
             await pipe.has_come.wait()
 

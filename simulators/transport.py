@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from sdl.devices.turns import Turns
 from sdl.errors import DeviceTimeout, TransportError
 
 
@@ -59,7 +60,7 @@ class SimulatedTransport:
         self._name = name
         self._latency_s = latency_s
         self._timeout_s = timeout_s
-        self._lock = asyncio.Lock()
+        self._lock = Turns()
 
     @property
     def name(self) -> str:

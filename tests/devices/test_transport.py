@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
+import socketserver
 import termios
 import threading
 import tty
+import warnings
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from sdl.devices import (
     Transport,
 )
 from sdl.errors import DeviceError, DeviceTimeout, TransportError
+from sdl.simulators import SimulatedTransport
 
 
 class Server:
@@ -47,6 +51,13 @@ class Server:
                     writer.write(answer)
                     await writer.drain()
         writer.close()
+
+
+class Shouting:
+    """An instrument below a simulated line."""
+
+    def answer(self, line: str) -> str:
+        return line.upper()
 
 
 @contextlib.asynccontextmanager
@@ -174,6 +185,37 @@ def test_what_an_instrument_says_unasked_is_no_answer() -> None:
             assert await line.request("second?") == "SECOND?"
 
     asyncio.run(main())
+
+
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        for line in self.rfile:
+            self.wfile.write(line.upper())
+
+
+@pytest.mark.parametrize("is_simulated", [False, True])
+def test_a_line_goes_on_when_its_loop_has_died(is_simulated: bool) -> None:
+    """A station whose loop died makes another one, and every driver must be stopped from there."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as listening:
+        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
+        made = TcpTransport("127.0.0.1", listening.server_address[1])
+        line: Transport = SimulatedTransport(Shouting()) if is_simulated else made
+
+        async def use(*messages: str) -> list[str]:
+            return await asyncio.gather(*map(line.request, messages))
+
+        async def die() -> None:
+            await use("a", "b")  # the second had to wait, which is when a lock takes its loop
+            hung = asyncio.create_task(use("c", "d"))
+            await asyncio.sleep(0)
+            hung.cancel()
+
+        asyncio.run(die())
+        with warnings.catch_warnings(action="ignore"):  # the connection of the loop that died is closed by nobody
+            assert asyncio.run(use("e", "f", "g")) == ["E", "F", "G"]
+            asyncio.run(line.close())
+            gc.collect()
+        listening.shutdown()
 
 
 def test_nobody_at_the_other_side() -> None:
