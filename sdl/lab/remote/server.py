@@ -60,7 +60,7 @@ from sdl.lab.remote.messages import (
     decode,
     printable,
 )
-from sdl.lab.remote.plans import find_plan, numbers_of
+from sdl.lab.remote.plans import Given, find_plan, numbers_of
 from sdl.lab.remote.relay import StationEnd
 from sdl.lab.remote.safe import check_lab, reactions_of
 from sdl.lab.remote.sockets import Address, Waker, prepare_folder, two_ports
@@ -357,12 +357,7 @@ class StationServer:
             raise Refusal("seen", f"step {run.job} was begun before")
         if self._station.is_busy or (self._work is not None and not self._work.is_over):
             raise Refusal("busy", "another step is under way")
-        try:
-            plan: Callable[..., Any] = find_plan(run.plan)
-            setup = find_plan(run.setup) if run.setup else None
-            given = given_from_data(run.settings)
-        except LabError as error:
-            raise Refusal("plan", error.message) from None
+        plan, setup, given = _taken_up(run)
         with self._guarding:
             command = Command(run.boot, run.store, run.epoch, run.expires)
             self._gate.admit(run.job, command, run.sequence, self._now(), place_of(run))
@@ -506,6 +501,14 @@ def _logged(what: str) -> Generator[None]:
     except Exception:  # noqa: BLE001 # whatever it is
         _LOG.exception("%s has failed", what)
         threading.Event().wait(BREATH)  # so that one that fails again and again leaves time to the others
+
+
+def _taken_up(run: Run) -> tuple[Callable[..., Any], Callable[..., Any] | None, Given]:
+    """Return the plans of a step and of the changeover before it, and what they get; Refusal for what is none."""
+    try:
+        return find_plan(run.plan), find_plan(run.setup) if run.setup else None, given_from_data(run.settings)
+    except LabError as error:
+        raise Refusal("plan", error.message) from None
 
 
 def _seen(station: Station, boot: str, gate: Gate, client: Client, now: float) -> Seen:
