@@ -210,6 +210,27 @@ def test_a_station_whose_book_was_deleted_says_so_and_the_trial_is_unknown(
     assert doses(tmp_path) == Counter([1] if point == "station.after_done" else [])
 
 
+def test_a_station_that_is_killed_while_it_is_asked_is_asked_again(
+    nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, child = lab_of(nursery, tmp_path, ["station.after_done:1"])
+    station: Any = RemoteStation
+    ask = station._ask
+
+    def asking(*arguments: Any) -> Any:
+        if len(child.pids) == 2:
+            os.kill(child.pids[-1], signal.SIGKILL)
+        return ask(*arguments)
+
+    monkeypatch.setattr(RemoteStation, "_ask", asking)
+    with lab:
+        hosted.campaign_on(lab, tmp_path, resume=True, on_unknown="ask").run(trials=1)
+    assert len(child.pids) == 3
+    (found,) = bodies(tmp_path, ActResolved)
+    assert found.answer == "happened"
+    assert [trial.state for trial in view_of(tmp_path).trials] == [TrialState.COMPLETED]
+
+
 def test_a_store_that_was_restored_while_its_station_lives_is_refused_until_a_person_lets_it_in(
     nursery: Nursery, tmp_path: Path
 ) -> None:

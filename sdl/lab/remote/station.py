@@ -60,6 +60,9 @@ AGAIN = 2.0
 GRACE = 30.0
 """Seconds beyond a step's own time limit after which the engine asks what became of its acts."""
 
+N_ASKED = 3
+"""How often a process that the engine starts itself is asked about an act, where it ends before it has answered."""
+
 LINK = "the link to the engine"
 """What latches a station that has lost its engine, in place of an interlock's name."""
 
@@ -419,13 +422,7 @@ class RemoteStation(Station):
     def _recall(self, act: ActRecord, campaign: str, *, may_probe: bool) -> Evidence | None:
         self._is_waiting = True  # until an abort
         try:
-            link = self._connected()
-            mark = "" if self._journal is None else mark_of(self._journal, campaign, act.trial, act.step, act.act)
-            answer = self._ask(link, campaign, act.act, mark)
-            deadline = self._now() + self._grace
-            while answer.state == "running" and self._is_waiting and self._now() < deadline:
-                threading.Event().wait(0.1)  # it is let to its end, and not told again
-                answer = self._ask(link, campaign, act.act, mark)
+            link, answer = self._asked(act, campaign, N_ASKED)
         except (StationLost, StationRefused) as error:
             return Evidence("cannot_tell", f"station {self.name} cannot be asked: {error.message}")
         match answer.state:
@@ -438,6 +435,21 @@ class RemoteStation(Station):
             case _:
                 found = self._probe(link, act) if may_probe else None
                 return found or Evidence("cannot_tell", self._told(answer))
+
+    def _asked(self, act: ActRecord, campaign: str, n_left: int) -> tuple[Link, Answer]:
+        mark = "" if self._journal is None else mark_of(self._journal, campaign, act.trial, act.step, act.act)
+        try:
+            link = self._connected()
+            answer = self._ask(link, campaign, act.act, mark)
+            deadline = self._now() + self._grace
+            while answer.state == "running" and self._is_waiting and self._now() < deadline:
+                threading.Event().wait(0.1)  # it is let to its end, and not told again
+                answer = self._ask(link, campaign, act.act, mark)
+        except StationLost:
+            if self._child is None or n_left <= 1:
+                raise
+            return self._asked(act, campaign, n_left - 1)  # its process ended in between, and is started again
+        return link, answer
 
     def _told(self, answer: Answer) -> str:
         if answer.state == "missing":
