@@ -1,6 +1,7 @@
 """Live events: what the journal records, sent to all who watch, each as far as they may see it.
 
-One task reads the journal for everybody, so that a hundred who watch cost the campaigns no more than one.
+One task reads the journal for everybody, and writes what is new once for all who see the same campaigns, so that a
+hundred who watch cost the campaigns little more than one.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ PERIOD = 0.1
 KEEP_ALIVE = 15.0
 """Wall seconds after which a comment says that the line is not dead."""
 
-MAX_WAITING = 2000
-"""Events that wait for one who reads slowly, before the line is cut; whoever comes back resumes."""
+MAX_WAITING = 300
+"""Looks at the journal whose events wait for one who reads slowly, before the line is cut; who comes back resumes."""
 
 MAX_WATCHERS = 500
 
@@ -38,6 +39,9 @@ PER_IDENTITY = 50
 
 PAGE = 500
 """Events that are read at a time for somebody who resumes."""
+
+Sees = tuple[str, str, str | None]
+"""The name and the token of somebody, and the only campaign that they watch."""
 
 LABORATORY = frozenset(("safety.tripped", "safety.latched", "safety.rearmed"))
 """Events that concern everybody, whatever campaign ran then."""
@@ -107,16 +111,26 @@ class Watcher:
 
     who: Identity
     campaign: str | None
-    queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
+    queue: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(MAX_WAITING))
 
-    def offer(self, events: Iterable[Event]) -> bool:
-        """Put *events* into the queue; say whether there was room."""
+    @property
+    def sees(self) -> Sees:
+        """What tells apart those who are sent different things."""
+        return self.who.name, self.who.token, self.campaign
+
+    def offer(self, data: bytes) -> bool:
+        """Put what goes over the wire into the queue; say whether there was room."""
         try:
-            for event in events:
-                self.queue.put_nowait(event)
+            self.queue.put_nowait(data)
         except asyncio.QueueFull:
             return False
         return True
+
+    def let_go(self) -> None:
+        """End the line, after what there is room for."""
+        while self.queue.full():
+            self.queue.get_nowait()
+        self.queue.put_nowait(b"")
 
 
 class Newsroom:
@@ -146,9 +160,7 @@ class Newsroom:
         """End every line."""
         self._is_closing = True
         for watcher in self._watchers:
-            while watcher.queue.full():
-                watcher.queue.get_nowait()
-            watcher.queue.put_nowait(None)
+            watcher.let_go()
 
     @property
     def n_watchers(self) -> int:
@@ -175,11 +187,35 @@ class Newsroom:
         events = await asyncio.to_thread(self._new)
         if events:
             self._sequence = events[-1].sequence
-        for watcher in [*self._watchers]:
-            if not watcher.offer(event for event in events if event.kind != "document"):
+        watchers = [*self._watchers]  # whoever comes from now on has had these events
+        sent = await asyncio.to_thread(self._written, events, {each.sees for each in watchers})
+        for watcher in watchers:
+            data = sent[watcher.sees]
+            if data is None or (data and not watcher.offer(data)):
                 self._watchers.discard(watcher)
-                watcher.queue.get_nowait()
-                watcher.queue.put_nowait(None)
+                watcher.let_go()
+
+    def _written(self, events: Iterable[Event], all_who_watch: Iterable[Sees]) -> dict[Sees, bytes | None]:
+        """Return what each is sent of *events*; None for those whose token opens nothing any more.
+
+        An event is written once for those who see its campaign, and once for those who do not.
+        """
+        told = [event for event in events if event.kind != "document"]
+        texts: dict[tuple[int, bool], bytes] = {}
+
+        def text(event: Event, known: Mapping[str, Dossier]) -> bytes:
+            key = event.sequence, event.campaign in known
+            if key not in texts:
+                texts[key] = written(event, known)
+            return texts[key]
+
+        sent: dict[Sees, bytes | None] = {}
+        for each in all_who_watch:
+            known = self._known(each) if told else {}
+            sent[each] = (
+                None if known is None else b"".join(text(event, known) for event in told if is_sent(event, known))
+            )
+        return sent
 
     def _new(self) -> list[Event]:
         return [*self._house.journal.read(self._sequence)]
@@ -196,20 +232,23 @@ class Newsroom:
                 async for data in self._missed(watcher, after, last):
                     yield data
             while not self._is_closing:
-                async for data in self._next(watcher, last):
-                    yield data
-                    if not data:
-                        return
+                data = await self._next(watcher)
+                if not data:
+                    return
+                yield data
         finally:
             self._watchers.discard(watcher)
 
     async def _missed(self, watcher: Watcher, after: int, last: int) -> AsyncGenerator[bytes]:
         while after < last:
             page = await asyncio.to_thread(self._page, after, last)
-            known = await asyncio.to_thread(self._known, watcher)
-            for event in page:
-                if is_sent(event, known):
-                    yield written(event, known)
+            sent = await asyncio.to_thread(self._written, page, {watcher.sees})
+            data = sent[watcher.sees]
+            if data is None:
+                watcher.let_go()
+                return
+            if data:
+                yield data
             after = page[-1].sequence if page else last
         yield _hello(last)  # after what was missed: whoever loses the line before resumes where they were
 
@@ -221,33 +260,23 @@ class Newsroom:
             found.append(event)
         return found
 
-    async def _next(self, watcher: Watcher, last: int) -> AsyncGenerator[bytes]:
-        """Yield what comes next; nothing more after an empty text."""
+    async def _next(self, watcher: Watcher) -> bytes:
+        """Return what comes next; nothing where the line has ended."""
         try:
-            event = await asyncio.wait_for(watcher.queue.get(), KEEP_ALIVE)
+            data = await asyncio.wait_for(watcher.queue.get(), KEEP_ALIVE)
         except TimeoutError:
-            yield b": keep-alive\n\n"
-            return
-        events = [event]
-        while not watcher.queue.empty():
-            events.append(watcher.queue.get_nowait())
-        known = await asyncio.to_thread(self._known, watcher)
-        for each in events:
-            if each is None:
-                yield b""
-                return
-            if each.sequence > last and is_sent(each, known):
-                yield written(each, known)
+            return b": keep-alive\n\n"
+        parts = [data]
+        while parts[-1] and not watcher.queue.empty():
+            parts.append(watcher.queue.get_nowait())
+        if not parts[-1] and len(parts) > 1:
+            watcher.let_go()  # once what was there before has been sent
+        return b"".join(parts)
 
-    def _known(self, watcher: Watcher) -> dict[str, Dossier]:
-        """Return what *watcher* may see now: somebody may have changed it, or have taken their token away."""
-        now = {each.name: each for each in self._house.users.read().identities}.get(watcher.who.name)
-        if now is None or now.token != watcher.who.token:
-            watcher.queue = asyncio.Queue(1)
-            watcher.queue.put_nowait(None)
-            return {}
-        return {
-            each.name: each
-            for each in self._house.seen_by(now)
-            if watcher.campaign is None or each.name == watcher.campaign
-        }
+    def _known(self, sees: Sees) -> dict[str, Dossier] | None:
+        """Return what somebody may see now; None for a token that was taken away."""
+        name, token, campaign = sees
+        now = {each.name: each for each in self._house.users.read().identities}.get(name)
+        if now is None or now.token != token:
+            return None
+        return {each.name: each for each in self._house.seen_by(now) if campaign is None or each.name == campaign}
