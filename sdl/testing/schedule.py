@@ -30,6 +30,8 @@ class Interval:
         steps; ``setup``: made ready for the step.
     run
         Which run it is; members of one batch have the same. Empty: the step is a run of its own.
+    has_failed
+        Whether the step failed: one that hangs stays until its time limit, whatever the hour.
     """
 
     station: str
@@ -40,6 +42,7 @@ class Interval:
     step: str
     role: str = "run"
     run: str = ""
+    has_failed: bool = False
 
     def __str__(self) -> str:
         return f"{self.step} of {self.campaign}/{self.trial} on {self.station}"
@@ -77,11 +80,16 @@ class StepRule:
 
 @dataclass(frozen=True)
 class Opening:
-    """When a station may be used; ``hours`` as in ``("Mon-Fri 08:00-18:00",)``, local time in the zone."""
+    """When a station may be used; ``hours`` as in ``("Mon-Fri 08:00-18:00",)``, local time in the zone.
+
+    A run has to fit into the hours as long as it is expected to take; *overrun* are the seconds by which one may take
+    longer than that, and so end after them. With *runs_on* it only has to begin in the hours.
+    """
 
     hours: Sequence[str]
     timezone: str = "UTC"
     runs_on: bool = False
+    overrun: float = 0.0
 
     def is_open(self, at: float) -> bool:
         """Tell whether the station may be used at *at*."""
@@ -130,9 +138,9 @@ def _of_run(who: tuple[str, int], body: StepEnded, begin: float, end: float) -> 
     ready = begin + body.setup_seconds
     if ready > begin:
         yield Interval(body.station, begin, ready, *who, body.step, "setup", run)
-    yield Interval(body.station, ready, end, *who, body.step, "run", run)
+    yield Interval(body.station, ready, end, *who, body.step, "run", run, not body.is_success)
     for name in body.needs:
-        yield Interval(name, begin, end, *who, body.step, "need", run)
+        yield Interval(name, begin, end, *who, body.step, "need", run, not body.is_success)
 
 
 def _let_go(kept: dict[tuple[str, int, str], float], key: tuple[str, int, str], at: float) -> list[Interval]:
@@ -303,7 +311,8 @@ def _outside_hours(done: Sequence[Interval], opening: Mapping[str, Opening]) -> 
         hours = opening.get(each.station)
         if hours is None or each.role == "keep":
             continue
-        last = each.begin if hours.runs_on else each.end - TOLERANCE
+        may_last = hours.runs_on or each.has_failed
+        last = each.begin if may_last else max(each.begin, each.end - TOLERANCE - hours.overrun)
         times = [each.begin, *(each.begin + 60 * n for n in range(int((last - each.begin) // 60) + 1)), last]
         if not all(hours.is_open(at) for at in times):
             found.append(f"{each} is outside the hours of the station")
