@@ -108,9 +108,11 @@ class Foresight(Concluding):
         """Return the trials that wait for their turn, and some to be proposed: they are taken to be like the last."""
         if self._ending is not None or not self.view.n_proposed:
             return []
-        found = [(number, self._settings(number)) for number in [*self._waiting][:limit]]
+        asked = self.view.approvals.waiting(lambda _: True)  # nobody knows when they are answered
+        found = [(number, self._settings(number)) for number in self._waiting if number not in asked][:limit]
         left = self._rules.budget.trials_left(self.view)
-        n_new = max(0, limit - len(found) if left is None else min(limit - len(found), left))
+        n_new = limit - len(found) - sum(number in asked for number in self._waiting)
+        n_new = max(0, n_new if left is None else min(n_new, left))
         last = self.view.n_proposed
         return [*found, *((last + place, self._settings(last)) for place in range(1, n_new + 1))]
 

@@ -277,11 +277,15 @@ def test_results_are_judged_and_commented_in_ones_own_name(asking: Asking) -> No
     there = f"/campaigns/{campaign['id']}"
     asking.until("ada", campaign["id"], finished)
     doubt = {"quality": "suspect", "because": "the probe slipped"}
+    before = asking.get("kim", f"{there}/progress")
     assert asking("kim", "POST", f"{there}/trials/1/verdict", json=doubt).status_code == 403
     assert asking("lee", "POST", f"{there}/trials/1/verdict", json=doubt).status_code == 200
     assert asking("kim", "POST", f"{there}/comments", json={"text": "<b>seen</b>", "trial": 1}).status_code == 200
     trial = asking.get("ada", f"{there}/trials/1")
     assert trial["verdict"] == "suspect"
+    after = asking.get("kim", f"{there}/progress")
+    assert before["version"] != after["version"]  # who follows reads it all again
+    assert (before["front"], after["front"], before["best"] != after["best"]) == ([1], [], True)
     assert trial["comments"][0]["by"] == "kim"
     assert trial["comments"][0]["text"] == "<b>seen</b>"
 

@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sdl.journal.acts import ActIntended
 from sdl.journal.records import Entry, StepStarted, TrialProposed, TrialStarted
+from sdl.lab import Person
+from sdl.server.house import REHEARSALS
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -78,7 +80,9 @@ def test_a_campaign_is_submitted_by_one_approved_by_another_and_watched(bench: B
     sato.get_by_label("Campaign file").fill(
         "name: by hand\nplanner: sobol\nbudget: {trials: 1}\nautonomy: {level: 2}\n"
     )
-    sato.get_by_role("button", name="Rehearse").click()
+    with REHEARSALS:  # whoever meets a busy laboratory is told, and waits
+        sato.get_by_role("button", name="Rehearse").click()
+        expect(sato.locator("#told")).to_contain_text("busy", timeout=PATIENCE)
     expect(sato.get_by_text("would end")).to_be_visible(timeout=PATIENCE)
     sato.locator("[data-role=submit]").click()
     expect(sato.get_by_role("heading", name="by hand", exact=True)).to_be_visible(timeout=PATIENCE)
@@ -120,6 +124,19 @@ def test_what_nobody_knows_is_answered_at_the_page(bench: Bench) -> None:
     bench.confirm(kim)
     expect(card).to_have_count(0, timeout=PATIENCE)
     assert bench.asking.get("ada", f"/campaigns/{campaign['id']}/trials/2")["acts"][0]["answered_by"] == "kim"
+
+
+def test_what_a_person_has_done_is_said_at_the_page(bench: Bench) -> None:
+    answer = bench.asking.house.desk.ask(Person("kim"), "Weigh the powder <b>twice</b>", 120.0)
+    kim = bench.sign_in("kim")
+    kim.get_by_role("link", name="Inbox").click()
+    card = kim.locator("article", has_text="Weigh the powder <b>twice</b>")
+    expect(card).to_contain_text("takes about 2 min", timeout=PATIENCE)
+    card.get_by_role("button", name="Done", exact=True).click()
+    bench.confirm(kim, "it was moist")
+    expect(card).to_have_count(0, timeout=PATIENCE)
+    assert answer.result(0) == "it was moist"
+    assert bench.asking.events("task.answered")[-1].actor == "kim"
 
 
 def test_everything_is_stopped_from_every_view_by_those_who_may(bench: Bench) -> None:

@@ -97,8 +97,8 @@ function headOf(campaign, path) {
     [t("lab_time"), `${duration(campaign.lab_seconds)}${campaign.seconds_left ? ` · ${duration(campaign.seconds_left)} ${t("remaining")}` : ""}`],
     [t("cost"), number(campaign.cost)],
     [t("planner"), campaign.planner],
-    [t("autonomy"), [`${campaign.autonomy.level}: ${t(`level_${campaign.autonomy.level}`)}`, campaign.may.includes("autonomy") && h("button", { type: "button", data: { key: "autonomy" }, onclick: () => setAutonomy(campaign, path) }, "…")]],
-    [t("visibility"), [`${t(campaign.visibility.scope)} ${campaign.visibility.groups.join(", ")} ${campaign.visibility.embargo ?? ""}`, campaign.may.includes("visibility") && h("button", { type: "button", data: { key: "visibility" }, onclick: () => setVisibility(campaign, path) }, "…")]],
+    [t("autonomy"), [`${campaign.autonomy.level}: ${t(`level_${campaign.autonomy.level}`)}`, campaign.may.includes("autonomy") && h("button", { type: "button", data: { key: "autonomy" }, class: "small", onclick: () => setAutonomy(campaign, path) }, t("change"))]],
+    [t("visibility"), [`${t(campaign.visibility.scope)} ${campaign.visibility.groups.join(", ")} ${campaign.visibility.embargo ?? ""}`, campaign.may.includes("visibility") && h("button", { type: "button", data: { key: "visibility" }, class: "small", onclick: () => setVisibility(campaign, path) }, t("change"))]],
     [t("owner"), [campaign.owner, campaign.agents && h("span", { class: "badge" }, t("agent"))]],
   ];
   return [h("h1", {}, campaign.name), h("p", { class: "buttons" }, buttons),
@@ -171,6 +171,7 @@ function trialView(id, path, number_) {
         one.acts.length > 0 && section(t("acts"), actTable(one.acts)),
         section(t("comments"), one.comments.map((said) => h("p", {}, h("strong", {}, said.by), ` ${moment(said.time)}: ${said.text}`)),
           h("p", { class: "buttons" }, campaign.may.includes("comment") && h("button", { type: "button", data: { key: "comment" }, onclick: () => comment(path, number_) }, t("comment")),
+          campaign.may.includes("verdict") && h("span", { class: "quiet" }, `${t("judge")}:`),
           campaign.may.includes("verdict") && ["valid", "suspect", "invalid"].map((quality) => h("button", { type: "button", data: { key: quality },
             onclick: () => withReason(`${t("verdict")}: ${t(`v_${quality}`)}`, "", (body) => post(`${path}/trials/${number_}/verdict`, { quality, ...body })) }, t(`v_${quality}`))))));
     },

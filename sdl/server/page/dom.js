@@ -23,6 +23,9 @@ export function swap(container, ...children) {
 
 /** A table with a caption for those who cannot see where it stands. */
 export function table(caption, heads, rows) {
+  for (const row of rows) { // on a phone a row is a card, whose fields say what they are
+    [...row.children].forEach((cell, place) => { if (cell.dataset.head === undefined) cell.dataset.head = heads[place] ?? ""; });
+  }
   return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption },
     h("table", {},
       h("caption", { class: "unseen" }, caption),

@@ -5,7 +5,7 @@ import { ask, h, section, swap, table } from "./dom.js";
 import { attempt, may } from "./main.js";
 import { state } from "./campaigns.js";
 import { seriesColour, timelinePlot } from "./plots.js";
-import { duration, moment, number, quantities, t } from "./words.js";
+import { duration, moment, number, quantities, sampleState, t } from "./words.js";
 
 const SPAN = 12 * 3600; // seconds of the timeline before now, and after it, at most
 
@@ -36,7 +36,7 @@ export function labView() {
       const since = new Date(Date.parse(lab.now) - SPAN * 1000).toISOString();
       const [timeline, found] = await Promise.all([get(`/timeline?since=${encodeURIComponent(since)}`), get("/alarms")]);
       swap(top, lab.engine === "failed" && h("p", { class: "bad" }, `${t("engine_failed")}: ${lab.reason}`),
-        h("p", { class: "quiet" }, [lab.kind, lab.is_simulated && t("simulated"), moment(lab.now)].filter(Boolean).join(" · ")));
+        h("p", { class: "quiet" }, [lab.kind.split(".").pop(), lab.is_simulated && t("simulated"), moment(lab.now)].filter(Boolean).join(" · ")));
       swap(stations, stationTable(lab.stations));
       swap(line, timelineOf(timeline, lab.stations.map((one) => one.name), (text) => { hovered.textContent = text; }));
       swap(waits, waitTable(timeline.waiting));
@@ -194,7 +194,7 @@ export function stockView() {
         stock.waiting.length > 0 && section(t("shortages"), stock.waiting.map(shortageCard)),
         stock.racks.length > 0 && section(t("racks"), stock.racks.map((rack) => h("p", {}, h("strong", {}, rack.rack), ` ${t("free")} ${rack.free.length} ${t("of")} ${rack.positions.length}: ${rack.free.join(" ")}`))),
         stock.samples.length > 0 && section(t("samples"), table(t("samples"), [t("sample"), t("state"), t("where"), t("because")],
-          stock.samples.map((one) => h("tr", {}, h("th", { scope: "row" }, one.sample), h("td", {}, one.state), h("td", {}, one.positions.join(", ")), h("td", {}, one.because))))));
+          stock.samples.map((one) => h("tr", {}, h("th", { scope: "row" }, one.sample), h("td", {}, sampleState(one.state)), h("td", {}, one.positions.join(", ")), h("td", {}, one.because))))));
     },
   };
 }

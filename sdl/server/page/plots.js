@@ -219,10 +219,11 @@ export function parallelPlot(label, { columns, rank }, frame) {
       return bottom - part * (bottom - top);
     };
     const SHADES = 12;
+    const dense = Math.max(0.3, Math.min(1, 150 / rank.length));
     for (let shade = SHADES - 1; shade >= 0; shade -= 1) { // the best are drawn last, above the others
       const part = shade / (SHADES - 1);
       context.strokeStyle = `hsl(${182 + 28 * part} ${Math.round(80 - 62 * part)}% ${Math.round(36 + 30 * part)}%)`;
-      context.globalAlpha = 0.9 - 0.6 * part;
+      context.globalAlpha = Math.max(0.1, (0.9 - 0.6 * part) * dense);
       context.lineWidth = shade === 0 ? 2 : 1;
       context.beginPath();
       rank.forEach((value, trial) => {
@@ -337,7 +338,8 @@ export function timelinePlot(label, { stations, bars, now, begin, end, onhover }
     context.textBaseline = "top";
     const every = niceSpan((end - begin) / Math.max(2, (width - left) / 120));
     for (let time = Math.ceil(begin / every) * every; time < end; time += every) {
-      context.fillText(at(time, every >= 86400), across(time), height - bottom + 6);
+      const isMidnight = new Date(time * 1000).getHours() === 0 && new Date(time * 1000).getMinutes() === 0;
+      context.fillText(every >= 86400 || isMidnight ? at(time, true) : hour(time), across(time), height - bottom + 6);
     }
   });
   frame.addEventListener("mousemove", (event) => {
@@ -352,6 +354,8 @@ export function timelinePlot(label, { stations, bars, now, begin, end, onhover }
 /** A moment, in epoch seconds, as it stands under an axis. */
 const at = (time, isDay) => formatOf(!isDay).format(new Date(time * 1000));
 
+const hour = (time) => formatOf(true, false).format(new Date(time * 1000));
+
 function niceSpan(seconds) {
-  return [60, 300, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800].find((span) => span >= seconds) ?? 2592000;
+  return [10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800].find((span) => span >= seconds) ?? 2592000;
 }

@@ -32,7 +32,7 @@ const ENGLISH = {
   private: "only me", group: "a group", open: "everybody", groups: "Groups", embargo: "Not before", autonomy: "Autonomy",
   level_0: "suggests only", level_1: "each trial is approved", level_2: "each batch is approved", level_3: "free inside an envelope and a budget", level_4: "free within the laboratory's limits",
   level: "Level", simulated: "simulated", days: "d", hours: "h", minutes: "min", seconds: "s", planner: "Planner", lab_time: "Laboratory time", remaining: "left, as far as can be told",
-  by: "by", agent: "agent", engine_failed: "The engine has stopped", show_trial: "Show trial", expected: "expected", level_asks: "level", hint: "Hint", no_trials: "No trial yet.", updated: "Updated",
+  change: "Change", judge: "Judge it", by: "by", agent: "agent", engine_failed: "The engine has stopped", show_trial: "Show trial", expected: "expected", level_asks: "level", hint: "Hint", no_trials: "No trial yet.", updated: "Updated",
 };
 
 const JAPANESE = {
@@ -67,6 +67,7 @@ const JAPANESE = {
   private: "自分だけ", group: "グループ", open: "全員", groups: "グループ", embargo: "公開日", autonomy: "自律レベル",
   level_0: "提案のみ", level_1: "試行ごとに承認", level_2: "バッチごとに承認", level_3: "範囲と予算の中で自由", level_4: "ラボの制限の中で自由",
   level: "レベル", simulated: "シミュレーション", days: "日", hours: "時間", minutes: "分", seconds: "秒", planner: "プランナー", lab_time: "ラボ時間", remaining: "残り（見込み）",
+  "sm_in process": "処理中", sm_fresh: "未使用", sm_measured: "測定済み", sm_suspect: "要確認", sm_consumed: "消費済み", sm_lost: "紛失", sm_made: "作製済み", change: "変更", judge: "判定する",
   by: "担当", agent: "エージェント", engine_failed: "エンジンが停止しました", show_trial: "試行を表示", expected: "予測", level_asks: "レベル", hint: "ヒント", no_trials: "試行はまだありません。", updated: "更新",
 };
 
@@ -108,6 +109,9 @@ export function quantities(named) {
   return Object.entries(named ?? {}).map(([name, one]) => `${name} ${quantity(one)}`).join(", ");
 }
 
+/** How a sample is, in words; what has no translation stays as it is. */
+export const sampleState = (state) => LANGUAGES[language][`sm_${state}`] ?? state;
+
 /** A moment in the reader's own time. */
 export function moment(text) {
   return text ? formatOf(true).format(new Date(text)) : "–";
@@ -115,10 +119,11 @@ export function moment(text) {
 
 const formats = {};
 
-/** What writes a moment, with the time of day or without it; made once, which takes longer than to use it. */
-export function formatOf(hasTime) {
+/** What writes a moment, with the time of day and the day or only one of them; to make it takes longer than to use it. */
+export function formatOf(hasTime, hasDay = true) {
   const time = hasTime ? { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } : {};
-  return formats[`${language} ${hasTime}`] ??= new Intl.DateTimeFormat(language, { month: "short", day: "numeric", ...time });
+  const day = hasDay ? { month: "short", day: "numeric" } : { second: "2-digit" };
+  return formats[`${language} ${hasTime} ${hasDay}`] ??= new Intl.DateTimeFormat(language, { ...day, ...time });
 }
 
 /** So many seconds in words. */
