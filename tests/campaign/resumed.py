@@ -1,10 +1,11 @@
-"""The script that the resume tests run, kill and run again: resumed.py STORE TRIALS [KILL_AT_EVENT KILL_AT_TRIAL]."""
+"""The campaign that the resume tests run, kill and run again, as ``arguments.json`` in its folder says."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import sys
+from pathlib import Path
 from typing import Any
 
 from toy import SPACE, ToyLab, measure
@@ -28,8 +29,15 @@ class Killer:
         """Nothing to end."""
 
 
-def main(
-    store: str, trials: str, kind: str = "", trial: str = "0", on_unknown: str = "redo", how: str = "SIGKILL"
+def main(folder: str) -> None:
+    """Run the campaign; where nothing says how, one trial."""
+    told = Path(folder) / "arguments.json"
+    arguments: list[Any] = json.loads(told.read_text()) if told.exists() else [f"{folder}/store.sdl", 1]
+    run(*arguments)
+
+
+def run(
+    store: str, trials: int, kind: str = "", trial: int = 0, on_unknown: str = "redo", how: str = "SIGKILL"
 ) -> None:
     """Run the campaign."""
     lab = ToyLab(seed=3)
@@ -46,11 +54,7 @@ def main(
         seed=11,
         journal=store,
         on_unknown=on_unknown,  # type: ignore[arg-type]
-        progress=Killer(kind, int(trial), how),
+        progress=Killer(kind, trial, how),
     )
-    print(campaign.run(trials=int(trials)))
+    print(campaign.run(trials=trials))
     lab.close()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
