@@ -1,4 +1,4 @@
-"""A server in a process of its own, over HTTPS: killed and started again it goes on, and who watches resumes where they were."""
+"""A server in a process of its own, over HTTPS: killed and started again it goes on, and who watches resumes."""
 
 from __future__ import annotations
 

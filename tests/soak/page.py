@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE.parent / "server"))
 
 from asking import PEOPLE, Asking, served  # noqa: E402 # pyright: ignore[reportMissingImports] # it is beside the tests
 from listening import listening  # noqa: E402 # pyright: ignore[reportMissingImports]
-from playwright.sync_api import Page, sync_playwright  # noqa: E402
+from playwright.sync_api import CDPSession, Page, sync_playwright  # noqa: E402
 
 from sdl.journal.records import Body, Entry, Event, Failure, FailureCategory, TrialFailed  # noqa: E402
 
@@ -85,6 +85,12 @@ def answered(asking: Asking, path: str) -> str:
     return f"GET {path}: {1000 * seconds[0]:.0f} ms, then {1000 * seconds[1]:.0f} ms; {size} bytes"
 
 
+def worked(meter: CDPSession) -> float:
+    """Return for how many seconds of processor time the page's main thread has worked."""
+    found = meter.send("Performance.getMetrics")["metrics"]
+    return next(float(each["value"]) for each in found if each["name"] == "TaskDuration")
+
+
 def shown(page: Page, number: int) -> float:
     """Wait until trial *number* stands in the table; return the seconds that it took."""
     began = time.perf_counter()
@@ -130,6 +136,9 @@ def main() -> int:
         page.wait_for_timeout(3000)
         busy = page.evaluate("window.busy.splice(0)")
         print(f"first shown after {first:.2f} s; busy in one go at most {max(busy, default=0):.0f} ms", flush=True)
+        meter = page.context.new_cdp_session(page)
+        meter.send("Performance.enable", {"timeDomain": "threadTicks"})
+        before = worked(meter)
         waits: list[float] = []
         for number in range(options.trials + 1, options.trials + options.updates + 1):
             fill(asking, campaign, range(number, number + 1), model, options)
@@ -137,10 +146,12 @@ def main() -> int:
             time.sleep(options.pause)
         page.wait_for_timeout(1000)
         busy = page.evaluate("window.busy.splice(0)")
+        spent = (worked(meter) - before) / len(waits)
         waits.sort()
         print(
             f"{len(waits)} new trials: shown after {statistics.median(waits):.2f} s (median), {waits[-1]:.2f} s (last);"
-            f" busy in one go {len(busy)} times for 50 ms or more, at most {max(busy, default=0):.0f} ms"
+            f" busy in one go {len(busy)} times for 50 ms or more, at most {max(busy, default=0):.0f} ms;"
+            f" {1000 * spent:.0f} ms of processor time of its main thread each"
         )
         if options.screenshot:
             page.screenshot(path=options.screenshot, full_page=True)
