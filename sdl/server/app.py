@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -131,6 +132,7 @@ def _describe(app: FastAPI) -> None:
     """Name the problem and the token in the description of the API."""
     made = app.openapi
 
+    @functools.cache
     def openapi() -> dict[str, object]:
         schema = made()
         parts = schema.setdefault("components", {})

@@ -24,7 +24,10 @@ from sdl.server.identities import Identity
 log = logging.getLogger("sdl.server")
 
 PERIOD = 0.1
-"""Wall seconds between two looks at the journal."""
+"""Wall seconds between two looks at the journal, where few watch."""
+
+SENDS = 100
+"""Lines that are written to per wall second at most, where many watch: what is new goes to each in larger parts."""
 
 KEEP_ALIVE = 15.0
 """Wall seconds after which a comment says that the line is not dead."""
@@ -174,7 +177,7 @@ class Newsroom:
 
     async def _read(self) -> None:
         while True:
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(max(PERIOD, len(self._watchers) / SENDS))
             try:
                 if self._house.journal.head[0] > self._sequence:
                     await self._spread()
@@ -263,7 +266,8 @@ class Newsroom:
     async def _next(self, watcher: Watcher) -> bytes:
         """Return what comes next; nothing where the line has ended."""
         try:
-            data = await asyncio.wait_for(watcher.queue.get(), KEEP_ALIVE)
+            async with asyncio.timeout(KEEP_ALIVE):
+                data = await watcher.queue.get()
         except TimeoutError:
             return b": keep-alive\n\n"
         parts = [data]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from asking import Asking
@@ -24,10 +25,16 @@ class Served(uvicorn.Server):
 @contextmanager
 def listening(asking: Asking, port: int = 0, tls: tuple[Path, Path] | None = None) -> Generator[str]:
     """Let a laboratory be reached by a browser; by HTTPS where there is a certificate and its key."""
+    with serving(guarded(make_app(asking.house), asking.house), port, tls) as address:
+        yield address
+
+
+@contextmanager
+def serving(app: Any, port: int = 0, tls: tuple[Path, Path] | None = None) -> Generator[str]:
+    """Serve an application; yield its address."""
     certificate, key = (None, None) if tls is None else map(str, tls)
-    wall = guarded(make_app(asking.house), asking.house)
     config = uvicorn.Config(
-        wall,
+        app,
         port=port,
         log_level="critical",
         ws="none",

@@ -14,6 +14,8 @@ from sdl.journal.acts import ActIntended
 from sdl.journal.orders import CampaignOrdered
 from sdl.journal.records import Entry, StepStarted, TrialProposed, TrialStarted
 from sdl.server.dossiers import Dossier
+from sdl.server.identities import Role
+from sdl.server.routing import inventory
 
 
 def finished(found: dict[str, Any]) -> bool:
@@ -315,3 +317,30 @@ def test_the_models_slices_are_told_or_why_there_are_none(asking: Asking) -> Non
     for each in found:
         assert len(each["x"]) == len(each["mean"]) > 10
         assert all(low <= mean <= high for low, mean, high in zip(each["low"], each["mean"], each["high"], strict=True))
+
+
+def test_nothing_is_read_or_exported_of_a_campaign_before_its_embargo_ends(asking: Asking, monkeypatch: Any) -> None:
+    """Neither by a route, nor in a list, nor in metrics, nor in live events; on the day all of it is there."""
+    shown = {"scope": "open", "embargo": "2030-05-01"}
+    there = asking.submit("ada", "not-yet", trials=1, level=4, visibility=shown)["id"]
+    asking.until("ada", there, finished)
+    paths = [
+        path.removeprefix("/api/v1").replace("{campaign}", there).replace("{trial}", "1")
+        for method, path, roles in inventory(asking.app)
+        if method == "GET" and Role.READ in roles and path != "/api/v1/events"
+    ]
+    assert len([path for path in paths if there in path]) > 8
+    newsroom: Any = asking.app.state.newsroom
+    events = [*asking.journal.read(campaign="not-yet")]
+    reader = asking.house.users.read().named("reader")
+    sees = (reader.name, reader.token, None)
+    for path in paths:
+        answer = asking("reader", "GET", path)
+        assert answer.status_code == (404 if there in path else 200), (path, answer.text)
+        assert "not-yet" not in answer.text.replace(there, ""), path
+    assert b"not-yet" not in newsroom._written(events, {sees})[sees]
+    monkeypatch.setattr("sdl.server.house.today", lambda: dt.date(2030, 5, 1))
+    for path in paths:
+        assert asking("reader", "GET", path).status_code == 200, path
+    assert "not-yet" in asking("reader", "GET", "/metrics").text
+    assert b"not-yet" in newsroom._written(events, {sees})[sees]
