@@ -3,7 +3,7 @@
     python tests/soak/abort.py --count 200
 
 For each condition: the time from the call of ``abort`` to the call of each device's ``stop``; the slowest device of
-each abort counts. Three devices have a plain ``stop``, three a coroutine. ``--json FILE`` writes the figures; the exit
+each abort counts. Four devices have a plain ``stop``, three a coroutine. ``--json FILE`` writes the figures; the exit
 code is 1 where the 99th percentile of a condition is above ``--limit`` (0.2 s).
 
 The last two conditions block the event loop itself, where only a plain ``stop`` can be reached from outside: they are
@@ -27,7 +27,9 @@ import bluesky.plan_stubs as bps
 
 import sdl
 from sdl.campaign.fallback import SpaceFillingFallback
+from sdl.errors import JournalError
 from sdl.journal import MemoryJournal
+from sdl.journal.acts import ActEnded
 from sdl.lab import Job, Lab, WallClock
 
 Plan = Generator[Any, Any, Any]
@@ -107,8 +109,14 @@ class Slow(Plain):
             await asyncio.to_thread(FREE.wait, 5.0)
 
 
+class Doser(Plain):
+    """A device whose acts may not be repeated."""
+
+    action_classes: ClassVar[dict[str, str]] = {"set": "cumulative", "trigger": "read"}
+
+
 def make_lab() -> Lab:
-    devices: dict[str, Any] = {f"plain{i}": Plain(f"plain{i}") for i in range(3)}
+    devices: dict[str, Any] = {f"plain{i}": Plain(f"plain{i}") for i in range(3)} | {"doser": Doser("doser")}
     devices |= {f"slow{i}": Slow(f"slow{i}") for i in range(3)}
     return Lab("soak", clock=WallClock(), tolerance=1e9, **devices)
 
@@ -149,6 +157,26 @@ def hanging_stops(lab: Any) -> Plan:
     yield from long_act(lab)
 
 
+def dose(lab: Any) -> Plan:
+    lab.doser.seconds = 60.0
+    yield from bps.mv(lab.doser, 1.0)
+
+
+def ignore(_: object) -> None:
+    """Nothing is recorded."""
+
+
+def hang(_: object) -> None:
+    """A disk that hangs as an act is recorded."""
+    FREE.wait(1.0)
+
+
+def be_full(body: object) -> None:
+    """A disk that has no room for how an act ended."""
+    if isinstance(body, ActEnded):
+        raise JournalError("the disk is full")
+
+
 def blocked_loop(lab: Any) -> Plan:
     lab.plain0.blocks = 1.0
     yield from bps.trigger(lab.plain0, wait=True)
@@ -157,9 +185,12 @@ def blocked_loop(lab: Any) -> Plan:
 class Case:
     """One job on a station, aborted at a moment."""
 
-    def __init__(self, plan: Callable[[Any], Plan], *, delay: float = 0.02) -> None:
+    def __init__(
+        self, plan: Callable[[Any], Plan], *, delay: float = 0.02, on_act: Callable[[object], None] = ignore
+    ) -> None:
         self.plan = plan
         self.delay = delay
+        self.on_act = on_act
         self.blocks_document = plan is record
 
     @contextmanager
@@ -171,7 +202,8 @@ class Case:
                 FREE.wait(1.0)  # a disk that hangs
 
         station = lab.stations["soak"]
-        station.submit(Job(lambda: self.plan(lab), on_document=on_document, on_done=lambda _: ended.set()))
+        job = Job(lambda: self.plan(lab), on_document=on_document, on_done=lambda _: ended.set(), on_act=self.on_act)
+        station.submit(job)
         time.sleep(self.delay)
         yield
         FREE.set()
@@ -263,6 +295,10 @@ def run(count: int) -> dict[str, list[float]]:
             "idle": measured(lab, idle, every, count, abort),
             "a long act": measured(lab, Case(long_act).running, every, count, abort),
             "a journal that hangs": measured(lab, Case(record).running, every, count, abort),
+            "a disk that hangs as an act is recorded": measured(
+                lab, Case(dose, on_act=hang).running, every, count, abort
+            ),
+            "a disk that is full": measured(lab, Case(dose, on_act=be_full).running, every, count, abort),
             "a planner that hangs": with_planner(lab, count),
             "5,000 messages": measured(lab, Case(many_messages, delay=0.05).running, every, count, abort),
             "two devices whose stop hangs": measured(lab, Case(hanging_stops).running, every, count, abort),
