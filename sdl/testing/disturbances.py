@@ -6,15 +6,17 @@ import asyncio
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import numpy as np
 
-from sdl.campaign import History, Situation, Suggestion
 from sdl.journal.records import Decision
 from sdl.lab.clock import WallClock
 from sdl.problem import Categorical, Problem
 from sdl.problem.value import Value
+
+if TYPE_CHECKING:
+    from sdl.campaign import History, Situation, Suggestion
 
 READ = "read"
 
@@ -238,4 +240,6 @@ class AdversarialPlanner(Value):
 
     def _suggestion(self, values: Mapping[str, Any]) -> Suggestion:
         decision = Decision(planner=self.name, version=self.version, seed=0, n_observed=0, n_pending=0)
+        from sdl.campaign import Suggestion  # noqa: PLC0415 # half a second, which the checks of a device need not pay
+
         return Suggestion.model_construct(values=values, decision=decision)
