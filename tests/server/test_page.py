@@ -13,7 +13,16 @@ from listening import listening
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sdl.journal.acts import ActIntended
-from sdl.journal.records import Entry, StepStarted, TrialProposed, TrialStarted
+from sdl.journal.materials import SampleMade
+from sdl.journal.records import (
+    Entry,
+    Failure,
+    FailureCategory,
+    StepStarted,
+    TrialFailed,
+    TrialProposed,
+    TrialStarted,
+)
 from sdl.lab import Person
 from sdl.server.house import REHEARSALS
 
@@ -39,6 +48,8 @@ PAYLOADS = [
     "{{constructor.constructor('window.hacked=1')()}}",
     "</textarea><iframe srcdoc='<script>parent.hacked=1</script>'>",
 ]
+
+ATTRIBUTES = "[...document.querySelectorAll('*')].flatMap((one) => one.getAttributeNames())"
 
 
 @dataclass
@@ -159,12 +170,33 @@ def test_no_text_becomes_a_part_of_the_page(bench: Bench) -> None:
     for text in PAYLOADS:
         said = bench.asking("kim", "POST", f"/campaigns/{campaign['id']}/comments", json={"text": text, "trial": 1})
         assert said.status_code == 200
+    journal = bench.asking.journal
+    proposed = next(event.body for event in journal.read(campaign="evil", kinds=("trial.proposed",)))
+    assert isinstance(proposed, TrialProposed)
+    asked = [bench.asking.house.desk.ask(Person(text), text, 1.0) for text in PAYLOADS]
+    for number, text in enumerate(PAYLOADS, 2):
+        decision = proposed.decision.replace(note=text, planner=text)
+        failure = Failure(category=FailureCategory.DEVICE, reason=text, step=text)
+        bodies = (proposed.replace(decision=decision), TrialStarted(attempt=1), TrialFailed(failure=failure))
+        journal.append(*(Entry(body, "evil", number) for body in (*bodies, SampleMade(sample=f"evil/{text}"))))
     page = bench.sign_in("kim")
-    page.goto(f"{bench.address}/#/c/{campaign['id']}/t/1")
-    for text in PAYLOADS:
-        expect(page.get_by_text(text, exact=False).first).to_be_visible(timeout=PATIENCE)
-    assert page.evaluate("window.hacked") is None
-    assert page.locator("main :is(img, script, iframe, svg)").count() == 0
+    there = f"c/{campaign['id']}"
+    shown = {
+        there: PAYLOADS,
+        f"{there}/t/1": PAYLOADS,
+        f"{there}/t/2": PAYLOADS[:1],
+        "stock": PAYLOADS,
+        "inbox": PAYLOADS,
+    }
+    for place, texts in shown.items():
+        page.goto(f"{bench.address}/#/{place}")
+        for text in texts:
+            expect(page.get_by_text(text, exact=False).first).to_be_attached(timeout=PATIENCE)
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("main :is(img, script, iframe, svg, object, style)").count() == 0
+        assert not [name for name in page.evaluate(ATTRIBUTES) if name.startswith("on")]
+    for answer in asked:
+        bench.asking.house.desk.withdraw(answer)
 
 
 def test_it_speaks_japanese_and_is_used_by_keyboard(bench: Bench) -> None:
