@@ -55,7 +55,7 @@ QUICK, SLOW = 0.02, 0.3
 """Seconds that an act takes: long enough for random kills to come in the middle of one."""
 
 Kill = tuple[str, float]
-"""A place, or none; and then after how many seconds."""
+"""A place, or none; and then after which part of the time that a run takes."""
 
 
 # --- the station dies -------------------------------------------------------------------------------------------------
@@ -122,17 +122,23 @@ def places_of_engine(nursery: Nursery) -> list[str]:
     return list(found)
 
 
-def kill_engines(nursery: Nursery, kills: Iterable[Kill]) -> Counter[str]:
+def kill_engines(nursery: Nursery, kills: Iterable[Kill], missed: list[Kill] | None = None) -> Counter[str]:
     """Run one campaign whose engine is killed with each of *kills*, and then goes to its end; count what came of it."""
     kills = list(kills)
     act = SLOW if kills[0][1] else QUICK
     found: Counter[str] = Counter()
 
     def killing(folder: Path) -> None:
-        n_kills = n_trials = 0
-        for kill in kills:
+        began = time.monotonic()
+        engine_until(nursery, folder, 2, ("", 0.0))
+        longest = time.monotonic() - began
+        n_kills, n_trials = 0, 2
+        for place, part in kills:
             n_trials += 2
-            n_kills += engine_until(nursery, folder, n_trials, kill)
+            is_killed = engine_until(nursery, folder, n_trials, (place, part * longest))
+            n_kills += is_killed
+            if missed is not None and not is_killed:
+                missed.append((place, part))
         is_killed = engine_until(nursery, folder, len(view_of(folder).trials) + 1, ("", 0.0))
         found.update(checked(folder, n_kills, is_finished=not is_killed))
 
@@ -288,8 +294,15 @@ def engines_at_places(nursery: Nursery, wanted: int) -> Counter[str]:
         return Counter()
     places = places_of_engine(nursery)
     print(f"an engine passes {len(places)} places: {' '.join(places)}", flush=True)
-    kills = ((f"{place}:{hit}", 0.0) for hit in itertools.count(1) for place in places)
-    return until("engines at fail points", wanted, lambda n, _: kill_engines(nursery, list(itertools.islice(kills, n))))
+    kills: list[Kill] = [(f"{place}:{hit}", 0.0) for hit in (1, 2, 3) for place in places]
+
+    def batch(n: int, _: int) -> Counter[str]:
+        chosen, missed = [kills.pop(0) for _ in range(min(n, len(kills)))], list[Kill]()
+        found = kill_engines(nursery, chosen, missed)
+        kills.extend(kill for kill in chosen if kill not in missed or kill[0].endswith(":1"))
+        return found
+
+    return until("engines at fail points", wanted, batch)
 
 
 def engines_at_random(nursery: Nursery, wanted: int, seed: int) -> Counter[str]:
@@ -298,7 +311,7 @@ def engines_at_random(nursery: Nursery, wanted: int, seed: int) -> Counter[str]:
     return until(
         "engines at random",
         wanted,
-        lambda n, _: kill_engines(nursery, [("", chance.uniform(0.01, 2.0)) for _ in range(n)]),
+        lambda n, _: kill_engines(nursery, [("", chance.uniform(0.01, 1.0)) for _ in range(n)]),
     )
 
 
