@@ -27,7 +27,7 @@ class _Watched:
 
     @property
     def due(self) -> float | None:
-        """When it is to be told, in seconds of the floor."""
+        """When it is to be told, by the monotonic clock: whoever sets the clock makes no step late."""
         return None if self.is_told or self.expected is None else self.began + TIMES * self.expected
 
 
@@ -46,18 +46,17 @@ class Stalls(Concluding):
     def next_alarm(self) -> float | None:
         """When the next step is to be told of if it has not ended by then, in seconds of the floor."""
         runs = self._runs.values()
+        now = self._lab.clock.monotonic()
         if self._watched.keys() != set(runs):
-            now = self._floor.now()
             self._watched = {run: self._watched.get(run) or _Watched(now, self._expected(run)) for run in runs}
-        return min((each.due for each in self._watched.values() if each.due is not None), default=None)
+        dues = [each.due for each in self._watched.values() if each.due is not None]
+        return self._floor.now() + min(dues) - now if dues else None
 
     def _tell_stalls(self) -> None:
         """Record which steps have taken twice as long as expected."""
-        alarm, now = self.next_alarm, self._floor.now()
-        if alarm is None or now < alarm - SLACK:
-            return
+        now = self._lab.clock.monotonic()
         for run, each in self._watched.items():
-            if each.due is not None and now >= each.due - SLACK:
+            if run in self._runs.values() and each.due is not None and now >= each.due - SLACK:
                 each.is_told = True
                 text = (
                     f"step {run.step.name!r} has run for {now - each.began:.0f} s on {run.station}, and "
