@@ -339,7 +339,7 @@ export function timelinePlot(label, { stations, bars, now, begin, end, onhover }
     const every = niceSpan((end - begin) / Math.max(2, (width - left) / 120));
     for (let time = Math.ceil(begin / every) * every; time < end; time += every) {
       const isMidnight = new Date(time * 1000).getHours() === 0 && new Date(time * 1000).getMinutes() === 0;
-      context.fillText(every >= 86400 || isMidnight ? at(time, true) : hour(time), across(time), height - bottom + 6);
+      context.fillText(every >= 86400 || isMidnight ? at(time, true) : hour(time, every < 60), across(time), height - bottom + 6);
     }
   });
   frame.addEventListener("mousemove", (event) => {
@@ -354,7 +354,8 @@ export function timelinePlot(label, { stations, bars, now, begin, end, onhover }
 /** A moment, in epoch seconds, as it stands under an axis. */
 const at = (time, isDay) => formatOf(!isDay).format(new Date(time * 1000));
 
-const hour = (time) => formatOf(true, false).format(new Date(time * 1000));
+const hour = (time, hasSeconds) => formatOf(true, false).format(new Date(time * 1000))
+  + (hasSeconds ? `:${String(Math.round(time % 60)).padStart(2, "0")}` : "");
 
 function niceSpan(seconds) {
   return [10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800].find((span) => span >= seconds) ?? 2592000;

@@ -122,7 +122,7 @@ const formats = {};
 /** What writes a moment, with the time of day and the day or only one of them; to make it takes longer than to use it. */
 export function formatOf(hasTime, hasDay = true) {
   const time = hasTime ? { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } : {};
-  const day = hasDay ? { month: "short", day: "numeric" } : { second: "2-digit" };
+  const day = hasDay ? { month: "short", day: "numeric" } : {};
   return formats[`${language} ${hasTime} ${hasDay}`] ??= new Intl.DateTimeFormat(language, { ...day, ...time });
 }
 
