@@ -72,7 +72,7 @@ class Adviser(Value):
 
     address: str
     model: str
-    key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    key_variable: str | None = None
     about: Annotated[str, Field(max_length=20_000)] = ""
     n_candidates: Annotated[int, Field(ge=1, le=20)] = 4
     timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
@@ -80,6 +80,8 @@ class Adviser(Value):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
+        if self.key_variable is not None and not self.key_variable.isidentifier():
+            raise ProblemError("key_variable is no name of a variable", hint="the key itself stands in the environment")
         parts = urlsplit(self.address)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
             raise ProblemError(f"{parts.hostname or self.address!r} is no address of an adviser", hint="https://.../v1")
