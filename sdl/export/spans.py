@@ -98,7 +98,11 @@ class Spans:
         from opentelemetry.context import Context  # noqa: PLC0415 # an extra
         from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 # an extra
 
-        known: dict[str, str | int] = {"sdl.lab": self._lab, "sdl.campaign": event.campaign, "sdl.trial": event.trial or 0}
+        known: dict[str, str | int] = {
+            "sdl.lab": self._lab,
+            "sdl.campaign": event.campaign,
+            "sdl.trial": event.trial or 0,
+        }
         named = {f"sdl.{key}": value for key, value in more.items()}
         where = Context() if parent is None else set_span_in_context(parent)
         return self._tracer.start_span(name, where, attributes={**known, **named}, start_time=_nanoseconds(event))
@@ -116,7 +120,8 @@ class Spans:
 
     def _begin_step(self, event: Event, body: StepStarted) -> None:
         attempt = self._of(event, body.attempt)
-        more: dict[str, str | int] = {"station": body.station, "attempt": body.attempt, "members": ",".join(map(str, body.members))}
+        members = ",".join(map(str, body.members))
+        more: dict[str, str | int] = {"station": body.station, "attempt": body.attempt, "members": members}
         attempt.steps[body.step] = self._span(f"step {body.step}", event, attempt.span, **more)
 
     def _begin_act(self, event: Event, body: ActIntended) -> None:

@@ -108,17 +108,13 @@ def places_of_engine(nursery: Nursery) -> list[str]:
     """Return the places that an engine passes in a campaign, and in one that goes on after a kill."""
     found: dict[str, None] = {}
 
-    def noting(folder: Path, log: Path) -> None:
+    def noting(folder: Path) -> None:
+        log = folder / "log.places"
         for trials, point in ((2, ""), (4, "recorder.after_act:1"), (6, "journal.before_commit:30"), (8, "")):
             engine_until(nursery, folder, trials, (point, 0.0), log=str(log))
+        found.update(dict.fromkeys(log.read_text().split()))
 
-    with_station(
-        nursery,
-        lambda folder: (
-            noting(folder, folder / "log.places"),
-            found.update(dict.fromkeys((folder / "log.places").read_text().split())),
-        ),
-    )
+    with_station(nursery, noting)
     return list(found)
 
 
