@@ -31,23 +31,24 @@ N_CAMPAIGNS = 3
 class Rendezvous(Hook):
     """Holds whoever has been granted material until another one has been granted some too, or a moment is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
         self.n_met = 0
+        self._patience = patience  # wall seconds
         self._barrier = threading.Barrier(2)
 
     def passed(self, name: str) -> None:
         if name != "provisions.granted":
             return
         try:
-            self._barrier.wait(0.01)
+            self._barrier.wait(self._patience)
             self.n_met += 1
         except threading.BrokenBarrierError:
             self._barrier.reset()
 
 
 @contextmanager
-def rendezvous() -> Generator[Rendezvous]:
-    hook = Rendezvous()
+def rendezvous(patience: float = 0.01) -> Generator[Rendezvous]:
+    hook = Rendezvous(patience)
     hooks.append(hook)
     try:
         yield hook
@@ -92,7 +93,7 @@ def test_campaigns_that_share_a_stock_never_set_aside_the_same(tmp_path: Path) -
 def test_without_the_hold_they_would(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without this, the test above could pass because nobody ever meets."""
     monkeypatch.setattr(MemoryJournal, "hold", lambda _: nullcontext())
-    with rendezvous() as met:
+    with rendezvous(patience=5.0) as met:
         errors = share(MemoryJournal(), "0.8 mL")
     assert met.n_met > 0
     assert any(isinstance(error, JournalCorrupt) for error in errors)

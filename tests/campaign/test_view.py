@@ -120,7 +120,7 @@ def fill(journal: Journal, n: int) -> None:
         journal.append(*entries)
 
 
-def test_folding_takes_at_most_five_seconds_for_100_000_trials(tmp_path: Path) -> None:
+def test_folding_takes_at_most_ten_seconds_for_100_000_trials(tmp_path: Path) -> None:
     n = 4_000
     store = tmp_path / "big.sdl"
     journal = open_journal(store)
@@ -133,7 +133,7 @@ def test_folding_takes_at_most_five_seconds_for_100_000_trials(tmp_path: Path) -
         assert CampaignView.of(reader).n_proposed == n
         seconds.append(time.process_time() - began)
     reader.close()
-    assert min(seconds) <= 2 * 5.0 * n / 100_000  # twice, because other programs run beside the tests
+    assert min(seconds) <= 2 * 10.0 * n / 100_000  # twice, because other programs run beside the tests
 
 
 def test_a_journal_without_the_campaign_is_refused_by_name() -> None:
