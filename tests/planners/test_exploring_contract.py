@@ -20,11 +20,11 @@ class TestLevelSetPlanner(PlannerContract):
 
 
 class TestPhaseMapPlanner(PlannerContract):
-    n_completed = 5  # each is a class of its own here
+    n_completed = 4  # each is a class of its own here
 
     @pytest.fixture
     def planner(self) -> Planner:
-        return PhaseMapPlanner(n_initial=4)
+        return PhaseMapPlanner(n_initial=3)
 
 
 class TestBoundlessPlanner(PlannerContract):
