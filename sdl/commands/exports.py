@@ -17,7 +17,6 @@ from sdl.commands.output import complain, say, say_facts, say_json
 from sdl.commands.stores import SUFFIX, reading, view_of
 from sdl.errors import JournalError, ProblemError, SdlError
 from sdl.export import words
-from sdl.export.report import write_report
 from sdl.export.tables import write_csv
 from sdl.journal import Finding, VerifyReport, audit
 from sdl.journal import backup as journal_backup
@@ -39,6 +38,8 @@ def report(store: Path, output: Path | None, *, campaign: str | None) -> None:
 
 def reported(view: CampaignView, path: Path, journal: Journal) -> Sequence[Path]:
     """Write the report of *view*, with slices of the model where the planner can be made again and has one."""
+    from sdl.export.report import write_report  # matplotlib, which takes half a second
+
     return write_report(view, path, predictor=predictor_of(view), journal=journal)
 
 
