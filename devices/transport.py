@@ -165,7 +165,8 @@ class GuardedTransport(ABC):
         except (OSError, EOFError) as error:
             raise TransportError(f"{self._name}: the line broke at {what}: {error}") from error
         finally:
-            if not is_done:
+            # A loop that hung, and was replaced, may wake: the line is not its any more.
+            if not is_done and self._opened_on in {None, asyncio.get_running_loop()}:
                 await self._drop()
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
+from weakref import WeakKeyDictionary
 
 
 class Turns:
@@ -11,21 +12,19 @@ class Turns:
 
     A station whose loop hung or died goes on with a new one, and so do the drivers. An ``asyncio.Lock`` belongs to the
     loop on which somebody first had to wait for it: on the next one every wait is a RuntimeError, that of ``stop`` too.
-    Here a new loop begins with a lock that nobody holds, since who held it ended with the old loop.
+    Here each loop has a lock of its own, and who held that of a loop that died keeps nobody waiting. Two loops that
+    live have no turns among them: a line belongs to one station.
     """
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock = asyncio.Lock()
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     async def __aenter__(self) -> None:
         """Wait for the turn."""
-        if self._loop is not (loop := asyncio.get_running_loop()):
-            self._loop, self._lock = loop, asyncio.Lock()
-        await self._lock.acquire()
+        await self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()).acquire()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the turn to the next one."""
-        self._lock.release()
+        self._locks[asyncio.get_running_loop()].release()

@@ -86,6 +86,10 @@ class AdvisedPlanner(Value):
         """The name that decision records carry."""
         return "advised"
 
+    def check(self, problem: Problem) -> None:
+        """Raise PlannerError where the planner that is advised could not plan for *problem*."""
+        self.planner.check(problem)
+
     def suggest(
         self, problem: Problem, history: History, n: int, *, situation: Situation, seed: int
     ) -> list[Suggestion]:

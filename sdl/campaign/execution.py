@@ -242,7 +242,7 @@ class Execution(Concluding):
             grants = self._grants(run)
             if grants is None:
                 return False
-            is_ready = not run.setup_key or self._floor.ready_for.get(run.station) == run.setup_key
+            is_ready = self._floor.is_ready(run)
             self._announce(run, grants, ends)
         fail_point("loop.step_announced")
         station.submit(self._job(run, is_ready=is_ready))

@@ -13,6 +13,7 @@ from typing import Any
 from sdl.campaign.active import Run
 from sdl.journal.protocol import Journal
 from sdl.journal.records import StepEnded, StepStarted
+from sdl.journal.safety import LatchSet
 from sdl.lab import Lab
 from sdl.lab.clock import Mailbox
 from sdl.lab.ledger import Ledger
@@ -53,17 +54,18 @@ class Floor:
         self.taught: set[str] = set()
         self.decision = Decision()
         self._states: dict[str, tuple[object, StationState]] = {}
-        self._is_read = False
+        self._read_to = 0
 
     def read(self, journal: Journal) -> None:
         """Learn from *journal* how long steps take, and what stations are ready for. Once a session."""
-        if self._is_read:
-            return
-        self._is_read = True
-        self.durations.catch_up(journal)
-        for event in journal.read(kinds=("step.started", "step.ended")):
+        after, self._read_to = self._read_to, journal.head[0]
+        if not after:
+            self.durations.catch_up(journal)
+        steps = () if after else ("step.started", "step.ended")  # later ones are told of as they come
+        for event in journal.read(after, kinds=(*steps, "safety.latched")):
             body = event.body
-            if isinstance(body, StepStarted) and body.setup_key:
+            # A latched station's devices went where they are safe.
+            if isinstance(body, LatchSet) or (isinstance(body, StepStarted) and body.setup_key):
                 self.ready_for[body.station] = NOBODY_KNOWS
             elif isinstance(body, StepEnded) and body.setup_key and body.is_success:  # one sample of the run is enough
                 self.ready_for[body.station] = body.setup_key
@@ -122,6 +124,16 @@ class Floor:
         self.durations.add(campaign, run.step.name, run.station, seconds - run.setup_seconds)
         if run.setup_key:
             self.ready_for[run.station] = run.setup_key
+
+    def is_ready(self, run: Run) -> bool:
+        """Whether the station is known to be ready for a run, so that there is no changeover.
+
+        Of one in a process of its own it is not known: that may have been started anew since.
+        """
+        if not run.setup_key:
+            return True
+        is_known = not self.lab.stations[run.station].is_elsewhere
+        return is_known and self.ready_for.get(run.station) == run.setup_key
 
     def keep(self, holder: Holder, stations: Collection[str]) -> None:
         """*stations*, and no others, stay with *holder*."""

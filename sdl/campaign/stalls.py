@@ -19,6 +19,10 @@ TIMES = 2.0
 """A step is told of when it has taken so many times what was expected."""
 
 
+LEAST = 60.0
+"""Seconds beyond what was expected before anybody is told: of what takes milliseconds nobody wants to hear."""
+
+
 @dataclass
 class _Watched:
     began: float
@@ -28,7 +32,9 @@ class _Watched:
     @property
     def due(self) -> float | None:
         """When it is to be told, by the monotonic clock: whoever sets the clock makes no step late."""
-        return None if self.is_told or self.expected is None else self.began + TIMES * self.expected
+        if self.is_told or not self.expected:
+            return None
+        return self.began + max(TIMES * self.expected, self.expected + LEAST)
 
 
 class Stalls(Concluding):

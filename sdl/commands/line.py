@@ -62,7 +62,7 @@ def token_of(path: Path | None) -> str:
     Raises :class:`~sdl.errors.AccessError` where there is none, or where others can read it.
     """
     if path is None:
-        token = os.environ.get(VARIABLE, "")
+        token = os.environ.get(VARIABLE, "").strip()
         if not token:
             hint = f"--token-file FILE, or the variable {VARIABLE}; sdl users makes one"
             raise AccessError("the laboratory wants a token", hint=hint)

@@ -24,17 +24,23 @@ class Spare:
 
     def lay_by(self) -> None:
         """Take the room. Does nothing where it is taken; a disk that does not give it is no reason to stop here."""
-        if not self.path.exists():
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            self.keep("")
+            return
+        if found.st_size < ROOM and not self.kept():
             self.keep("")
 
     def keep(self, text: str) -> bool:
         """Put *text* in the place of what was kept, synced to the disk; say whether that succeeded."""
         data = text.encode().ljust(ROOM)
         try:
-            number = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            number = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)  # as the journal beside it
             try:
                 is_whole = os.pwrite(number, data, 0) == len(data)
-                os.ftruncate(number, len(data))
+                if is_whole:
+                    os.ftruncate(number, len(data))
                 os.fsync(number)
             finally:
                 os.close(number)
@@ -46,6 +52,6 @@ class Spare:
     def kept(self) -> str:
         """Return what was kept; empty where nothing was."""
         try:
-            return self.path.read_text(encoding="utf-8", errors="replace").strip()
+            return self.path.read_text(encoding="utf-8", errors="replace").replace("\0", "").strip()
         except FileNotFoundError:
             return ""

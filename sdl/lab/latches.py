@@ -63,7 +63,11 @@ def keep_aside(journal: Journal, bodies: Sequence[LatchSet]) -> bool:
     spare = room_aside(journal)
     if spare is None or not bodies:
         return False
-    return spare.keep("\n".join(body.to_json() for body in (*kept_aside(journal), *bodies)))
+    try:
+        before = spare.kept().splitlines()
+    except OSError:  # the disk fails, and the new ones matter most
+        before = []
+    return spare.keep("\n".join([*before, *(body.to_json() for body in bodies)]))
 
 
 def kept_aside(journal: Journal) -> Sequence[LatchSet]:
@@ -72,9 +76,11 @@ def kept_aside(journal: Journal) -> Sequence[LatchSet]:
     Raises :class:`~sdl.errors.JournalError` where something is kept that cannot be read: it was a latch.
     """
     spare = room_aside(journal)
-    text = "" if spare is None else spare.kept()
     try:
+        text = "" if spare is None else spare.kept()
         return [LatchSet.from_json(line) for line in text.splitlines()]
+    except OSError as error:
+        raise JournalError(f"what is kept beside the journal cannot be read: {error}") from error
     except SdlError as error:
         assert spare is not None
         raise JournalError(

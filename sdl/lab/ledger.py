@@ -206,19 +206,18 @@ class Ledger:
         """Take in one event. Raises JournalCorrupt where it does not fit what came before."""
         if event.sequence <= self.sequence:
             return
-        self.sequence = event.sequence
         glance = self._glances.get(event.kind)
         if glance is not None:
             glance(event)
         fold = self._folds.get(event.kind)
-        if fold is None:
-            return
         try:
-            fold(event, event.body)
+            if fold is not None:
+                fold(event, event.body)
         except JournalCorrupt as error:
             raise JournalCorrupt(
                 f"event {event.sequence} ({event.kind}) does not fit the ledger: {error.message}", hint="run sdl verify"
             ) from None
+        self.sequence = event.sequence  # not before: who catches up again meets the same error
 
     # --- materials ----------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 V = TypeVar("V", bound=Value)
 
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 TIMEOUT = 120.0
 """Seconds for an answer: a campaign that is handed in is rehearsed first."""
 
@@ -110,8 +112,15 @@ class Client:
             except (OSError, ssl.SSLError) as error:
                 message = f"{verify} is no certificate: {error}"
                 raise AccessError(message, hint="a file in PEM, as its owner gives it") from None
-        headers = {"Authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=f"{self.address}/api/v1", headers=headers, timeout=TIMEOUT, verify=context)
+        if not _TOKEN.fullmatch(token):  # else httpx would refuse it, and show it
+            raise AccessError("what was given as a token is none", hint="one word, as sdl users printed it")
+        self._http = httpx.Client(
+            base_url=f"{self.address}/api/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT,
+            verify=context,
+            trust_env=not is_local(urlsplit(self.address).hostname or ""),  # no proxy hears it
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -43,6 +43,9 @@ KINDS = (
 TIMES = 2.0
 """A step is silent when it takes so many times what is expected."""
 
+SILENT_AGAIN = 60.0
+"""Seconds between two notices of the same silent step, at least: it is looked at every second."""
+
 TARGET = "target reached"
 """What the reason of a session begins with that ended because its target was reached."""
 
@@ -207,6 +210,8 @@ class Attention:
         """Yield what is to be told of steps that take too long at the time *now*, in seconds since 1970."""
         for each in self.running.values():
             event, body = each.event, each.body
+            if body.members and event.trial != body.members[0]:
+                continue  # of a run of several samples the first one speaks
             seconds = now - event.time.timestamp()
             limit, why = self._limit(each, rule)
             if seconds > limit:
@@ -270,7 +275,8 @@ class Told:
         if notice.occasion not in rule.when or (rule.campaigns and notice.campaign not in rule.campaigns):
             return None
         last = self.last.get(notice.key)
-        if last is not None and now - last < rule.again_after:
+        pause = max(rule.again_after, SILENT_AGAIN) if notice.occasion == "silent" else rule.again_after
+        if last is not None and now - last < pause:
             self.held_back[notice.key] = self.held_back.get(notice.key, 0) + 1
             return None
         self.last[notice.key] = now

@@ -122,7 +122,9 @@ class Postman:
         reached, head = self._read_state(), journal.head[0]
         self._rounds = {
             _name(rule): Round(
-                Told(rule), carrier(rule, notices.mail, lab, base or folder), done=reached.get(_name(rule), head)
+                Told(rule),
+                carrier(rule, notices.mail, lab, base or folder),
+                done=min(reached.get(_name(rule), head), head),
             )
             for rule in notices.rules
         }

@@ -130,8 +130,8 @@ class Watcher:
         return True
 
     def let_go(self) -> None:
-        """End the line, after what there is room for."""
-        while self.queue.full():
+        """End the line. What waits goes too: a gap would never be filled, and who resumes is sent all of it."""
+        while not self.queue.empty():
             self.queue.get_nowait()
         self.queue.put_nowait(b"")
 
@@ -185,6 +185,13 @@ class Newsroom:
                 pass
             except Exception:  # the border: the next look may do
                 log.exception("live events could not be read")
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """End all lines: whoever comes back is sent what was missed."""
+        for watcher in [*self._watchers]:
+            self._watchers.discard(watcher)
+            watcher.let_go()
 
     async def _spread(self) -> None:
         events = await asyncio.to_thread(self._new)

@@ -33,7 +33,7 @@ def task_routes(house: House) -> Routes:
         """Say that a task is done, or could not be, and what there is to note."""
         if task not in {each.asked.task for each in house.desk.waiting}:
             raise Missing("there is no such task", hint="somebody has answered it, or it was stopped")
-        if body.answer == "done" and body.note.lower().startswith("failed"):
+        if body.answer == "done" and body.note.strip().lower().startswith("failed"):
             raise ProblemError("the note says that it failed, and the answer that it is done", hint="answer: failed")
         house.host.call(lambda: house.desk.answer(task, body.answer, body.note, by=who.name))
         return models.Done(done=f"the task is {body.answer}")

@@ -37,6 +37,7 @@ from sdl.journal.records import (
     StepStarted,
     TrialProposed,
 )
+from sdl.journal.safety import LatchSet
 from sdl.lab import Interlock, Settings
 from sdl.lab.schedule.durations import CHANGEOVER, ENOUGH
 from sdl.problem import Problem
@@ -316,6 +317,9 @@ class TestChangeovers:
         floor.read(journal)
         assert floor.ready_for == {"oven": "k"}, "one sample that failed does not unmake the changeover"
         assert floor.durations.estimate("c", CHANGEOVER.format("heat"), "oven", declared=7.0).median == 300.0
+        journal.append(Entry(LatchSet(lab="lab", station="oven", interlock="hot", devices=(), reason="too hot"), "c"))
+        floor.read(journal)
+        assert floor.ready_for["oven"] != "k", "what was safe then is not what it was made ready for"
 
 
 class TestCalendars:

@@ -136,8 +136,9 @@ def test_a_station_elsewhere_treats_several_samples_at_once_and_is_made_ready_fo
     dosed = bodies(site.folder, StepEnded)
     assert {body.members for body in dosed} == {(1, 2), (3, 4)}
     assert sum(doses(site.folder).values()) == 2
-    assert [line["gas"] for line in hosted.noted(site.folder / "rinses")] == ["Ar"]
-    assert [body.setup_seconds >= 0.05 for body in dosed[::2]] == [True, False]
+    # Twice, though the gas is the same: nobody knows whether that process was started anew in between.
+    assert [line["gas"] for line in hosted.noted(site.folder / "rinses")] == ["Ar", "Ar"]
+    assert [body.setup_seconds >= 0.05 for body in dosed[::2]] == [True, True]
 
 
 def test_commands_that_were_queued_in_an_outage_are_not_done_after_it(site: Site) -> None:
