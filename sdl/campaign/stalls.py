@@ -19,7 +19,7 @@ TIMES = 2.0
 """A step is told of when it has taken so many times what was expected."""
 
 
-LEAST = 60.0
+LEAST = 0.1
 """Seconds beyond what was expected before anybody is told: of what takes milliseconds nobody wants to hear."""
 
 
