@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -12,6 +13,7 @@ from sdl.campaign.planner import History, HistoryEntry, Situation, Suggestion
 from sdl.errors import PlannerError, ProblemError
 from sdl.journal.beliefs import ModelSummary
 from sdl.journal.records import Decision, ParameterValue, Prediction, RunnerUp
+from sdl.journal.trust import Role
 from sdl.planners.adviser import Adviser, Candidate, plain, score
 from sdl.planners.bayesian import BayesianPlanner
 from sdl.planners.domain import Domain
@@ -121,9 +123,10 @@ class AdvisedPlanner(Value):
         for entry in history.completed:
             if not entry.measures(problem.outcomes):
                 continue
-            scores.append(score(problem, entry))
-            if entry.trial > 0:  # no prior data
-                better = sum(other > scores[-1] for other in scores)
+            own = score(problem, entry)
+            insort(scores, own)
+            if _is_search(entry):
+                better = len(scores) - bisect_right(scores, own)
                 count = counts[_is_advised(entry)]
                 count[0] += 1
                 count[1] += better < TOP * len(scores)
@@ -134,7 +137,7 @@ class AdvisedPlanner(Value):
         own, others = self.records(problem, history)
         worth = own.rate / others.rate if own.n_trials >= ENOUGH else 1.0
         share = min(MOST, self.share * max(0.25, worth))
-        trials = [entry for entry in history.entries if entry.trial > 0]
+        trials = [entry for entry in history.entries if _is_search(entry)]
         n_had = sum(map(_is_advised, trials))
         return max(0, min(n, int(share * (len(trials) + n)) - n_had))
 
@@ -172,6 +175,11 @@ class AdvisedPlanner(Value):
             return dict(self.planner.predict(question.problem, question.history, [point])[0])
         except PlannerError:
             return {}
+
+
+def _is_search(entry: HistoryEntry) -> bool:
+    """Whether a planner chose the trial: prior data and controls are nobody's."""
+    return entry.trial > 0 and entry.role is Role.SEARCH
 
 
 def _is_advised(entry: HistoryEntry) -> bool:

@@ -54,15 +54,15 @@ class Floor:
         self.taught: set[str] = set()
         self.decision = Decision()
         self._states: dict[str, tuple[object, StationState]] = {}
-        self._read_to = 0
+        self._read_to: int | None = None
 
     def read(self, journal: Journal) -> None:
         """Learn from *journal* how long steps take, and what stations are ready for. Once a session."""
         after, self._read_to = self._read_to, journal.head[0]
-        if not after:
+        if after is None:
             self.durations.catch_up(journal)
-        steps = () if after else ("step.started", "step.ended")  # later ones are told of as they come
-        for event in journal.read(after, kinds=(*steps, "safety.latched")):
+        steps = ("step.started", "step.ended") if after is None else ()  # later ones are told of as they come
+        for event in journal.read(after or 0, kinds=(*steps, "safety.latched")):
             body = event.body
             # A latched station's devices went where they are safe.
             if isinstance(body, LatchSet) or (isinstance(body, StepStarted) and body.setup_key):

@@ -417,8 +417,9 @@ class CampaignView:
         self._past.change(_trial_of(event))
 
     def _on_judged(self, event: Event) -> None:
+        is_ranked_anew = self.standing.judge(self._records[_trial_of(event)], event)
         self._past.change(_trial_of(event))
-        if self.standing.judge(self._records[_trial_of(event)], event):
+        if is_ranked_anew:
             self._rank_again()
 
     def _on_failed(self, event: Event) -> None:

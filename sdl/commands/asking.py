@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -126,8 +126,9 @@ def follow(client: Client, found: models.CampaignInfo, after: int) -> models.Cam
     n_lost = 0
     while True:
         try:
-            after = _followed(client, found, after)
-            n_lost = 0
+            for number in _followed(client, found, after):
+                after, n_lost = number, 0
+            now = client.campaign(found.id)
         except TransportError as error:
             n_lost += 1
             if n_lost > RECONNECTS:
@@ -135,27 +136,28 @@ def follow(client: Client, found: models.CampaignInfo, after: int) -> models.Cam
             tell(f"{error.message}; asked again in a second")
             pause(1.0)
             continue
-        now = client.campaign(found.id)
         if now.state in OVER:
             return now
 
 
-def _followed(client: Client, found: models.CampaignInfo, after: int) -> int:
-    """Follow by one line; return the last event when the campaign has ended, or the line has."""
+def _followed(client: Client, found: models.CampaignInfo, after: int) -> Generator[int]:
+    """Follow by one line until the campaign has ended, or the line has; yield the number of each event that is told."""
     from sdl.server.client import OVER
 
     with closing(client.events(after=after, campaign=found.id)) as events:
         for kind, event in events:
-            after = event.sequence
             if kind == "hello":
+                yield event.sequence
                 if client.campaign(found.id).state in OVER:  # nothing more will come
-                    return after
+                    return
             elif kind == "session.ended":
+                yield event.sequence
                 _settled(client, found)
-                return after
-            elif said := _said(event):
-                say(said)
-    return after
+                return
+            else:
+                if said := _said(event):
+                    say(said)
+                yield event.sequence
 
 
 def _settled(client: Client, found: models.CampaignInfo) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
@@ -166,8 +166,9 @@ class Client:
 
     def campaign(self, campaign: str) -> models.CampaignInfo:
         """Return one campaign, by its id or by its name."""
-        if campaign.startswith("c_"):
-            return self._get(models.CampaignInfo, f"/campaigns/{campaign}")
+        if campaign.startswith("c_"):  # an id, or a name that looks like one
+            with suppress(CampaignError):
+                return self._get(models.CampaignInfo, f"/campaigns/{campaign}")
         found = [each for each in self.campaigns() if each.name == campaign]
         if not found:
             raise CampaignError(f"there is no campaign {campaign!r} on {self.address}", hint="or you may not see it")

@@ -67,6 +67,8 @@ class Round:
     told: Told
     carry: Carrier
     done: int
+    since: int = 0
+    """The rule is new: it has told nothing of what was before this event."""
     waiting: deque[Notice] = field(default_factory=lambda: deque[Notice](maxlen=MAX_WAITING))
     n_failed: int = 0
     again_at: float = 0.0
@@ -125,6 +127,7 @@ class Postman:
                 Told(rule),
                 carrier(rule, notices.mail, lab, base or folder),
                 done=min(reached.get(_name(rule), head), head),
+                since=0 if _name(rule) in reached else head,
             )
             for rule in notices.rules
         }
@@ -163,30 +166,31 @@ class Postman:
                 found = each.told.wanted(notice, now)
                 if found is not None:
                     each.waiting.append(found)
-        for each in self._rounds.values():
-            self._tell(each)
+        while sum(self._tell(each) for each in self._rounds.values()):  # in turns: a slow place holds up no other's all
+            pass
         self._write_state()
 
     def _note(self, notice: Notice, now: float) -> None:
         for each in self._rounds.values():
-            found = each.told.wanted(notice, now)
+            found = None if notice.sequence <= each.since else each.told.wanted(notice, now)
             if found is not None and notice.sequence > each.done:  # what was told before a restart is only remembered
                 each.waiting.append(found)
 
-    def _tell(self, each: Round) -> None:
-        while each.waiting and self._monotonic() >= each.again_at and not self._is_over.is_set():
-            try:
-                each.carry(each.waiting[0])
-            except Exception as error:  # noqa: BLE001 # the border: whatever a place does, the others are told
-                each.n_failed += 1
-                wait = min(FIRST_WAIT * 2 ** (each.n_failed - 1), LONGEST_WAIT)
-                each.again_at = self._monotonic() + wait
-                log.warning(
-                    "%s was not told (%s); tried again in %.0f s", each.told.rule.place, type(error).__name__, wait
-                )
-                return
-            each.waiting.popleft()
-            each.n_failed, each.again_at = 0, 0.0
+    def _tell(self, each: Round) -> bool:
+        """Tell one place the oldest that waits for it; say whether it may be told more."""
+        if not each.waiting or self._monotonic() < each.again_at or self._is_over.is_set():
+            return False
+        try:
+            each.carry(each.waiting[0])
+        except Exception as error:  # noqa: BLE001 # the border: whatever a place does, the others are told
+            each.n_failed += 1
+            wait = min(FIRST_WAIT * 2 ** (each.n_failed - 1), LONGEST_WAIT)
+            each.again_at = self._monotonic() + wait
+            log.warning("%s was not told (%s); tried again in %.0f s", each.told.rule.place, type(error).__name__, wait)
+            return False
+        each.waiting.popleft()
+        each.n_failed, each.again_at = 0, 0.0
+        return True
 
     # --- what has been told ---------------------------------------------------------------------------------------
 
@@ -297,7 +301,8 @@ class Mail:
         with self._line() as line:
             if self.server.user is not None:
                 line.login(self.server.user, self.password)
-            line.send_message(message)
+            if refused := line.send_message(message):  # only some: where all are, it raises
+                log.warning("%s took a notice, but not for %s", self.server.host, ", ".join(refused))
 
     def letter(self, notice: Notice) -> EmailMessage:
         """Write it; the same notice has the same Message-ID, so that repeats can be dropped."""

@@ -290,6 +290,15 @@ def test_a_latch_that_the_book_cannot_take_holds_and_outlives_the_process(
     book.close()
 
 
+def test_of_samples_that_are_treated_at_once_each_is_remembered() -> None:
+    pages = Pages()
+    gate_of(pages).admit("job1", command(), 1, 0.0, Place("s/c/1/1", "heat"), Place("s/c/2/1", "heat"))
+    anew = gate_of(pages, boot="b", epoch=2)
+    for number in (1, 2):
+        with pytest.raises(Refusal, match="since step heat of this trial"):
+            anew.admit(f"job2{number}", command(boot="b", epoch=2), 1, 0.0, Place(f"s/c/{number}/1", "measure"))
+
+
 def test_what_a_step_has_set_up_is_lost_with_the_boot_and_by_a_latch_whichever_engine_asks() -> None:
     pages = Pages()
     gate_of(pages).admit("job1", command(), 1, 0.0, Place("s/c/1/1", "heat"))
@@ -299,6 +308,8 @@ def test_what_a_step_has_set_up_is_lost_with_the_boot_and_by_a_latch_whichever_e
     with pytest.raises(Refusal, match="since step heat of this trial") as refused:
         anew.admit("job3", told, 1, 0.0, Place("s/c/1/1", "measure"))
     assert refused.value.code == "undone"
+    with pytest.raises(Refusal, match="since step heat of this trial"):  # one of those that are treated at once
+        anew.admit("job3", told, 1, 0.0, Place("s/c/7/1", "measure"), Place("s/c/1/1", "measure"))
     anew.admit("job4", told, 1, 0.0, Place("s/c/1/1", "measure", goes_on=True))
     anew.admit("job5", told, 2, 0.0, Place("s/c/1/2", "heat"))  # the next attempt begins at the beginning
     anew.admit("job6", told, 3, 0.0, Place("s/c/1/2", "measure"))

@@ -13,7 +13,7 @@ from sdl.journal.acts import ActEnded, ActIntended
 from sdl.lab.job import JobResult
 from sdl.lab.remote.data import error_to_data, to_data
 from sdl.lab.remote.gate import Command, Gate
-from sdl.lab.remote.messages import Acted, Documented, Event, Finished, Run, printable
+from sdl.lab.remote.messages import Acted, Documented, Event, Finished, Run, as_mapping, printable
 from sdl.lab.remote.setups import Place
 from sdl.lab.remote.stream import Stream
 
@@ -114,10 +114,13 @@ class Attempt:
             self.stream.post(lambda number: cast("Event", made(number=number)), window=None)
 
 
-def place_of(run: Run) -> Place:
-    """Return where a step stands in its trial."""
-    trial = "/".join((run.store, *(str(run.md.get(name, "")) for name in ("campaign", "trial", "attempt"))))
-    return Place(trial, str(run.md.get("step", "")), goes_on=run.n_acts_before > 0)
+def places_of(run: Run) -> tuple[Place, ...]:
+    """Return where a step stands in its trial, or in each of the trials that it treats at once."""
+    batch = as_mapping(run.settings).get("batch")
+    members = [run.md] if batch is None else [as_mapping(each) for each in batch]
+    campaign, step = str(run.md.get("campaign", "")), str(run.md.get("step", ""))
+    trials = [f"{run.store}/{campaign}/{each.get('trial', '')}/{each.get('attempt', '')}" for each in members]
+    return tuple(Place(trial, step, goes_on=run.n_acts_before > 0) for trial in trials)
 
 
 def key_of(store: str, campaign: str, act: str, mark: str) -> str:

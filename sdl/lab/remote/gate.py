@@ -233,8 +233,8 @@ class Gate:
 
     # --- steps ----------------------------------------------------------------------------------------------------
 
-    def admit(self, job: str, command: Command, sequence: int, now: float, place: Place = NOWHERE) -> None:
-        """Let a step begin, once, and only while what earlier steps of its trial have set up stands.
+    def admit(self, job: str, command: Command, sequence: int, now: float, *places: Place) -> None:
+        """Let a step begin, once, and only while what earlier steps of its trials have set up stands.
 
         Raises :class:`Refusal` otherwise.
         """
@@ -244,9 +244,11 @@ class Gate:
         self._check_state(command, now)
         if sequence <= self._sequence:
             raise Refusal("order", f"step number {sequence} comes after number {self._sequence}")
-        self._check_set_up(place)
-        self._write("job", job=job, trial=place.trial, step=place.step, boot=self.boot)
-        self._set_up.note(place.trial, place.step, self.boot)
+        for place in places:
+            self._check_set_up(place)
+        for place in places or (NOWHERE,):
+            self._write("job", job=job, trial=place.trial, step=place.step, boot=self.boot)
+            self._set_up.note(place.trial, place.step, self.boot)
         self._sequence = sequence
         self.jobs.add(job)
 

@@ -30,7 +30,7 @@ from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.latches import check_person
 from sdl.lab.remote.access import Client, ServerKeys, lacking
-from sdl.lab.remote.attempt import Attempt, key_of, place_of
+from sdl.lab.remote.attempt import Attempt, key_of, places_of
 from sdl.lab.remote.book import Book
 from sdl.lab.remote.data import act_from_data, given_from_data
 from sdl.lab.remote.doors import HERE, Doors, Letter, Peer, send
@@ -360,7 +360,7 @@ class StationServer:
         plan, setup, given = _taken_up(run)
         with self._guarding:
             command = Command(run.boot, run.store, run.epoch, run.expires)
-            self._gate.admit(run.job, command, run.sequence, self._now(), place_of(run))
+            self._gate.admit(run.job, command, run.sequence, self._now(), *places_of(run))
         self._owner = peer
         numbers = numbers_of(run.md)
         if numbers != self._prepared:

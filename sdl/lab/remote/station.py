@@ -366,9 +366,7 @@ class RemoteStation(Station):
             mark=self._mark(job.md),
         )
         try:
-            link.ask(run, AGAIN)
-        except StationLost:
-            self._say_again(link, run)
+            self._say(link, run)
         except StationRefused as refused:
             if refused.code == "undone":
                 raise DeviceError(refused.message, hint=refused.hint) from None
@@ -386,8 +384,11 @@ class RemoteStation(Station):
                     return ended
             link.check()
 
-    def _say_again(self, link: Link, run: Run) -> None:
-        """Say a step again whose answer may have been lost: it is begun once, however often it is said."""
+    def _say(self, link: Link, run: Run) -> None:
+        """Say a step, and again where its answer may have been lost: it is begun once, however often it is said."""
+        with suppress(StationLost):
+            link.ask(run, AGAIN)
+            return
         try:
             link.ask(run, REPLY_TIMEOUT)
         except StationLost:
