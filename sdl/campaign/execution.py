@@ -31,8 +31,9 @@ from sdl.journal.records import (
     TrialStarted,
 )
 from sdl.journal.trust import Quality
-from sdl.lab import Experiment, Job, JobResult, Lab, Settings, Step
+from sdl.lab import Experiment, Job, JobResult, Lab, Settings, Station, Step
 from sdl.lab.batch import Prepared
+from sdl.lab.elsewhere import Held
 from sdl.lab.schedule import Decision, Schedule, Start, Wait, Work
 from sdl.lab.schedule.values import SLACK, moment
 
@@ -311,8 +312,15 @@ class Execution(Concluding):
             plan = run.step.resume
             for active in members:
                 active.settings.acts = tuple(act for act in acts if act.has_happened)
-        elif run.step.setup is not None and not is_ready:
-            plan = Prepared(run.step.setup.plan, plan, self._lab.clock.monotonic, run.note_setup)
+        elif run.step.setup is not None and not (is_ready and not self._lab.stations[run.station].is_elsewhere):
+            plan = Prepared(
+                run.step.setup.plan,
+                plan,
+                self._lab.clock.monotonic,
+                run.note_setup,
+                ready_for=run.setup_key,
+                is_ready=is_ready,
+            )
         for active in members:
             active.resumes, active.was_down, active.cut_off = False, False, ("", ())
         lead = members[0]
@@ -333,7 +341,15 @@ class Execution(Concluding):
             timeout=run.step.timeout,
             n_acts_before=len(acts),
             needs=run.needs,
+            hold=self._hold(run, members, goes_on=bool(acts)),
         )
+
+    def _hold(self, run: Run, members: Sequence[ActiveTrial], *, goes_on: bool) -> Callable[[], None] | None:
+        """Return what makes sure of the stations in other processes that are held for *run*."""
+        far = [station for name in run.needs if (station := self._lab.stations[name]).is_elsewhere]
+        trials = tuple((number, active.attempt) for number, active in zip(run.members, members, strict=True))
+        held = Held(self.view.name, run.step.name, trials, goes_on)
+        return partial(_hold_all, far, held) if far else None
 
     def _take_document(self, trial: int, name: str, document: dict[str, Any]) -> None:
         self._recorder.record_document(trial, name, document)
@@ -415,6 +431,11 @@ class Execution(Concluding):
                 cost = self._experiment.cost_of(active.settings)
                 self._record(*self._provisions.over(number), TrialFailed(failure=failure, cost=cost), trial=number)
             self._leave(number)
+
+
+def _hold_all(stations: Sequence[Station], held: Held) -> None:
+    for station in stations:
+        station.hold(held)
 
 
 def _windows(step: Step, active: ActiveTrial) -> str:

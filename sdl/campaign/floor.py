@@ -128,12 +128,9 @@ class Floor:
     def is_ready(self, run: Run) -> bool:
         """Whether the station is known to be ready for a run, so that there is no changeover.
 
-        Of one in a process of its own it is not known: that may have been started anew since.
+        One in a process of its own has to know it too: that may have been started anew since.
         """
-        if not run.setup_key:
-            return True
-        is_known = not self.lab.stations[run.station].is_elsewhere
-        return is_known and self.ready_for.get(run.station) == run.setup_key
+        return not run.setup_key or self.ready_for.get(run.station) == run.setup_key
 
     def keep(self, holder: Holder, stations: Collection[str]) -> None:
         """*stations*, and no others, stay with *holder*."""

@@ -29,7 +29,7 @@ from sdl.journal.records import (
     TrialAbandoned,
     TrialProposed,
 )
-from sdl.lab import Experiment, Lab, Step
+from sdl.lab import Experiment, Lab
 from sdl.problem import SearchSpace
 from sdl.problem.value import listing
 
@@ -442,20 +442,6 @@ def check_stations(lab: Lab, experiment: Experiment) -> None:
                 f"step {step.name!r} asks for station {', '.join(missing) or 'none'}, which {lab.name} does not have",
                 hint=f"it has {', '.join(lab.stations)}",
             )
-        _check_processes(lab, step)
-
-
-def _check_processes(lab: Lab, step: Step) -> None:
-    """Refuse what cannot be done on a station that lives in a process of its own: nothing has moved yet."""
-    own = [name for name in lab.stations_for(step) if lab.stations[name].is_elsewhere]
-    held = [name for need in step.needs for name in lab.stations_called(need)]
-    far = [*own, *(name for name in held if lab.stations[name].is_elsewhere)]
-    if held and far:
-        raise CampaignError(
-            f"step {step.name!r} has needs, and station {far[0]!r} lives in a process of its own",
-            hint="a plan there has the devices of its own station only: put the stations that work together into one "
-            "(stations={...}), or leave them in this process (remote(..., stations=[...]))",
-        )
 
 
 def check_parameters(experiment: Experiment, space: SearchSpace) -> None:

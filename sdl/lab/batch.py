@@ -134,6 +134,9 @@ class Prepared:
         Seconds of a clock that nobody sets.
     took
         Told of the seconds of the changeover.
+    ready_for, is_ready
+        What the station is ready for afterwards, and whether the journal has it as ready before. A station in another
+        process leaves the changeover out where its own process knows so too.
     """
 
     def __init__(
@@ -142,10 +145,15 @@ class Prepared:
         plan: _AnyPlan,
         monotonic: Callable[[], float],
         took: Callable[[float], None],
+        *,
+        ready_for: str = "",
+        is_ready: bool = False,
     ) -> None:
         self.setup = setup
         self.plan = plan
         self.took = took
+        self.ready_for = ready_for
+        self.is_ready = is_ready
         self._monotonic = monotonic
         self.__name__ = str(getattr(plan, "__name__", type(plan).__name__))
 

@@ -36,6 +36,7 @@ from sdl.errors import LabError, TransportError
 from sdl.lab.actions import ACTING, ActionClass, Actions
 from sdl.lab.channels import check_data, is_networked
 from sdl.lab.clock import Clock
+from sdl.lab.elsewhere import Whereabouts, check_here
 from sdl.lab.envelope import Envelope, as_number
 from sdl.lab.guard import Guard
 from sdl.lab.messages import Message, Steps, group_of, message, with_timeout
@@ -61,6 +62,8 @@ class Rules:
     actions: Actions = field(default_factory=Actions)
     before_act: Callable[[Message], Steps[None] | None] | None = None
     """Asked immediately before a device acts, after its limits; raises where it must not act."""
+    elsewhere: Whereabouts = field(default_factory=dict[int, tuple[str, str]])
+    """Devices that are in other processes, where no plan of this one reaches them."""
 
 
 class _Command(NamedTuple):
@@ -144,7 +147,7 @@ class Supervisor:
         try:
             yield from begin()
             plan = make()
-            handlers = self._handlers
+            handlers, elsewhere = self._handlers, self._rules.elsewhere
             answer: Any = None
             error: Exception | None = None
             try:
@@ -161,6 +164,8 @@ class Supervisor:
                     answer = error = None
                     handler = handlers.get(given.command)
                     try:
+                        if elsewhere:
+                            check_here(given.obj, elsewhere)
                         if handler is None:
                             answer = yield given
                         elif given.command in _ACTING and (action := self._class_of(given)) is not None:

@@ -21,7 +21,7 @@ from bluesky.log import ComposableLogAdapter
 from bluesky.run_engine import RunEngine, RunEngineResult, TransitionError  # type: ignore[attr-defined] # vendored, and raised by the public abort
 from bluesky.utils import DuringTask, RunEngineInterrupted
 
-from sdl.errors import DeviceTimeout, InterlockError, LabError, StepAborted
+from sdl.errors import DeviceTimeout, LabError, SdlError, StepAborted
 from sdl.lab.checks import Rules, Supervisor
 from sdl.lab.clock import CLOCK, Clock, Mailbox, Passage, thread_of
 from sdl.lab.connection import Line, connect_all, disconnect_all, find_lines, reconnect
@@ -137,7 +137,7 @@ class _Task:
     document_error: Exception | None = None
     is_document_error_told: bool = False
     abort_reason: str | None = None
-    abort_cause: InterlockError | None = None
+    abort_cause: SdlError | None = None
     is_begun: bool = False
     began: float = 0.0
     duration: float | None = None
@@ -158,7 +158,12 @@ class Engine:
         self._interlocks = station.interlocks
         self.safety = StationSafety(self, station.devices, station.envelope, station.interlocks, clock)
         self._rules = Rules(
-            station.envelope, station.wait_timeout, station.tolerance, station.actions, self.safety.before_act
+            station.envelope,
+            station.wait_timeout,
+            station.tolerance,
+            station.actions,
+            self.safety.before_act,
+            station.elsewhere,
         )
         self._scribe = None if clock.is_virtual else Scribe(f"sdl-{station.name}-record")
         self._jobs: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -302,7 +307,7 @@ class Engine:
         if isinstance(error, _LoopDied):
             explained: BaseException = LabError(f"the event loop of station {self._name} died under the plan")
         elif task.abort_cause is not None:
-            explained = InterlockError(task.abort_cause.message, hint=task.abort_cause.hint)
+            explained = type(task.abort_cause)(task.abort_cause.message, hint=task.abort_cause.hint)
         elif task.is_aborted and task.is_late:
             explained = DeviceTimeout(f"the step took longer than its {task.job.timeout:g} s")
         elif task.is_aborted or task.abort_reason is not None or isinstance(error, RunEngineInterrupted):
@@ -389,12 +394,15 @@ class Engine:
         yield from self._enter(task)
         task.watchdog = self._watchdog(task)
         self.safety.check_start()
+        if task.job.hold is not None:
+            yield from awaited(functools.partial(asyncio.to_thread, task.job.hold))
         if not self._is_connected:
             yield from self._connect()
         elif self._lines:
             yield from awaited(functools.partial(reconnect, self._lines, is_doubtful=self._is_doubtful))
-        if self._rules.envelope.is_checked or self._interlocks.rules:
-            report = yield from walk_steps(task.job.plan(), self._rules.envelope, self._interlocks)
+        rules = self._rules
+        if rules.envelope.is_checked or self._interlocks.rules or rules.elsewhere:
+            report = yield from walk_steps(task.job.plan(), rules.envelope, self._interlocks, rules.elsewhere)
             report.check()
         task.is_begun = True
 
@@ -487,7 +495,7 @@ class Engine:
         task = self._task
         return task is not None and task.supervisor is not None and task.supervisor.is_moving(device)
 
-    def interrupt(self, reason: str, cause: InterlockError | None) -> None:
+    def interrupt(self, reason: str, cause: SdlError | None) -> None:
         """Abort the plan that is being executed, because of *cause*. Called on the loop."""
         task = self._task
         if task is not None and task.supervisor is not None and task.ended is None:

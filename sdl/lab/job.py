@@ -51,8 +51,11 @@ class Job:
     n_acts_before
         How many such acts earlier jobs have begun in the same attempt at the same step; the next one is numbered on.
     needs
-        The stations that are held for it: its plan may move their devices. An interlock that acts on one of them acts
-        on this job.
+        The stations that are held for it: its plan may move their devices, where they are in the same process. An
+        interlock that acts on one of them acts on this job.
+    hold
+        Called before the plan begins, on a thread that may wait: it makes sure of held stations in other processes, and
+        raises where one cannot be had. None where all are here.
     """
 
     plan: Callable[[], Generator[Msg, Any, Any]]
@@ -63,6 +66,7 @@ class Job:
     timeout: float | None = None
     n_acts_before: int = 0
     needs: tuple[str, ...] = ()
+    hold: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)

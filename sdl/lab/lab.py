@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import JsonValue
 
-from sdl.errors import InterlockError, LabError
+from sdl.errors import InterlockError, LabError, TransportError
 from sdl.lab.actions import Declarations, make_actions
 from sdl.lab.clock import Clock, WallClock
 from sdl.lab.envelope import VERBS, Limits, as_number, library_of, make_envelope, tree
@@ -195,8 +195,25 @@ class Lab:
         self.stock = Stock(*self.stock.items, *items)
 
     def _act(self, station: str, reactions: Sequence[Reaction], error: InterlockError) -> None:
-        working = next((each for each in self.stations.values() if station in each.holds), self.stations[station])
-        working.make_safe(reactions, error)
+        place, working = self.stations[station], self._holder(station)
+        if working is None:
+            place.make_safe(reactions, error)
+        elif not (place.is_elsewhere or working.is_elsewhere):  # its plan may be moving these devices
+            working.make_safe(reactions, error)
+        else:
+            place.make_safe(reactions, error)
+            if any(reaction.action.is_immediate for reaction in reactions):
+                working.interrupt(error)
+
+    def _holder(self, station: str) -> Station | None:
+        """Return the station that runs a step for which *station* is held; None where there is none."""
+        return next((each for each in self.stations.values() if station in each.holds), None)
+
+    def lose(self, station: str, reason: str) -> None:
+        """End the step that holds *station*, which is in another process and does not answer any more."""
+        working = self._holder(station)
+        if working is not None:
+            working.interrupt(TransportError(f"station {station}, which the step holds, is lost: {reason}"))
 
     @property
     def latches(self) -> tuple[Latch, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from sdl.errors import InterlockError
+from sdl.errors import InterlockError, SdlError
 from sdl.lab.clock import Clock
 from sdl.lab.envelope import Envelope, as_number
 from sdl.lab.interlocks import ACTS, Interlocks, Reaction, Rule
@@ -39,7 +39,7 @@ class Worked(Protocol):
         """Whether a plan is being executed."""
         ...
 
-    def interrupt(self, reason: str, cause: InterlockError | None) -> None:
+    def interrupt(self, reason: str, cause: SdlError | None) -> None:
         """Abort the plan that is being executed. Called on the loop."""
         ...
 
@@ -137,6 +137,10 @@ class StationSafety:
     def is_spared(self, device: object) -> bool:
         """Whether *device* follows its safe action, which no stop of a plan's end may disturb."""
         return id(device) in self._spared
+
+    def interrupt(self, error: SdlError) -> None:
+        """Stop every device, and end the step with *error*. From any thread."""
+        self.stop_all(lambda: self._engine.interrupt(error.message, error))
 
     # --- interlocks -----------------------------------------------------------------------------------------------
 

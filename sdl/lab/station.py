@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import JsonValue
 
-from sdl.errors import InterlockError, LabError
+from sdl.errors import InterlockError, LabError, SdlError
 from sdl.journal.protocol import Journal
 from sdl.lab.actions import Actions, ActRecord, Evidence
 from sdl.lab.clock import Clock, Mailbox
+from sdl.lab.elsewhere import Held, Whereabouts
 from sdl.lab.envelope import Envelope
 from sdl.lab.interlocks import Interlocks, Reaction
 from sdl.lab.job import Job, JobResult
@@ -73,6 +74,7 @@ class Station:
         self.interlocks = interlocks or Interlocks(name, clock)
         self.wait_timeout = wait_timeout
         self.tolerance = tolerance
+        self.elsewhere: Whereabouts = {}
         self._clock = clock
         self._engine: Engine | None = None
         self._is_closed = False
@@ -144,6 +146,15 @@ class Station:
         """Have devices do what is safe, and abort the job where one of them does so at once. From any thread."""
         if self._engine is not None:
             self._engine.safety.react(reactions, error)
+
+    def hold(self, held: Held) -> None:
+        """Make sure of it for a step of another station. Here nothing can take it away."""
+        del held
+
+    def interrupt(self, error: SdlError) -> None:
+        """Stop every device, and end the job that runs with *error*. From any thread."""
+        if self._engine is not None:
+            self._engine.safety.interrupt(error)
 
     def settle(self, seconds: float) -> None:
         """Wait, no longer than that, until what latched the station is known wherever it is kept. Here it is."""

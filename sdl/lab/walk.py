@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdl.errors import LimitError, SdlError
+from sdl.lab.elsewhere import Whereabouts, check_here
 from sdl.lab.envelope import Envelope
 from sdl.lab.interlocks import Interlocks
 from sdl.lab.messages import Message, Steps, message
@@ -106,11 +107,15 @@ def walk(plan: Steps[Any], envelope: Envelope, interlocks: Interlocks | None = N
         return report
 
 
-def walk_steps(plan: Steps[Any], envelope: Envelope, interlocks: Interlocks | None = None) -> Steps[WalkReport]:
+def walk_steps(
+    plan: Steps[Any], envelope: Envelope, interlocks: Interlocks | None = None, elsewhere: Whereabouts | None = None
+) -> Steps[WalkReport]:
     """Walk *plan* inside a RunEngine: yields only what asks a device's async ``check_value``, and pauses for breath.
 
     No device is read or moved. Commands are answered with a status that has ended; readings that are recorded with
     None, which is bluesky's convention for a dry run. The walk ends where the plan asks for a value to decide by.
+
+    Raises :class:`~sdl.errors.LabError` where the plan speaks to a device of another process.
     """
     violations: list[LimitError] = []
     targets: dict[int, object] = {}
@@ -128,6 +133,8 @@ def walk_steps(plan: Steps[Any], envelope: Envelope, interlocks: Interlocks | No
                 stopped = f"the plan raised {type(error).__name__}: {error}"
                 break
             n_messages += 1
+            if elsewhere:
+                check_here(given.obj, elsewhere)
             stopped = _reason_to_stop(given, is_bundling=is_bundling, n_messages=n_messages)
             if given.command == "set":
                 violations += yield from _violations(given, envelope)

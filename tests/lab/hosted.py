@@ -147,6 +147,11 @@ def rinse_all(lab: HostedLab, batch: tuple[sdl.Settings, ...]) -> Plan:
     yield from bps.sleep(0.05)
 
 
+def rinse(lab: HostedLab, s: sdl.Settings) -> Plan:
+    note(lab.doser.truth.with_name("rinses"), gas=str(s["gas"]))
+    yield from bps.null()
+
+
 def look(lab: HostedLab, s: sdl.Settings) -> Plan:
     yield from bps.null()
     return {"signal": s.results["dose"]["signal"]}

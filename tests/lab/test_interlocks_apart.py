@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,19 @@ class Plain(Heater):
     safe_action = "stop_now"
 
 
+RULE = Interlock(
+    "ventilation",
+    when="heater.setpoint > 50 degC",
+    require="vent.flow >= 10 L/min",
+    max_age=f"{MAX_AGE} s",
+    acts_on=("heater", "blower"),
+)
+
+
 class ApartLab(sdl.Lab):
     """A heater, and the ventilation that it needs, in two stations; a rule acts on a device of each."""
 
-    def __init__(self) -> None:
-        rule = Interlock(
-            "ventilation",
-            when="heater.setpoint > 50 degC",
-            require="vent.flow >= 10 L/min",
-            max_age=f"{MAX_AGE} s",
-            acts_on=("heater", "blower"),
-        )
+    def __init__(self, rules: Sequence[Interlock] = (RULE,)) -> None:
         self.seconds = 0.0
         heater, blower = Plain("heater"), Plain("blower")
         stations = {"hot": ["heater"], "air": ["vent", "blower"]}
@@ -52,7 +54,7 @@ class ApartLab(sdl.Lab):
             "apart",
             clock=sdl.WallClock(),
             stations=stations,
-            interlocks=[rule],
+            interlocks=rules,
             heater=heater,
             vent=Ventilation(),
             blower=blower,
@@ -68,15 +70,26 @@ def heat(lab: ApartLab, s: sdl.Settings) -> Any:
 class Hall:
     """The engine's laboratory, and the stations that have processes of their own (here: threads and laboratories)."""
 
-    def __init__(self, folder: Path, away: tuple[str, ...]) -> None:
-        self.folder, self.away = folder, away
-        self.lab = ApartLab()
-        self.labs = {name: ApartLab() if name in away else self.lab for name in ("hot", "air")}
-        self.servers = {name: StationServer(self.labs[name], name, folder / "stations") for name in away}
-        self.threads = [threading.Thread(target=server.serve) for server in self.servers.values()]
-        for thread in self.threads:
-            thread.start()
+    def __init__(self, folder: Path, away: tuple[str, ...], rules: Sequence[Interlock] = (RULE,)) -> None:
+        self.folder, self.away, self.rules = folder, away, rules
+        self.lab = ApartLab(rules)
+        self.labs: dict[str, ApartLab] = {"hot": self.lab, "air": self.lab}
+        self.servers: dict[str, StationServer] = {}
+        self.threads: dict[str, threading.Thread] = {}
+        for name in away:
+            self.start(name)
         host(self.lab, "apart:ApartLab", stations=away, folder=folder / "stations", is_started_here=False, lease=1.0)
+
+    def start(self, name: str) -> None:
+        self.labs[name] = ApartLab(self.rules)
+        self.servers[name] = StationServer(self.labs[name], name, self.folder / "stations")
+        self.threads[name] = threading.Thread(target=self.servers[name].serve)
+        self.threads[name].start()
+
+    def restart(self, name: str) -> None:
+        self.servers[name].end()
+        self.threads[name].join()
+        self.start(name)
 
     @property
     def heater(self) -> Any:
@@ -108,7 +121,7 @@ class Hall:
         self.lab.close()
         for server in self.servers.values():
             server.end()
-        for thread in self.threads:
+        for thread in self.threads.values():
             thread.join()
 
 

@@ -19,8 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdl
-from sdl.campaign.fallback import SpaceFillingFallback
-from sdl.errors import CampaignError, DeviceError, LabError
+from sdl.errors import DeviceError, LabError
 from sdl.journal.acts import ActEnded, ActIntended
 from sdl.journal.trust import Quality
 from sdl.lab import Interlock
@@ -28,6 +27,7 @@ from sdl.lab.job import Job, JobResult
 from sdl.lab.remote import host
 from sdl.lab.remote.attempt import Attempt
 from sdl.lab.remote.data import error_from_data, error_to_data, from_data, given_from_data, given_to_data, to_data
+from sdl.lab.remote.errand import Errand
 from sdl.lab.remote.link import Link, Session, StationRefused
 from sdl.lab.remote.messages import (
     MAX_MESSAGE,
@@ -46,7 +46,6 @@ from sdl.lab.remote.messages import (
 from sdl.lab.remote.plans import taken_apart
 from sdl.lab.remote.server import StationServer
 from sdl.lab.remote.sockets import Address, check_point, connected, prepare_folder
-from sdl.lab.remote.station import _Errand as Errand  # pyright: ignore[reportPrivateUsage] # swapped answers reach it alone
 from sdl.lab.remote.stream import Stream
 from sdl.problem import units
 
@@ -75,7 +74,9 @@ def test_a_message_that_is_too_long_is_not_sent() -> None:
 
 def test_what_cannot_be_sent_fails_in_the_step_and_takes_no_number() -> None:
     stream = Stream(lambda: None, time.monotonic)
-    work = Attempt(cast("Any", SimpleNamespace(job="j")), stream, cast("Any", None), threading.RLock(), time.monotonic)
+    work = Attempt(
+        cast("Any", SimpleNamespace(job="j", setup="")), stream, cast("Any", None), threading.RLock(), time.monotonic
+    )
     for odd in ("\ud800", "x" * MAX_MESSAGE, 2**70):
         with pytest.raises(LabError):
             work.document("event", {"data": odd})
@@ -419,26 +420,3 @@ def test_answers_in_their_order_are_taken() -> None:
     *before, last = answers("a", "1.1.dose.1", 1.5)
     assert [kept.take(event, "a") for event in before] == [None, None]
     assert kept.take(last, "a").value == 1.5
-
-
-def test_what_a_station_in_another_process_cannot_do_is_refused_before_anything_moves(tmp_path: Path) -> None:
-    def treat(lab: Any, batch: Any) -> Any:
-        yield from bps.null()
-        return [{"y": 1.0} for _ in batch]
-
-    def campaign(*steps: sdl.Step) -> sdl.Campaign:
-        space, goal = sdl.SearchSpace(x=sdl.Continuous(0.0, 1.0)), sdl.Maximize("y")
-        options: dict[str, Any] = {"planner": SpaceFillingFallback(), "journal": tmp_path / "store.sdl"}
-        return sdl.Campaign("far", space=space, objective=goal, experiment=sdl.Experiment(*steps), lab=lab, **options)
-
-    with TwoRooms(str(tmp_path)) as lab:
-        host(lab, "rooms:TwoRooms", stations=["store"], folder=tmp_path / "stations")
-        for wrong, step in (
-            ("needs", sdl.Step("treat", idle, station="cell", needs="store")),
-            ("needs", sdl.Step("treat", idle, station="store", needs="cell")),
-        ):
-            with pytest.raises(CampaignError, match=f"has {wrong}, and station 'store' lives in a process of its own"):
-                campaign(step)
-        campaign(sdl.Step("treat", treat, station="cell", batch=sdl.Batch(2)), sdl.Step("keep", idle, station="store"))
-        assert not lab.stations["store"].is_started
-    assert not (tmp_path / "store.sdl").exists()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_labs import BEGIN, RandomLab, intervals
 
@@ -36,6 +36,9 @@ def check(lab: RandomLab, done: Rehearsed) -> list[str]:
 
 
 @given(seeds)
+@example(100648)  # what no later step names was kept
+@example(104544)  # a batch waits for those that wait for what it keeps
+@example(203438)  # to begin later changes nothing for a while
 @settings(max_examples=25, deadline=None)
 def test_any_laboratory_ends_and_nothing_overlaps(seed: int) -> None:
     lab = RandomLab(seed)
@@ -206,6 +209,76 @@ def test_trials_that_keep_what_the_other_needs_do_not_both_begin() -> None:
     assert decision.waits["c", 2, "take"].because == "safety"
     done = rehearse([trial(1, "left", "right"), trial(2, "right", "left")], states("bench", "desk", "left", "right"))
     assert len(done.runs) == 4
+
+
+def test_what_no_later_step_names_is_free_when_the_step_has_ended() -> None:
+    """It would be kept to the end of the trial, and nobody who reckons with what is still wanted would know."""
+
+    def trial(number: int, first: str, second: str) -> list[Work]:
+        return [
+            work(number, "take", first, keeps=(first,)),
+            work(number, "place", second, after=["take"]),
+        ]
+
+    done = rehearse([trial(1, "left", "right"), trial(2, "right", "left")], states("left", "right"))
+    assert len(done.runs) == 4
+    assert done.kept == ()
+
+
+def test_a_choice_of_stations_is_safe_if_any_of_them_would_do() -> None:
+    """Trial 1 gets what it wants with the second arm for the first need."""
+    either, left = ("left", "right"), ("left",)
+    works = [
+        work(1, "take", "bench", keeps=("bench",)),
+        work(1, "place", "bench", needs=(either, left), after=["take"]),
+    ]
+    assert dispatch(0.0, works, states("bench", "left", "right")).starts[0].works == (("c", 1, "take"),)
+
+
+def test_a_step_does_not_wait_where_a_later_one_is_late_whenever_it_begins() -> None:
+    """The window of the second was opened by a step that has ended: to wait makes it only later."""
+    works = [work(1, "rinse", "bath", duration=60.0), work(1, "measure", "xrd", after=["rinse"], due=300.0)]
+    busy = StationState(name="xrd", busy_until=300.01, busy_with=(("c", 9, "scan"),))
+    assert dispatch(0.0, works, [*states("bath"), busy]).starts[0].works == (("c", 1, "rinse"),)
+
+
+def test_a_step_that_waits_asks_again_when_it_may_make_a_difference() -> None:
+    """The first step of three may begin so much later that the second does not wait for the oven any more."""
+    works = [
+        work(1, "coat", "coater", duration=100.0),
+        work(1, "bake", "oven", duration=100.0, after=["coat"], within={"coat": 900.0}),
+        work(1, "measure", "xrd", after=["bake"], within={"bake": 50.0}),
+    ]
+    busy = [
+        StationState(name="oven", busy_until=500.0, busy_with=(("c", 8, "bake"),)),
+        StationState(name="xrd", busy_until=1000.0, busy_with=(("c", 9, "scan"),)),
+    ]
+    assert dispatch(0.0, works, [*states("coater"), *busy]).wake_at == 400 + 350
+
+
+def test_a_batch_does_not_wait_for_those_that_wait_for_what_it_keeps() -> None:
+    """Trial 1 keeps a bench until another joins its run; the others begin only two at a time, and with both benches."""
+    rule = BatchRule(size=2, least=2, patience=1800.0)
+
+    def trial(number: int) -> list[Work]:
+        return [
+            work(number, "coat", "coater", batch=rule),
+            work(number, "dry", "bench1", "bench2", within={"coat": 600.0}, keeps=("bench1", "bench2"), after=["coat"]),
+            work(number, "wash", "bench1", "bench2", batch=rule, after=["dry"]),
+        ]
+
+    hours = Calendar(hours=("06:00-22:00",))
+    benches = [StationState(name="bench1", calendar=hours), StationState(name="bench2", calendar=hours)]
+    done = rehearse([trial(number) for number in (1, 2, 3)], [*states("coater"), *benches], begin=8 * 3600.0)
+    assert len({key for run in done.runs for key in run.works}) == 9
+    assert done.seconds < 86400
+
+
+def test_stations_that_are_never_open_together_are_told() -> None:
+    calendars = {"s": "Mon 08:00-12:00", "r": "Mon 13:00-17:00"}
+    closed = [StationState(name=name, calendar=Calendar(hours=(hours,))) for name, hours in calendars.items()]
+    wait = dispatch(0.0, [work(1, "x", "s", needs=("r",))], closed).waits["c", 1, "x"]
+    assert wait.because == "never"
 
 
 def test_priority_goes_first_then_the_campaign_that_has_had_least_of_its_share() -> None:

@@ -20,6 +20,7 @@ COPIED = ("sdl", "devices", "planners", "simulators", "tests", "pyproject.toml")
 GATE = "tests/lab/test_gate.py"
 ACCESS = "tests/lab/test_remote_access.py"
 LINE = "tests/lab/test_remote_line.py"
+HELD = "tests/lab/test_needs_apart.py"
 STATION = "tests/lab/test_remote_kills.py::test_a_station_killed_at_every_act"
 APART = "tests/lab/test_interlocks_apart.py"
 KILLS = "tests/testing/test_kills.py::test_killed_at_every_fail_point"
@@ -358,9 +359,8 @@ MUTANTS = (
                 "            except StationLost:\n"
                 "                self._note_loss()\n"
                 "                again = replace(job, n_acts_before=job.n_acts_before + len(errand.open))\n"
-                "                result = self._run(again, _Errand(again, self._now))\n",
+                "                result = self._run(again, Errand(again, self._now))\n",
             ),
-            ("from dataclasses import asdict\n", "from dataclasses import asdict, replace\n"),
         ),
         f"{STATION}[guard.after_act-True-states2]",
     ),
@@ -509,8 +509,25 @@ MUTANTS = (
     Mutant(
         "set-points-outlive-a-restart",
         "sdl/lab/remote/gate.py",
-        (("        self._check_set_up(place)\n", ""),),
+        (
+            (
+                "            self._check_set_up(place)\n        for place in places or",
+                "            pass\n        for place in places or",
+            ),
+        ),
         f"{LINE}::test_what_was_set_up_before_a_station_was_started_anew_is_not_relied_on",
+    ),
+    Mutant(
+        "held-unasked",
+        "sdl/lab/remote/server.py",
+        (("            self._gate.check_hold(command, self._now(), *held_places(hold))\n", ""),),
+        f"{HELD}::test_a_step_does_not_rely_on_what_a_station_that_it_holds_has_lost",
+    ),
+    Mutant(
+        "held-and-lost",
+        "sdl/lab/remote/link.py",
+        (("                self.on_lost(self.lost)\n", "                pass\n"),),
+        f"{HELD}::test_a_step_ends_when_a_station_that_it_holds_is_lost",
     ),
     Mutant(
         "no-expiry-on-the-wire",

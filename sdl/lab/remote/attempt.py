@@ -13,7 +13,7 @@ from sdl.journal.acts import ActEnded, ActIntended
 from sdl.lab.job import JobResult
 from sdl.lab.remote.data import error_to_data, to_data
 from sdl.lab.remote.gate import Command, Gate
-from sdl.lab.remote.messages import Acted, Documented, Event, Finished, Run, as_mapping, printable
+from sdl.lab.remote.messages import Acted, Documented, Event, Finished, Hold, Run, as_mapping, printable
 from sdl.lab.remote.setups import Place
 from sdl.lab.remote.stream import Stream
 
@@ -66,6 +66,12 @@ class Attempt:
         window = None if self.stream.is_aborting else 0
         self.stream.post(lambda number: Acted(job=self.run.job, number=number, body=body), window=window)
 
+    def _note_ready(self, result: JobResult) -> None:
+        """A run with a changeover has ended; after one that failed nobody knows what the devices are ready for."""
+        if self.run.setup:
+            with self._guarding:
+                self._gate.note_ready(ready_for(self.run) if result.error is None else "")
+
     def note_setup(self, seconds: float) -> None:
         """Note what the changeover took."""
         self.setup_seconds = seconds
@@ -106,6 +112,7 @@ class Attempt:
             duration=result.duration,
             setup_seconds=self.setup_seconds,
         )
+        self._note_ready(result)
         self.is_over = True
         try:
             self.stream.post(lambda number: cast("Event", made(number=number)), window=None)
@@ -121,6 +128,19 @@ def places_of(run: Run) -> tuple[Place, ...]:
     campaign, step = str(run.md.get("campaign", "")), str(run.md.get("step", ""))
     trials = [f"{run.store}/{campaign}/{each.get('trial', '')}/{each.get('attempt', '')}" for each in members]
     return tuple(Place(trial, step, goes_on=run.n_acts_before > 0) for trial in trials)
+
+
+def held_places(hold: Hold) -> tuple[Place, ...]:
+    """Return where a step of another station stands in each of its trials."""
+    return tuple(
+        Place(f"{hold.store}/{hold.campaign}/{trial}/{attempt}", hold.step, goes_on=hold.goes_on)
+        for trial, attempt in hold.trials
+    )
+
+
+def ready_for(run: Run) -> str:
+    """Return what the station is ready for after a changeover, and by which plan; empty where nobody said."""
+    return f"{run.setup} {run.ready_for}" if run.ready_for else ""
 
 
 def key_of(store: str, campaign: str, act: str, mark: str) -> str:

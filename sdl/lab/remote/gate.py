@@ -252,6 +252,21 @@ class Gate:
         self._sequence = sequence
         self.jobs.add(job)
 
+    def check_hold(self, command: Command, now: float, *places: Place) -> None:
+        """Raise :class:`Refusal` where no step of another station may hold this one, and rely on what it set up."""
+        self._check_source(command)
+        self._check_state(command, now)
+        for place in places:
+            self._check_set_up(place)
+
+    def is_ready_for(self, what: str) -> bool:
+        """Whether the devices are known to be ready for *what*, so that there is no changeover."""
+        return bool(what) and not self.latch and self._set_up.ready_for == what
+
+    def note_ready(self, what: str) -> None:
+        """The devices are ready for *what*, for as long as this process lives; empty: nobody knows."""
+        self._set_up.ready_for = "" if self.latch else what
+
     def _check_set_up(self, place: Place) -> None:
         if step := self._set_up.lost(place, self.boot):
             raise Refusal(

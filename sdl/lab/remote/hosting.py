@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from sdl.errors import LabError
+from sdl.lab.elsewhere import devices_elsewhere
 from sdl.lab.lab import Lab
 from sdl.lab.remote.child import Child
 from sdl.lab.remote.keys import ClientKeys
@@ -117,6 +118,10 @@ def host(
         child = Child(name, options or {}, station, place) if is_child else None
         address = away.get(station) or Address.under(place, station)
         made[station] = RemoteStation(made[station], lab, address, child=child, lease=lease, grace=grace)
+    here = [each for each in made.values() if not each.is_elsewhere]
+    far = devices_elsewhere((made[name] for name in chosen), here)
+    for each in here:
+        each.elsewhere = far
     lab.stations = MappingProxyType(made)
     return lab
 

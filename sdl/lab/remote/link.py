@@ -126,6 +126,7 @@ class Link:
         self.latched_because = ""
         self.relay: EngineEnd | None = None
         self.on_latch: Callable[[str, str], None] | None = None
+        self.on_lost: Callable[[str], None] | None = None
         self._is_alive = is_alive
         self._now = now
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -319,6 +320,8 @@ class Link:
             self.lost = self.lost or f"the link to it failed: {type(error).__name__}: {error}"
         finally:
             socket.close()
+            if self.lost and self.on_lost is not None:
+                self.on_lost(self.lost)
 
     @property
     def _period(self) -> float:

@@ -97,6 +97,8 @@ class Run(Value):
 
     ``mark`` is the hash of the event by which the journal has the step begin: no other history has it. ``setup`` is the
     plan of a changeover that goes before, ``settings`` are those of a trial, or of all that the run treats.
+    ``ready_for``: what the station is ready for after the changeover. ``is_ready``: the journal has it as ready, so the
+    changeover is left out where the station knows so too.
     """
 
     kind: Literal["run"] = "run"
@@ -108,6 +110,8 @@ class Run(Value):
     expires: float
     plan: str
     setup: str = ""
+    ready_for: str = ""
+    is_ready: bool = False
     settings: JsonValue
     md: FrozenMap[JsonValue]
     timeout: float | None
@@ -115,8 +119,25 @@ class Run(Value):
     mark: str
 
 
+class Hold(Value):
+    """A step of another station is to hold this one, in so many trials and attempts. Nothing moves by it.
+
+    ``goes_on``: it is the rest of a step that was cut off, which knows what to look at again.
+    """
+
+    kind: Literal["hold"] = "hold"
+    boot: str
+    store: str
+    epoch: int
+    expires: float
+    campaign: str
+    step: str
+    trials: Tuple[tuple[int, int]]
+    goes_on: bool
+
+
 class Accepted(Value):
-    """The step is begun, or was before."""
+    """The step is begun, or was before; or it may hold the station, and ``job`` is empty."""
 
     kind: Literal["accepted"] = "accepted"
     job: str
@@ -340,6 +361,7 @@ Message = Annotated[
     | Welcome
     | Refused
     | Run
+    | Hold
     | Accepted
     | Documented
     | Acted

@@ -55,13 +55,16 @@ Given = Settings | tuple[Settings, ...]
 class Parts(NamedTuple):
     """A job as it goes to another process: the import paths of its plans, and what they get.
 
-    ``setup`` is the plan of the changeover before, empty for none; ``took`` is told how long that took.
+    ``setup`` is the plan of the changeover before, empty for none; ``took`` is told how long that took. ``ready_for``
+    and ``is_ready`` are those of :class:`~sdl.lab.batch.Prepared`.
     """
 
     plan: str
     given: Given
     setup: str = ""
     took: Callable[[float], None] | None = None
+    ready_for: str = ""
+    is_ready: bool = False
 
 
 def taken_apart(job: Job) -> Parts:
@@ -75,7 +78,8 @@ def taken_apart(job: Job) -> Parts:
         given: object = made.args[1]
         if _is_given(given):
             if isinstance(function, Prepared):
-                return Parts(path_of(function.plan), given, path_of(function.setup), function.took)
+                plans = path_of(function.plan), given, path_of(function.setup)
+                return Parts(*plans, function.took, function.ready_for, function.is_ready)
             return Parts(path_of(function), given)
     raise LabError("only a plan of a laboratory and settings can run in another process", hint=_HINT)
 

@@ -26,11 +26,12 @@ from sdl.journal.lock import WriteLock
 from sdl.journal.safety import LatchSet, SafetyBody
 from sdl.lab.actions import ActRecord, Evidence, device_called
 from sdl.lab.batch import Prepared
+from sdl.lab.elsewhere import devices_elsewhere
 from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.latches import check_person
 from sdl.lab.remote.access import Client, ServerKeys, lacking
-from sdl.lab.remote.attempt import Attempt, key_of, places_of
+from sdl.lab.remote.attempt import Attempt, held_places, key_of, places_of, ready_for
 from sdl.lab.remote.book import Book
 from sdl.lab.remote.data import act_from_data, given_from_data
 from sdl.lab.remote.doors import HERE, Doors, Letter, Peer, send
@@ -46,6 +47,7 @@ from sdl.lab.remote.messages import (
     Found,
     Give,
     Hello,
+    Hold,
     Look,
     Malformed,
     Probe,
@@ -129,6 +131,8 @@ class StationServer:
         check_lab(lab, (station,))
         self._lab = lab
         self._station: Station = lab.stations[station]
+        others = [each for name, each in lab.stations.items() if name != station]
+        self._station.elsewhere = devices_elsewhere(others, (self._station,))
         self._reactions = reactions_of(lab, station)
         self._relay = StationEnd(station, lab.interlocks, lab.stations)
         lab.interlocks.listener = self._tripped
@@ -264,6 +268,8 @@ class StationServer:
                 return self._hello(peer, message)
             case Run():
                 return self._run(peer, message)
+            case Hold():
+                return self._hold(message)
             case Ack():
                 self._acknowledged(message)
                 return None
@@ -368,7 +374,7 @@ class StationServer:
             self._lab.prepare(*numbers)
         stream = Stream(self._waker.wake, self._now)
         work = self._work = Attempt(run, stream, self._gate, self._guarding, self._now)
-        if setup is not None:
+        if setup is not None and not self._is_ready(run):
             plan = Prepared(setup, plan, self._now, work.note_setup)
         self._station.submit(
             Job(
@@ -382,6 +388,22 @@ class StationServer:
             )
         )
         return Accepted(job=run.job)
+
+    def _is_ready(self, run: Run) -> bool:
+        """Whether the changeover before a step is left out. Until it has ended nobody knows what comes after it."""
+        with self._guarding:
+            is_ready = run.is_ready and self._gate.is_ready_for(ready_for(run))
+            self._gate.note_ready("")
+        return is_ready
+
+    def _hold(self, hold: Hold) -> Value:
+        """Say whether a step of another station may hold this one. Its engine gives it nothing else to do meanwhile."""
+        if self._station.is_busy or (self._work is not None and not self._work.is_over):
+            raise Refusal("busy", "another step is under way")
+        with self._guarding:
+            command = Command(hold.boot, hold.store, hold.epoch, hold.expires)
+            self._gate.check_hold(command, self._now(), *held_places(hold))
+        return Accepted(job="")
 
     def _documented(self, work: Attempt, name: str, document: dict[str, Any]) -> None:
         work.document(name, document)

@@ -28,6 +28,8 @@ class SetUps:
     they are safe then.
     """
 
+    ready_for: str = ""
+    """What the last run with a changeover has left the devices ready for; empty where nobody knows."""
     _boots: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
 
     def note(self, trial: str, step: str, boot: str) -> None:
@@ -40,11 +42,13 @@ class SetUps:
 
     def undo(self) -> None:
         """The devices went where they are safe: nothing that was set up stands any more."""
+        self.ready_for = ""
         for steps in self._boots.values():
             steps.update(dict.fromkeys(steps, ""))
 
     def clear(self) -> None:
         """The trials to come are those of another store."""
+        self.ready_for = ""
         self._boots.clear()
 
     def lost(self, place: Place, boot: str) -> str:

@@ -6,35 +6,34 @@ import functools
 import queue
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, cast
 
 from pydantic import JsonValue
 
 from sdl.errors import DeviceError, DeviceTimeout, InterlockError, LabError, SdlError, StepAborted
-from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
+from sdl.journal.acts import ActOutcome
 from sdl.journal.protocol import Journal
 from sdl.journal.safety import LatchSet
 from sdl.lab.actions import ActRecord, Evidence
+from sdl.lab.elsewhere import Held
 from sdl.lab.interlocks import Reaction
 from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.latches import Latch
 from sdl.lab.remote.child import Process
-from sdl.lab.remote.data import error_from_data, from_data, given_to_data
+from sdl.lab.remote.data import given_to_data
+from sdl.lab.remote.errand import EXPIRY, Errand
 from sdl.lab.remote.history import hash_of, latches_of, mark_of, rearmed_in
 from sdl.lab.remote.link import REPLY_TIMEOUT, Link, Session, StationLost, StationRefused
 from sdl.lab.remote.messages import (
-    Ack,
-    Acted,
     Answer,
     Ask,
     Bye,
-    Documented,
-    Finished,
     Found,
+    Hold,
     Probe,
     Rearm,
     Run,
@@ -50,9 +49,6 @@ START_TIMEOUT = 120.0
 
 ADOPT_TIMEOUT = 2.0
 """Seconds for the answer of a process that an engine before this one has started."""
-
-EXPIRY = 5.0
-"""Seconds for which a command may be on its way."""
 
 AGAIN = 2.0
 """Seconds after which a step is said again whose answer has not come."""
@@ -114,6 +110,8 @@ class RemoteStation(Station):
         self._link: Link | None = None
         self._job: Job | None = None
         self._abort_reason = ""
+        self._cause: SdlError | None = None
+        self._on_lost = functools.partial(lab.lose, twin.name)
         self._is_waiting = False
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
@@ -149,6 +147,12 @@ class RemoteStation(Station):
         return False
 
     @property
+    def holds(self) -> tuple[str, ...]:
+        """The stations that are held for its present job."""
+        job = self._job
+        return () if job is None else job.needs
+
+    @property
     def pid(self) -> int | None:
         """Of the process, where the engine started it."""
         return None if self._child is None else self._child.pid
@@ -157,7 +161,7 @@ class RemoteStation(Station):
         """Run *job*. Returns at once."""
         if self._job is not None:
             raise LabError(f"station {self.name} is busy", hint="it runs one job at a time")
-        self._job, self._abort_reason = job, ""
+        self._job, self._abort_reason, self._cause = job, "", None
         self._order(lambda: self._attend(job))
 
     def connect(self) -> None:
@@ -170,6 +174,16 @@ class RemoteStation(Station):
         link = self._link
         if link is not None:
             link.beat_now()
+
+    def hold(self, held: Held) -> None:
+        """Make sure that the process is there, is ours, and still has what it set up in these trials. Waits."""
+        self._do(functools.partial(self._hold, held))
+
+    def interrupt(self, error: SdlError) -> None:
+        """Stop every device, and end the job that runs with *error*. From any thread."""
+        if self._job is not None and not self._abort_reason:
+            self._cause = error
+            self.abort(error.message)
 
     def settle(self, seconds: float) -> None:
         """Wait until the station has said what its book calls the latch of a trip: a person is to open that one too."""
@@ -284,7 +298,7 @@ class RemoteStation(Station):
             )
         if welcome.latch:
             self._latch(welcome.latch, welcome.reason)
-        link.on_latch = self._noted
+        link.on_latch, link.on_lost = self._noted, self._on_lost
         link.relay = EngineEnd(self.name, self.interlocks, self._now)
         link.relay.begin()
 
@@ -329,7 +343,7 @@ class RemoteStation(Station):
 
     def _attend(self, job: Job) -> None:
         began = self._clock.time()
-        errand = _Errand(job, self._now)
+        errand = Errand(job, self._now)
         try:
             result = self._run(job, errand)
         except Exception as error:  # noqa: BLE001 # the border: whatever goes wrong here is the job's result
@@ -337,6 +351,8 @@ class RemoteStation(Station):
             self._note_loss()
             is_aborted = isinstance(error, StepAborted)
             result = JobResult(None, error, tuple(errand.runs), began, self._clock.time(), is_aborted)
+        if self._cause is not None and result.is_aborted:
+            result = replace(result, error=self._cause, is_aborted=False)
         self._job = None
         job.on_done(result)
 
@@ -344,10 +360,14 @@ class RemoteStation(Station):
         if self._link is not None and self._link.lost:
             self._part()
 
-    def _run(self, job: Job, errand: _Errand) -> JobResult:
+    def _run(self, job: Job, errand: Errand) -> JobResult:
         if self._abort_reason:
             raise StepAborted(f"the step was aborted before it began: {self._abort_reason}")
         parts = taken_apart(job)
+        for name in job.needs:
+            self.interlocks.check_station(name)
+        if job.hold is not None:
+            job.hold()
         link = self._connected()
         self._sequence += 1
         run = Run(
@@ -359,18 +379,16 @@ class RemoteStation(Station):
             expires=link.expires(EXPIRY),
             plan=parts.plan,
             setup=parts.setup,
+            ready_for=parts.ready_for,
+            is_ready=parts.is_ready,
             settings=given_to_data(parts.given),
             md=job.md,
             timeout=job.timeout,
             n_acts_before=job.n_acts_before,
             mark=self._mark(job.md),
         )
-        try:
+        with _undone():
             self._say(link, run)
-        except StationRefused as refused:
-            if refused.code == "undone":
-                raise DeviceError(refused.message, hint=refused.hint) from None
-            raise
         if self._abort_reason:
             link.abort(self._abort_reason)
         deadline = None if job.timeout is None else self._now() + job.timeout + self._grace
@@ -383,6 +401,26 @@ class RemoteStation(Station):
                 if ended is not None:
                     return ended
             link.check()
+
+    def _hold(self, held: Held) -> None:
+        try:
+            self._ask_to_hold(held, self._connected())
+        except StationLost:  # nothing moves by it; perhaps its process was started anew a moment ago
+            self._ask_to_hold(held, self._connected())
+
+    def _ask_to_hold(self, held: Held, link: Link) -> None:
+        message = Hold(
+            boot=link.boot,
+            store=link.session.store,
+            epoch=link.session.epoch,
+            expires=link.expires(EXPIRY),
+            campaign=held.campaign,
+            step=held.step,
+            trials=held.trials,
+            goes_on=held.goes_on,
+        )
+        with _undone():
+            link.ask(message)
 
     def _say(self, link: Link, run: Run) -> None:
         """Say a step, and again where its answer may have been lost: it is begun once, however often it is said."""
@@ -402,7 +440,7 @@ class RemoteStation(Station):
         known = trial if isinstance(trial, int) else 0
         return mark_of(self._journal, str(md.get("campaign", "")), known, str(md.get("step", "")))
 
-    def _overdue(self, link: Link, errand: _Errand, mark: str) -> JobResult:
+    def _overdue(self, link: Link, errand: Errand, mark: str) -> JobResult:
         """The step should have ended, and its station says nothing: ask what became of its acts, and do nothing."""
         link.abort("it took too long")
         for act in list(errand.open):
@@ -469,85 +507,12 @@ class RemoteStation(Station):
         return Evidence(found.answer, found.text, found.false_rate) if found.answer else None
 
 
-class _Errand:
-    """One job: what came of it so far, taken in order and once."""
-
-    def __init__(self, job: Job, now: Callable[[], float]) -> None:
-        self.job = job
-        self.open: dict[str, float] = {}
-        self.runs: list[str] = []
-        self._now = now
-        self._n_taken = 0
-        self._error: Exception | None = None
-
-    def take(self, event: Any, job: str, link: Link) -> JobResult | None:
-        """Take an event, record it, and acknowledge it; the result, where it is the last one."""
-        if not isinstance(event, Documented | Acted | Finished) or event.job != job:
-            return None
-        if event.number > self._n_taken + 1:  # one before it is missing, and comes again
-            return None
-        is_new = event.number == self._n_taken + 1
-        if is_new:
-            self._n_taken = event.number
-            try:
-                self._record(event)
-            except Exception as error:  # noqa: BLE001 # the step fails with it, as one in this process does
-                self._error = self._error or error
-        self._acknowledge(event.number, job, link)
-        return self._result(event) if is_new and isinstance(event, Finished) else None
-
-    def _record(self, event: Documented | Acted | Finished) -> None:
-        match event:
-            case Documented():
-                if event.name == "start":
-                    self.runs.append(str(event.document.get("uid", "")))
-                self.job.on_document(event.name, dict(event.document))
-            case Acted(body=ActIntended() as intended):
-                self.job.on_act(intended)
-                self.open[intended.act] = self._now()
-            case Acted(body=ActEnded() as ended):
-                self.open.pop(ended.act, None)
-                self.job.on_act(ended)
-            case Finished(setup_seconds=seconds) if seconds and (took := taken_apart(self.job).took) is not None:
-                took(seconds)
-            case _:
-                pass
-
-    def _acknowledge(self, number: int, job: str, link: Link) -> None:
-        error = "" if self._error is None else str(self._error) or type(self._error).__name__
-        ack = Ack(
-            job=job,
-            store=link.session.store,
-            epoch=link.session.epoch,
-            number=number,
-            expires=link.expires(EXPIRY),
-            error=error,
-        )
-        with suppress(StationLost):  # it is told again, and so acknowledged again
-            link.send(ack)
-
-    def _result(self, event: Finished) -> JobResult:
-        error = self._error or error_from_data(event.error)
-        value = from_data(event.value) if error is None else None
-        return JobResult(
-            value=value,
-            error=error,
-            runs=tuple(event.runs),
-            started=event.started,
-            ended=event.ended,
-            is_aborted=event.is_aborted,
-            is_begun=event.is_begun,
-            duration=event.duration,
-        )
-
-    def end(self, act: str, outcome: ActOutcome, reason: str) -> None:
-        """Record how an act ended, as the station's book has it."""
-        began = self.open.pop(act)
-        seconds = self._now() - began
-        self.job.on_act(ActEnded(act=act, outcome=outcome, seconds=seconds, reason=reason))
-
-    def give_up(self, reason: str) -> None:
-        """The station is gone: nobody knows how its open acts ended."""
-        for act in list(self.open):
-            with suppress(Exception):  # a journal that cannot be written is the session's to report
-                self.end(act, "unknown", reason)
+@contextmanager
+def _undone() -> Generator[None]:
+    """Have a trial fail by its device where what an earlier step has set up is lost."""
+    try:
+        yield
+    except StationRefused as refused:
+        if refused.code == "undone":
+            raise DeviceError(refused.message, hint=refused.hint) from None
+        raise
