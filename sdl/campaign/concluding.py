@@ -36,7 +36,7 @@ from sdl.journal.records import (
     TrialFailed,
     TrialStarted,
 )
-from sdl.lab import Experiment, Lab
+from sdl.lab import Experiment, Lab, Step
 from sdl.lab.schedule.ahead import When
 from sdl.lab.schedule.durations import CHANGEOVER
 
@@ -145,7 +145,7 @@ class Concluding(ABC):
         active.results[name] = value
         active.ended_at[name] = active.since = self._floor.ended(done.result.ended)
         active.next_step += 1
-        active.kept = _kept(active.kept, done.run)
+        active.kept = self._kept(active.kept, done.run)
         self._advance(number, ended)
 
     def _note_durations(self, run: Run, seconds: float, *, is_success: bool) -> None:
@@ -174,7 +174,7 @@ class Concluding(ABC):
             returned_as=returned_as,
             members=run.companions,
             needs=run.needs,
-            keeps=_kept(active.kept, run) if error is None else (),
+            keeps=self._kept(active.kept, run) if error is None else (),
             setup_key=run.setup_key,
             setup_seconds=run.setup_seconds,
         )
@@ -212,10 +212,19 @@ class Concluding(ABC):
         if not active.kept:
             self._floor.keep((self.view.name, number), ())
             return
-        later = self._experiment.steps[active.next_step :]
-        named = {each for step in later for each in (*self._lab.stations_for(step), *_needs(self._lab, step.needs))}
+        named = self._named(*self._experiment.steps[active.next_step :])
         active.kept = tuple(name for name in active.kept if name in named)
         self._floor.keep((self.view.name, number), active.kept)
+
+    def _kept(self, before: Sequence[str], run: Run) -> tuple[str, ...]:
+        """Return what a trial keeps after *run*: what it kept and the step does not name, and what the run keeps."""
+        named = {*run.taken, *self._named(run.step)}
+        return tuple(dict.fromkeys((*(name for name in before if name not in named), *run.keeps)))
+
+    def _named(self, *steps: Step) -> set[str]:
+        """Return every station that one of *steps* could take."""
+        lab = self._lab
+        return {each for step in steps for each in (*lab.stations_for(step), *_needs(lab, step.needs))}
 
     def _leave(self, number: int) -> None:
         """The trial is not active any more."""
@@ -318,11 +327,6 @@ class Concluding(ABC):
 
 def _needs(lab: Lab, names: Sequence[str]) -> list[str]:
     return [station for name in names for station in lab.stations_called(name)]
-
-
-def _kept(before: Sequence[str], run: Run) -> tuple[str, ...]:
-    """Return what a trial keeps after *run*: what it kept and did not use there, and what the run keeps."""
-    return tuple(dict.fromkeys((*(name for name in before if name not in run.taken), *run.keeps)))
 
 
 def outcomes_of(run: Run, value: Any, error: BaseException | None) -> list[tuple[Any, BaseException | None]]:

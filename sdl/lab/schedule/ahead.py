@@ -22,7 +22,7 @@ from sdl.errors import LabError
 from sdl.lab.schedule.dispatching import dispatch
 from sdl.lab.schedule.outlook import due_of
 from sdl.lab.schedule.rehearsal import rehearse
-from sdl.lab.schedule.safety import stuck
+from sdl.lab.schedule.safety import kept_by, stuck
 from sdl.lab.schedule.solving import EARLY, Placed, has_solver, is_kept_out, release_of, solve
 from sdl.lab.schedule.values import SLACK, Decision, Holder, Key, Start, StationState, Wait, Work
 
@@ -303,8 +303,7 @@ class _Question:
     def _start(self, run: Placed) -> Start:
         works = [self.by_key[key] for key in run.works]
         lead = works[0]
-        goes_on = len(self.trials[lead.holder]) > 1
-        keeps = tuple(name for name in run.taken if name in lead.keeps) if goes_on else ()
+        keeps = kept_by(lead, run.taken, self.trials[lead.holder][1:])
         setup = self.states[run.station].setup_of(lead)
         return Start(run.station, run.works, run.needs, keeps, setup, self.now + setup + max(w.duration for w in works))
 

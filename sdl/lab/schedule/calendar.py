@@ -218,6 +218,20 @@ class Calendar(Value):
         return self._seconds(start), self._seconds(end, is_end=True)
 
 
+def next_common_fit(calendars: Sequence[Calendar], at: float, seconds: float) -> float | None:
+    """Return the first time from *at* on at which a run of *seconds* may begin by all *calendars*; None: never."""
+    last = at + HORIZON_DAYS * 86400
+    while at <= last:
+        found = [calendar.next_fit(at, seconds) for calendar in calendars]
+        if None in found:
+            return None
+        begin = max([at, *(each for each in found if each is not None)])
+        if begin == at:
+            return at
+        at = begin
+    return None
+
+
 def without(span: Stretch, closed: tuple[Stretch, ...]) -> list[Stretch]:
     """Return what is left of *span* when the *closed* stretches are taken out."""
     left = [span]

@@ -22,8 +22,9 @@ from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Literal
 
+from sdl.lab.schedule.calendar import next_common_fit
 from sdl.lab.schedule.outlook import EVER, Chain, Late, Outlook, chain_of
-from sdl.lab.schedule.safety import stuck
+from sdl.lab.schedule.safety import kept_after, kept_by, stuck
 from sdl.lab.schedule.values import SLACK, Because, Decision, Holder, Key, Start, StationState, Wait, Work, expected_end
 
 SETUP_PATIENCE = 10.0
@@ -37,6 +38,12 @@ MAX_LOOKS_AHEAD = 8
 
 STEP = 2 * SLACK
 """Seconds after which to ask again, where that is as soon as time has passed at all."""
+
+PACE = 0.005
+"""A work that has waited is not looked at again before so much of that time has passed once more."""
+
+Regard = Literal["all", "own", "none"]
+"""Whose windows count: those of all trials, those of what begins, or nobody's."""
 
 
 def dispatch(
@@ -77,30 +84,43 @@ def dispatch(
 
 def _go_on(given: _Given, decision: Decision) -> Decision:
     """Return *decision*, if waiting leads anywhere while nothing runs; else one in which something begins."""
-    later = decision
-    for _ in range(MAX_LOOKS_AHEAD):
-        if later.starts:
-            return decision
-        if later.wake_at is None:
-            break
-        later = _Round(replace(given, now=later.wake_at)).decide()
+    if _leads_on(given, decision, "all"):
+        return decision
     alone = _Round(given, regard="own").decide()
-    if alone.starts or alone.wake_at is not None:
+    if _leads_on(given, alone, "own"):
         return alone
     return _Round(given, regard="none").decide()
 
 
+def _leads_on(given: _Given, decision: Decision, regard: Regard) -> bool:
+    """Tell whether something begins by *decision*, or would when it is asked again, if nothing happens before."""
+    for _ in range(MAX_LOOKS_AHEAD):
+        if decision.starts or decision.wake_at is None:
+            break
+        decision = _Round(replace(given, now=decision.wake_at), regard=regard).decide()
+    return bool(decision.starts)
+
+
 def lasting(state: StationState, trials: Mapping[Holder, Sequence[Work]]) -> StationState:
-    """Return *state* without the trials that let go of it when their run on it ends: none of their works names it."""
-    if state.busy_until is None or not state.held_by:
+    """Return *state* without the trials that let go of it before it is free: none of their works to come names it.
+
+    What a trial has let go of when its step ends, that runs on another station, it keeps until then.
+    """
+    if not state.held_by:
         return state
     running = {key[:2] for key in state.busy_with}
     left = tuple(
         holder
         for holder in state.held_by
-        if holder not in running or any(state.name in group for work in trials.get(holder, ()) for group in work.groups)
+        if any(state.name in group for work in trials.get(holder, ()) for group in work.groups)
+        or not (holder in running or _runs_nothing(trials.get(holder, ())))
     )
     return state if len(left) == len(state.held_by) else state.replace(held_by=left)
+
+
+def _runs_nothing(works: Sequence[Work]) -> bool:
+    """Tell whether none of a trial's steps runs; of one without *works* that are to come nobody knows."""
+    return bool(works) and not works[0].after
 
 
 @dataclass
@@ -155,6 +175,14 @@ class _Given:
         return found
 
 
+@dataclass(frozen=True)
+class _Objection:
+    """What speaks against a run, and whether one with fewer works may begin."""
+
+    wait: Wait
+    may_go_with_fewer: bool = False
+
+
 class _Round:
     """One decision in the making.
 
@@ -165,7 +193,7 @@ class _Round:
         that could begin does.
     """
 
-    def __init__(self, given: _Given, *, regard: Literal["all", "own", "none"] = "all") -> None:
+    def __init__(self, given: _Given, *, regard: Regard = "all") -> None:
         self.given = given
         self.now = given.now
         self.regard = regard
@@ -184,7 +212,7 @@ class _Round:
         self.urgency = {holder: chain.urgency for holder, chain in chains.items()}
         self.chains = chains if regard == "all" else {}
         self._outlook: Outlook | None = None
-        self.refused: dict[tuple[object, ...], Wait] = {}
+        self.refused: dict[tuple[object, ...], _Objection] = {}
         self.ready: list[Work] = []
         self.batches: dict[tuple[str, ...], list[Work]] = {}
 
@@ -274,19 +302,19 @@ class _Round:
         reason: Wait | None = None
         for n in range(len(mates), 0, -1):
             start = self._start(taken, mates[:n])
-            found = self._hours(start) or self._safety(start, mates[:n]) or self._windows(start, mates[:n])
-            if found is None:
+            found = self._hours(start) or self._safety(start, mates[:n])
+            objection = _Objection(found) if found else self._windows(start, mates[:n])
+            if objection is None:
                 return start, mates[:n]
-            reason = reason or found
-            if found.because != "window" or self._could_be_kept(mates[:n]):
-                break  # with fewer it would go no better, or it is worth waiting for
+            reason = reason or objection.wait
+            if not objection.may_go_with_fewer:
+                break
         assert reason is not None  # a batch has a member
         return reason
 
     def _start(self, taken: tuple[str, ...], mates: Sequence[Work]) -> Start:
         setup = self.free[taken[0]].setup_of(mates[0])
-        goes_on = bool(mates[0].keeps) and bool(self.given.later(mates[0]))
-        keeps = tuple(name for name in taken if name in mates[0].keeps) if goes_on else ()
+        keeps = kept_by(mates[0], taken, self.given.later(mates[0])) if mates[0].keeps else ()
         ends = self.now + setup + max(work.duration for work in mates)
         keys = tuple(work.key for work in sorted(mates, key=lambda each: each.trial))
         return Start(taken[0], keys, taken[1:], keeps, setup, ends)
@@ -364,18 +392,17 @@ class _Round:
                 yield taken
 
     def _hours(self, start: Start) -> Wait | None:
-        """Return which station is not open for as long as the run takes."""
+        """Return which station is not open for as long as the run takes, and when all are."""
         seconds = start.ends - self.now
-        for name in start.taken:
-            calendar = self.given.states[name].calendar
-            if calendar is None or calendar.fits(self.now, seconds):
-                continue
-            opens = calendar.next_fit(self.now, seconds)
-            if opens is None:
-                return self._wait("never", name)
-            self.wake.append(opens)
-            return self._wait("hours", name, opens)
-        return None
+        calendars = {name: c for name in start.taken if (c := self.given.states[name].calendar) is not None}
+        closed = next((name for name, calendar in calendars.items() if not calendar.fits(self.now, seconds)), None)
+        if closed is None:
+            return None
+        opens = next_common_fit([*calendars.values()], self.now, seconds)
+        if opens is None:
+            return self._wait("never", closed)
+        self.wake.append(opens)
+        return self._wait("hours", closed, opens)
 
     # --- batches ------------------------------------------------------------------------------------------------------
 
@@ -448,7 +475,7 @@ class _Round:
             return None
         return self._wait("safety", start.station, about=tuple((*holder, "") for holder in sorted(locked)))
 
-    def _windows(self, start: Start, mates: Sequence[Work]) -> Wait | None:
+    def _windows(self, start: Start, mates: Sequence[Work]) -> _Objection | None:
         """Return what could not start in time any more: a later step of the same trials, or one of others."""
         if not self.is_strict or not (self.given.has_windows or self.chains):
             return None
@@ -467,22 +494,29 @@ class _Round:
 
     def _late_after(
         self, start: Start, mates: Sequence[Work], own: Sequence[Chain], others: Sequence[Chain]
-    ) -> Wait | None:
+    ) -> _Objection | None:
         after = self._lateness([*own, *others], start)
-        late = next((after[chain.holder] for chain in own if chain.holder in after), None)
-        is_keepable = late is not None and self._could_be_kept(mates)
-        if late is not None and not is_keepable and len(mates) > 1:
-            return self._wait("window", start.station, about=(late.key,))  # fewer at a time may do
-        if late is not None and is_keepable:
-            retry = None if late.seconds == EVER else self.now + max(late.seconds, STEP)
-            if retry is not None:
-                self.wake.append(retry)
-            return self._wait("window", start.station, retry, (late.key,))
+        late = [after[chain.holder] for chain in own if chain.holder in after]
+        is_worth_waiting = bool(late) and all(each.wait < EVER for each in late) and self._could_be_kept(mates)
+        if late and not is_worth_waiting and len(mates) > 1:
+            return _Objection(self._wait("window", start.station, about=(late[0].key,)), may_go_with_fewer=True)
+        if is_worth_waiting:
+            retry = self._retry(late[0], mates)
+            return _Objection(self._wait("window", start.station, retry, (late[0].key,)))
         lost = [holder for holder in after if all(chain.holder != holder for chain in own)]
         own_now = [self.chains[mate.holder] for mate in mates if mate.holder in self.chains]
         before = self._lateness([*own_now, *others], None) if lost else {}
         new = [after[holder].key for holder in lost if holder not in before]
-        return self._wait("reserved", start.station, about=tuple(new[:1])) if new else None
+        return _Objection(self._wait("reserved", start.station, about=tuple(new[:1]))) if new else None
+
+    def _retry(self, late: Late, mates: Sequence[Work]) -> float | None:
+        """Return when to ask again; None: when something has happened."""
+        if late.seconds == EVER:
+            return None
+        waited = self.now - min(work.release for work in mates)
+        retry = self.now + max(late.wait, STEP, PACE * waited)
+        self.wake.append(retry)
+        return retry
 
     def _lateness(self, chains: Iterable[Chain], start: Start | None) -> dict[Holder, Late]:
         """Place *chains* after *start*, and return what is late."""
@@ -502,9 +536,10 @@ class _Round:
         """Return what has to be in time after *work*, which ends at *end*, and what lets go of what the trial keeps."""
         if not self.given.has_windows:
             return None
-        named = {name for group in work.groups for name in group}
-        kept = {*keeps, *(self.given.kept.get(work.holder, set()) - named)}
-        works = chain_of(self.given.later(work), kept) if kept else self.given.chain_after(work)
+        later = self.given.later(work)
+        before = self.given.kept.get(work.holder)
+        kept = {*keeps, *(kept_after(work, before, later) if before else ())}
+        works = chain_of(later, kept) if kept else self.given.chain_after(work)
         return Chain(works, end, {work.step: end}) if works else None
 
     def _could_be_kept(self, mates: Sequence[Work]) -> bool:

@@ -10,6 +10,7 @@ from functools import cached_property
 from heapq import heappop, heappush
 
 from sdl.lab.schedule.calendar import Stretch
+from sdl.lab.schedule.safety import kept_after, kept_by
 from sdl.lab.schedule.values import SLACK, Holder, Key, Start, StationState, Work, expected_end
 
 EVER = math.inf
@@ -80,16 +81,28 @@ def chain_of(works: Sequence[Work], kept: Collection[str] = ()) -> Sequence[Work
         if place > last and not left:
             break
         last = max(last, place)
-        left = (left - {name for group in work.groups for name in group}) | set(work.keeps)
+        left = set(kept_after(work, left, works[place + 1 :]))
     return works[: last + 1]
 
 
 @dataclass(frozen=True)
 class Late:
-    """A work that could not start in time, and by how many seconds."""
+    """A work that could not start in time.
+
+    Parameters
+    ----------
+    key
+        Which.
+    seconds
+        By how much it would be late.
+    wait
+        By how much later what comes first would have to begin, so that it were not; EVER: that changes nothing, for the
+        step that opened its window has ended.
+    """
 
     key: Key
     seconds: float
+    wait: float = 0.0
 
 
 @dataclass
@@ -122,10 +135,32 @@ class _Cursor:
     ends: dict[str, float]
     place: int = 0
     due: float = EVER
+    idle: float = 0.0
+    idle_before: dict[str, float] = field(default_factory=dict[str, float])
 
     @property
     def work(self) -> Work:
         return self.chain.works[self.place]
+
+    def wait_for(self, begin: float) -> float:
+        """Return by how much later the chain would have to begin for the work at *begin* to be in time.
+
+        To begin later changes first how long the works wait between the steps, and only then when they begin.
+        """
+        if self.due_by_others < begin - SLACK:
+            return EVER
+        work, wait = self.work, 0.0
+        for step, seconds in work.within.items():
+            late = begin - self.ends.get(step, self.chain.release) - seconds
+            if late > SLACK:
+                wait = max(wait, late + self.idle_before.get(step, 0.0))
+        return wait
+
+    @property
+    def due_by_others(self) -> float:
+        """The latest start of the next work, as far as it hangs on nothing that is to come."""
+        due = EVER if self.work.due is None else self.work.due
+        return min(due, self.chain.due) if self.place == 0 else due
 
 
 _Head = tuple[float, float, str, int, _Cursor]
@@ -231,12 +266,14 @@ class Outlook:
                 self._joints.append(_Joint(work, spot.taken, spot.begin, spot.end, room, cursor.due))
         begin = spot.begin + spot.setup
         if begin > cursor.due + SLACK:
-            found.setdefault(cursor.chain.holder, Late(work.key, begin - cursor.due))
+            found.setdefault(cursor.chain.holder, Late(work.key, begin - cursor.due, cursor.wait_for(begin)))
+        cursor.idle += max(0.0, spot.begin - cursor.at)
+        cursor.idle_before[work.step] = cursor.idle
         cursor.ends[work.step] = cursor.at = spot.end
         cursor.place += 1
-        return self._keep(work, spot, is_last=cursor.place == len(cursor.chain.works))
+        return self._keep(work, spot, cursor.chain.works[cursor.place :])
 
-    def _keep(self, work: Work, spot: _Spot, *, is_last: bool) -> bool:
+    def _keep(self, work: Work, spot: _Spot, later: Sequence[Work]) -> bool:
         """Note what a trial keeps after *work*, and what it lets go of; say whether there is any of that."""
         lets_go = False
         for name in spot.taken if self._holds or work.keeps else ():
@@ -245,8 +282,8 @@ class Outlook:
                 lets_go = True
                 if since < spot.begin:
                     self.take((name,), since, spot.begin)
-            if name in work.keeps and not is_last:
-                self._holds.setdefault(name, {})[work.holder] = spot.end
+        for name in kept_by(work, spot.taken, later):
+            self._holds.setdefault(name, {})[work.holder] = spot.end
         return lets_go
 
     # --- one run ------------------------------------------------------------------------------------------------------

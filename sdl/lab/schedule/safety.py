@@ -8,6 +8,7 @@ steps can lock.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import product
 
 from sdl.lab.schedule.values import Holder, Work
 
@@ -41,22 +42,41 @@ def _can_finish(
 
 
 def _has_all(work: Work, own: Collection[str], foreign: Collection[str]) -> bool:
-    taken: set[str] = set()
-    for group in work.groups:
-        usable = [name for name in group if name in own] or [name for name in group if name not in foreign]
-        free = [name for name in usable if name not in taken]
-        if not free:
-            return False
-        taken.add(free[0])
-    return True
+    usable = [
+        [name for name in group if name in own] or [name for name in group if name not in foreign]
+        for group in work.groups
+    ]
+    return any(len(set(taken)) == len(taken) for taken in product(*usable))
 
 
 def until_let_go(own: Collection[str], works: Sequence[Work]) -> Iterator[Work]:
     """Yield the works of a trial that keeps the stations *own*, up to the one after which it keeps nothing."""
-    kept = set(own)
-    for work in works:
+    kept: Collection[str] = set(own)
+    for place, work in enumerate(works):
         if not kept:
             return
         yield work
-        named = {name for group in work.groups for name in group}
-        kept = {name for name in kept if name not in named} | (named & set(work.keeps))
+        kept = kept_after(work, kept, works[place + 1 :])
+
+
+def kept_after(work: Work, kept: Collection[str], later: Sequence[Work]) -> Collection[str]:
+    """Return what a trial may keep after *work*, before which it keeps the stations *kept*.
+
+    A step lets go of what it names, unless it keeps that on. What no *later* step names is free at once: nothing would
+    let go of it.
+    """
+    named = _named(work)
+    found = (set(kept) - named) | (named & set(work.keeps))
+    return found & _named(*later) if found else found
+
+
+def kept_by(work: Work, taken: Sequence[str], later: Sequence[Work]) -> tuple[str, ...]:
+    """Return which of the stations *taken* stay with the trial after *work*."""
+    if not work.keeps or not later:
+        return ()
+    named = _named(*later)
+    return tuple(name for name in taken if name in work.keeps and name in named)
+
+
+def _named(*works: Work) -> set[str]:
+    return {name for work in works for group in work.groups for name in group}

@@ -294,16 +294,16 @@ class _Model:
     def _add_keeping(self, name: str, later: Sequence[Work], run: _Run | None, since: int) -> None:
         last = next((each for each in later if any(name in group for group in each.groups)), None)
         chosen = None if run is None else next((c[name] for c in run.chosen if name in c), None)
-        if name not in self.states or not later or (run is not None and chosen is None):
+        if name not in self.states or last is None or (run is not None and chosen is None):
             return
         begin: cp_model.LinearExpr | int = since if run is None else run.end
-        end: cp_model.LinearExpr = self.run_of[later[-1].key].end if last is None else self.run_of[last.key].begin
+        end: cp_model.LinearExpr = self.run_of[last.key].begin
         length = self.model.new_int_var(0, self.horizon, f"{name} kept")
         if chosen is None:
             self.intervals[name].append(self.model.new_interval_var(begin, length, end, f"{name} kept"))
             return
         self.intervals[name].append(self.model.new_optional_interval_var(begin, length, end, chosen, f"{name} kept"))
-        for choices in self.run_of[last.key].chosen if last is not None else ():
+        for choices in self.run_of[last.key].chosen:
             if name in choices:
                 self.model.add_implication(chosen, choices[name])
 
