@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from sdl.commands.output import say
+from sdl.commands.output import say, tell
 from sdl.errors import LabError
 
 
@@ -52,6 +52,6 @@ def serve(lab: str, folder: Path, where: Where) -> None:
             say("Ctrl-C lets the running trials end; twice aborts them. No safety function: emergency stops are wired.")
 
         house.open()
-        serve(house, address, listening)
+        serve(house, address, listening, tell)
     finally:
         house.close()

@@ -105,6 +105,11 @@ class House:
         self._thread.start()
         self.host.post(self._fill)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing begins any more, and what runs ends."""
+        return self._is_closing
+
     def stop(self) -> None:
         """Let the running trials end; the campaigns go on when the server is started again."""
         self._is_closing = True
@@ -117,10 +122,14 @@ class House:
         if loop is not None:
             loop.stop(CLOSED, "paused")
 
+    def wait(self) -> None:
+        """Wait until what was told to stop has ended."""
+        self._thread.join()
+
     def close(self) -> None:
         """Wait until all has ended, and close the laboratory and the journal."""
         self.stop()
-        self._thread.join()
+        self.wait()
         self.lab.close()
         self.journal.close()
 

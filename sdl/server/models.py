@@ -406,7 +406,7 @@ class LaboratoryInfo(Value):
     clock: Literal["virtual", "wall"]
     now: dt.datetime
     head: Head
-    engine: Literal["running", "failed"]
+    engine: Literal["running", "ending", "failed"]
     reason: str
     at_once: int
     stations: Tuple[StationInfo]

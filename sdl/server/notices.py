@@ -18,7 +18,7 @@ from sdl.errors import ProblemError
 from sdl.journal.orders import ApprovalAsked
 from sdl.journal.records import Event, SessionEnded, StepEnded, StepStarted, TrialFailed, TrialUnknown
 from sdl.journal.safety import LatchSet
-from sdl.lab.schedule.durations import ENOUGH, Durations
+from sdl.lab.schedule.durations import CHANGEOVER, ENOUGH, Durations
 from sdl.problem.value import Tuple, Value
 from sdl.server.machine import is_local
 
@@ -120,16 +120,29 @@ class NoticeRule(Value):
         if self.secret_file is not None and self.webhook is None:
             raise ProblemError("a secret_file signs what a webhook gets", hint="leave it out")
         if self.webhook is not None:
-            parts = urlsplit(self.webhook)
-            is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_local(parts.hostname or ""))
-            if not is_safe or not parts.hostname:
-                raise ProblemError(f"a webhook at {parts.scheme}://{parts.hostname} is none", hint="https://...")
+            _check_webhook(self.webhook)
         return self
 
     @property
     def place(self) -> str:
         """Where it goes, without what may be a secret in an address."""
         return ", ".join(self.mail) or str(urlsplit(self.webhook or "").hostname)
+
+
+def _check_webhook(url: str) -> None:
+    """Raise ProblemError for what nothing could be sent to; it does not say the path, which is often a secret."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ProblemError(f"a webhook has an address that is none: {error}", hint="https://...") from None
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_local(host))
+    if not is_safe or not host or port == 0:
+        raise ProblemError(f"a webhook at {parts.scheme}://{host} is none", hint="https://...")
+    if not url.isascii() or any(sign.isspace() or not sign.isprintable() for sign in url):
+        raise ProblemError(f"the webhook at {host} has signs that no address has", hint="write them as %20, %C3%A9")
+    if "@" in parts.netloc:
+        raise ProblemError(f"the webhook at {host} names a user, who is not sent", hint="sign it: secret_file: ...")
 
 
 class Notices(Value):
@@ -171,10 +184,11 @@ class Notice(NamedTuple):
 
 @dataclass(frozen=True)
 class _Running:
-    """A step that has begun."""
+    """A step that has begun; ``is_made_ready``: the station has to be made ready for it first."""
 
     event: Event
     body: StepStarted
+    is_made_ready: bool
 
     @property
     def trials(self) -> str:
@@ -186,6 +200,8 @@ class Attention:
     """Reads events in order, and says which are worth a notice."""
 
     durations: Durations = field(default_factory=Durations)
+    ready_for: dict[str, str] = field(default_factory=dict[str, str])
+    """What each station was made ready for, by the last step that it ended."""
     running: dict[tuple[str, int | None, str], _Running] = field(
         default_factory=dict["tuple[str, int | None, str]", _Running]
     )
@@ -195,10 +211,14 @@ class Attention:
         self.durations.take(event)
         match event.body:
             case StepStarted() as body:
-                self.running[event.campaign, event.trial, body.step] = _Running(event, body)
+                is_made_ready = bool(body.setup_key) and body.setup_key != self.ready_for.get(body.station)
+                self.running[event.campaign, event.trial, body.step] = _Running(event, body, is_made_ready)
             case StepEnded() as body:
                 self.running.pop((event.campaign, event.trial, body.step), None)
+                if body.setup_key:
+                    self.ready_for[body.station] = body.setup_key if body.is_success else ""
             case _ if event.kind in {"session.started", "session.ended"}:
+                self.ready_for.clear()
                 gone = [key for key in self.running if key[0] == event.campaign]
                 for key in gone:
                     del self.running[key]
@@ -220,10 +240,14 @@ class Attention:
                 yield Notice(event.sequence, "silent", event.campaign, event.trial, text, event.time, key)
 
     def _limit(self, each: _Running, rule: NoticeRule) -> tuple[float, str]:
-        found = self.durations.estimate(each.event.campaign, each.body.step, each.body.station)
+        campaign, step, station = each.event.campaign, each.body.step, each.body.station
+        found = self.durations.estimate(campaign, step, station)
         if found.n_seen < ENOUGH:
             return rule.silent_after, f"nobody knows how long it takes, and {rule.silent_after:.0f} s are allowed"
-        return TIMES * found.median, f"{found.median:.0f} s are usual"
+        if not each.is_made_ready:
+            return TIMES * found.median, f"{found.median:.0f} s are usual"
+        before = self.durations.estimate(campaign, CHANGEOVER.format(step), station).median
+        return TIMES * (found.median + before), f"{found.median:.0f} s are usual, after {before:.0f} s to make it ready"
 
 
 def _told(event: Event) -> Notice | None:

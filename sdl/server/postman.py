@@ -119,6 +119,7 @@ class Postman:
         self._attention = Attention()
         self._sequence = 0
         self._is_over = threading.Event()
+        self._until = float("inf")  # when no other notice is begun
         self._thread: threading.Thread | None = None
         self._written: Mapping[str, int] = {}
         reached, head = self._read_state(), journal.head[0]
@@ -139,12 +140,15 @@ class Postman:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._until = self._monotonic() + TIMEOUT
         self._is_over.set()
         if self._thread is not None:
-            self._thread.join(2 * TIMEOUT)
+            self._thread.join(3 * TIMEOUT)
 
     def _run(self) -> None:
-        while not self._is_over.wait(PERIOD):
+        is_over = False
+        while not is_over:
+            is_over = self._is_over.wait(PERIOD)  # and go once more: the last trials have ended meanwhile
             try:
                 self.go()
             except JournalError:  # closed
@@ -178,7 +182,7 @@ class Postman:
 
     def _tell(self, each: Round) -> bool:
         """Tell one place the oldest that waits for it; say whether it may be told more."""
-        if not each.waiting or self._monotonic() < each.again_at or self._is_over.is_set():
+        if not each.waiting or self._monotonic() < each.again_at or self._monotonic() > self._until:
             return False
         try:
             each.carry(each.waiting[0])

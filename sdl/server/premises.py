@@ -56,7 +56,7 @@ def laboratory_info(house: House, who: Identity) -> models.LaboratoryInfo:
         clock="virtual" if lab.clock.is_virtual else "wall",
         now=house.now,
         head=models.Head(sequence=sequence, hash=digest),
-        engine="failed" if house.host.failure else "running",
+        engine="failed" if house.host.failure else "ending" if house.is_closing else "running",
         reason=house.host.failure,
         at_once=house.laboratory.file.at_once,
         stations=tuple(

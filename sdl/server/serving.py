@@ -25,6 +25,12 @@ BACKLOG = 2048
 GRACE = 3
 """Wall seconds that lines get to end before the server cuts them."""
 
+MOST_SIGNALS = 2
+"""After so many it does not wait for anything any more."""
+
+Tell = Callable[[str], object]
+"""Says a line to whoever started the server."""
+
 
 class Address(Value):
     """Where the server listens.
@@ -80,44 +86,58 @@ def first_user(users: UsersFile, name: str) -> str | None:
 
 
 class _Server(uvicorn.Server):
-    """Ends campaigns in order: the first signal lets running trials end, the second aborts them."""
+    """Ends campaigns in order: the first signal lets running trials end, and it serves until they have; the second
+    aborts them.
+    """
 
-    def __init__(self, config: uvicorn.Config, house: House, let_go: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, house: House, let_go: Callable[[], None], tell: Tell) -> None:
         super().__init__(config)
         self._house = house
         self._let_go = let_go
+        self._tell = tell
         self._n_signals = 0
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """See to a signal."""
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 # as uvicorn calls it
+        """See to a signal. It interrupts any line, also one that holds a lock which is needed: others do the work."""
         self._n_signals += 1
         if self._n_signals == 1:
-            self._let_go()
+            threading.Thread(target=self._leave, name="sdl-leave", daemon=True).start()
         else:
             threading.Thread(target=self._house.host.abort, args=("interrupted twice",), name="sdl-interrupt").start()
-        super().handle_exit(sig, frame)
+        if self._n_signals > MOST_SIGNALS:
+            self.should_exit = True
+
+    def _leave(self) -> None:
+        """Begin nothing more; when what runs has ended, end."""
+        try:
+            self._house.stop()
+            self._tell("ending: what runs ends first, and people can still answer; Ctrl-C again aborts it")
+            self._house.wait()
+        finally:
+            self.should_exit = True
+
+    async def main_loop(self) -> None:
+        """Serve; then end the lines of those who watch, which would go on for ever."""
+        await super().main_loop()
+        self._let_go()
 
 
-class _Later:
-    """What a signal does when the server has ended, and the last trials have not: the first one is an echo."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._n_signals = 0
-
-    def __call__(self, *_signal: object) -> None:
-        self._n_signals += 1
-        if self._n_signals > 1:  # a handler interrupts any line, also one that holds a lock which the call needs
-            threading.Thread(target=self._house.host.abort, args=("interrupted twice",), name="sdl-interrupt").start()
+def _not_told(_line: str) -> None:
+    """Say nothing."""
 
 
-def serve(house: House, address: Address, say: Callable[[str], object]) -> None:
+def serve(house: House, address: Address, say: Tell, tell: Tell = _not_told) -> None:
     """Serve *house* until a signal ends it. Blocks; the house is open before, and closed by the caller after.
+
+    The first SIGINT or SIGTERM begins no more trials, and the server goes on until those that run have ended, so that
+    people can answer what they wait for and are told how they end. The second aborts them.
 
     Parameters
     ----------
     say
         Told of the address when the server listens.
+    tell
+        Told, from another thread, that the first signal has come.
     """
     address.check(house.users)
     told = postman(house)
@@ -142,10 +162,9 @@ def serve(house: House, address: Address, say: Callable[[str], object]) -> None:
     scheme = "http" if address.certificate is None else "https"
     host, port = listener.getsockname()[:2]
     say(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/")
-    server = _Server(config, house, app.state.newsroom.let_go)
-    # uvicorn raises a signal that it has seen to once more when it has ended, for whoever handled it before.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _Later(house))
+    server = _Server(config, house, app.state.newsroom.let_go, tell)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also before uvicorn handles them, and after
+        signal.signal(number, server.handle_exit)
     try:
         with told, traced:
             server.run(sockets=[listener])

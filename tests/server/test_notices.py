@@ -244,6 +244,37 @@ def test_a_step_that_takes_twice_as_long_as_usual_is_told_of(stage: Stage, hook:
     assert [each["trial"] for each in hook.notices] == [4, 5]  # nobody knows how long that one takes
 
 
+def test_what_it_takes_to_make_a_station_ready_is_not_silence(stage: Stage, hook: Hook) -> None:
+    postman = stage.postman(rule(hook, "silent"))
+
+    def begin(trial: int, key: str) -> None:
+        stage.write(StepStarted(step="anneal", station="furnace", attempt=1, setup_key=key), trial=trial)
+
+    def end(trial: int, key: str, setup: float) -> None:
+        stage.now += 100.0 + setup
+        ended = StepEnded(step="anneal", station="furnace", attempt=1, is_success=True, seconds=100.0 + setup)
+        stage.write(ended.replace(setup_key=key, setup_seconds=setup), trial=trial)
+
+    for trial, key in enumerate(("air", "argon", "air"), 1):
+        begin(trial, key)
+        end(trial, key, 500.0)
+    begin(4, "argon")
+    stage.now += 1000.0
+    postman.go()
+    assert hook.notices == []  # twice 100 s, and twice 500 s before
+    end(4, "argon", 500.0)
+    begin(5, "argon")
+    stage.now += 210.0
+    postman.go()
+    assert [each["trial"] for each in hook.notices] == [5]
+
+
+def test_what_happened_last_is_told_before_the_end(stage: Stage, hook: Hook) -> None:
+    with stage.postman(rule(hook, "failed")):
+        stage.fail(1)
+    assert [each["sequence"] for each in hook.notices] == [1]
+
+
 def test_who_does_not_answer_is_told_later_and_others_at_once(stage: Stage, hook: Hook, caplog: Any) -> None:
     other = Hook()
     with running(other):
@@ -303,6 +334,9 @@ def test_a_webhook_is_signed_and_mail_is_sent_over_tls(stage: Stage, hook: Hook,
     ("wrong", "what"),
     [
         ({"rules": [{"when": ["failed"], "webhook": "http://example.org/x"}]}, "is none"),
+        ({"rules": [{"when": ["failed"], "webhook": "https://example.org:99999/x"}]}, "address that is none"),
+        ({"rules": [{"when": ["failed"], "webhook": "https://example.org/a b"}]}, "signs that no address has"),
+        ({"rules": [{"when": ["failed"], "webhook": "https://me:pw@example.org/x"}]}, "names a user"),
         ({"rules": [{"when": ["failed"]}]}, "addresses of mail, or a webhook"),
         ({"rules": [{"when": ["failed"], "mail": ["kim@example.org"]}]}, "no mail server"),
         ({"rules": [{"when": ["failed"], "mail": ["a@b.c\nBcc: d@e.f"]}]}, "mail"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from asking import PEOPLE, Asking, served
+from browsing import CHROMIUM, FLAGS, PATIENCE, needs_chromium
 from listening import listening
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -26,19 +26,7 @@ from sdl.journal.records import (
 from sdl.lab import Person
 from sdl.server.house import REHEARSALS
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE = 60_000  # milliseconds, on a machine that does other things as well
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+pytestmark = needs_chromium
 
 PAYLOADS = [
     "<img src=x onerror=window.hacked=1>",

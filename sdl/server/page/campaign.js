@@ -7,6 +7,7 @@ import { progressBar, rehearsalOf, state } from "./campaigns.js";
 import { actTable, approvalCard, withReason } from "./house.js";
 import { slicePlot } from "./plots.js";
 import { follower, named, resultsView } from "./results.js";
+import { said as inWords } from "./sentences.js";
 import { duration, goal, moment, number, quantities, t } from "./words.js";
 
 const PAGE = 50; // trials in the table at a time
@@ -66,7 +67,7 @@ function overview(id, path) {
       return { slices: [], note: refusal.message };
     });
     if (!shown.modelled || version !== `${campaign.counts.completed} ${trials.columns.version}`) setTimeout(() => load(), BELIEFS);
-    swap(beliefs, section(t("model"), slices.length ? h("p", { class: "quiet" }, t("model_band")) : h("p", { class: "quiet" }, note || t("no_model")),
+    swap(beliefs, section(t("model"), slices.length ? h("p", { class: "quiet" }, t("model_band")) : h("p", { class: "quiet" }, inWords(note) || t("no_model")),
       h("div", { class: "grid" }, slices.map((one) => slicePlot(`${one.outcome}, ${one.parameter}`, {
         ...one, names: [named(one.parameter, one.parameter_unit), named(one.outcome, one.unit)] })))));
   }
@@ -77,7 +78,7 @@ function waitsOf(campaign) {
   const waits = Object.entries(campaign.waiting ?? {});
   if (!waits.length) return null;
   return h("details", { open: waits.length < 6 }, h("summary", {}, `${t("waits")}: ${waits.length}`),
-    waits.slice(0, 30).map(([trial, why]) => h("p", { class: "quiet" }, `${t("trial")} ${trial}: ${why}`)));
+    waits.slice(0, 30).map(([trial, why]) => h("p", { class: "quiet" }, `${t("trial")} ${trial}: ${inWords(why)}`)));
 }
 
 function headOf(campaign, path) {
@@ -89,7 +90,7 @@ function headOf(campaign, path) {
   const buttons = ["start", "pause", "resume", "stop", "abort", "cancel"].filter((word) => campaign.may.includes(word)).map((word) =>
     h("button", { type: "button", class: word === "abort" ? "grave" : "", data: { key: word, role: word }, onclick: order(word) }, t(`do_${word}`)));
   const facts = [
-    [t("state"), [state(campaign.state), campaign.reason && ` ${campaign.reason}`]],
+    [t("state"), [state(campaign.state), campaign.reason && ` ${inWords(campaign.reason)}`]],
     [t("trials"), [progressBar(campaign), campaign.counts.failed ? ` · ${campaign.counts.failed} ${t("st_failed")}` : "", campaign.counts.unknown ? ` · ${campaign.counts.unknown} ${t("st_unknown")}` : ""]],
     [t("goal"), campaign.objectives.map(goal).join("; ")],
     [t("best"), campaign.best.length ? campaign.best.slice(0, 5).map((one) => h("div", {}, h("a", { href: `#/c/${encodeURIComponent(campaign.id)}/t/${one.trial}`, data: { key: `best ${one.trial}` } }, `${t("trial")} ${one.trial}`),
@@ -146,10 +147,12 @@ function trialRow(id, one) {
     h("th", { scope: "row" }, h("a", { href: `#/c/${encodeURIComponent(id)}/t/${one.trial}`, data: { key: `trial ${one.trial}` } }, String(one.trial))),
     h("td", {}, state(one.state), one.approval === "asked" && h("span", { class: "badge" }, t("approvals"))),
     h("td", {}, quantities(one.values)),
-    h("td", {}, one.failure ? h("span", { class: "bad" }, `${one.failure.category}: ${one.failure.reason}`) : quantities(one.outcomes) || one.reason),
+    h("td", {}, one.failure ? h("span", { class: "bad" }, failureOf(one.failure)) : quantities(one.outcomes) || inWords(one.reason)),
     h("td", {}, one.verdict && one.verdict !== "valid" ? t(`v_${one.verdict}`) : ""),
     h("td", {}, moment(one.started_at)), h("td", {}, moment(one.ended_at)));
 }
+
+const failureOf = (failure) => `${t(`f_${failure.category}`)}: ${inWords(failure.reason)}`;
 
 function trialView(id, path, number_) {
   const content = h("div", {});
@@ -161,10 +164,10 @@ function trialView(id, path, number_) {
       swap(content,
         h("p", {}, h("a", { href: `#/c/${encodeURIComponent(id)}`, data: { key: "up" } }, campaign.name)),
         h("h1", {}, `${t("trial")} ${one.trial} `, state(one.state)),
-        h("dl", {}, [[t("values"), quantities(one.values)], [t("outcome"), one.failure ? `${one.failure.category}: ${one.failure.reason}` : quantities(one.outcomes) || one.reason || one.waiting || "–"],
-          [t("verdict"), `${t(`v_${one.verdict ?? "none"}`)} ${(one.verdict_findings ?? []).map((finding) => finding.text).join("; ")}`],
+        h("dl", {}, [[t("values"), quantities(one.values)], [t("outcome"), one.failure ? failureOf(one.failure) : quantities(one.outcomes) || inWords(one.reason) || inWords(one.waiting) || "–"],
+          [t("verdict"), `${t(`v_${one.verdict ?? "none"}`)} ${(one.verdict_findings ?? []).map((finding) => inWords(finding.text)).join("; ")}`],
           [t("began"), moment(one.started_at)], [t("ended"), moment(one.ended_at)], [t("cost"), number(one.cost)]].map(([term, what]) => [h("dt", {}, term), h("dd", {}, what)])),
-        section(t("decision"), one.why.map((sentence) => h("p", {}, sentence)), decisionOf(id, one.decision)),
+        section(t("decision"), one.why.map((sentence) => h("p", {}, inWords(sentence))), decisionOf(id, one.decision)),
         one.steps.length > 0 && section(t("steps"), table(t("steps"), [t("step"), t("station"), t("began"), t("ended"), t("state")], one.steps.map((step) => h("tr", {},
           h("th", { scope: "row" }, step.step), h("td", {}, step.station), h("td", {}, moment(step.begin)), h("td", {}, moment(step.end)),
           h("td", {}, step.is_success === null ? "" : t(step.is_success ? "st_completed" : "st_failed")))))),

@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { h, section, swap, table } from "./dom.js";
 import { attempt } from "./main.js";
+import { said as inWords } from "./sentences.js";
 import { duration, goal, moment, quantities, t } from "./words.js";
 
 /** The state of something as a word with a colour. */
@@ -50,8 +51,8 @@ export function rehearsalOf(rehearsal) {
     rehearsal.bottleneck && h("p", {}, `${t("bottleneck")}: ${rehearsal.bottleneck}`),
     h("p", {}, Object.entries(rehearsal.utilisation ?? {}).map(([name, part]) => `${name} ${Math.round(100 * part)} %`).join(" · ")),
     uses.length > 0 && h("ul", {}, uses),
-    (rehearsal.warnings ?? []).map((warning) => h("p", { class: "bad" }, warning)),
-    h("p", { class: "quiet" }, rehearsal.how));
+    (rehearsal.warnings ?? []).map((warning) => h("p", { class: "bad" }, inWords(warning))),
+    h("p", { class: "quiet" }, inWords(rehearsal.how)));
 }
 
 const EXAMPLE = `name: films

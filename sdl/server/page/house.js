@@ -4,6 +4,7 @@ import { get, post } from "./api.js";
 import { ask, h, section, swap, table } from "./dom.js";
 import { attempt, may } from "./main.js";
 import { state } from "./campaigns.js";
+import { said as inWords } from "./sentences.js";
 import { seriesColour, timelinePlot } from "./plots.js";
 import { duration, moment, number, quantities, sampleState, t } from "./words.js";
 
@@ -35,7 +36,8 @@ export function labView() {
       const lab = await get("/lab");
       const since = new Date(Date.parse(lab.now) - SPAN * 1000).toISOString();
       const [timeline, found] = await Promise.all([get(`/timeline?since=${encodeURIComponent(since)}`), get("/alarms")]);
-      swap(top, lab.engine === "failed" && h("p", { class: "bad" }, `${t("engine_failed")}: ${lab.reason}`),
+      swap(top, lab.engine === "failed" && h("p", { class: "bad" }, `${t("engine_failed")}: ${inWords(lab.reason)}`),
+        lab.engine === "ending" && h("p", { class: "bad" }, t("engine_ending")),
         h("p", { class: "quiet" }, [lab.kind.split(".").pop(), lab.is_simulated && t("simulated"), moment(lab.now)].filter(Boolean).join(" · ")));
       swap(stations, stationTable(lab.stations));
       swap(line, timelineOf(timeline, lab.stations.map((one) => one.name), (text) => { hovered.textContent = text; }));
@@ -48,7 +50,7 @@ export function labView() {
 function stationTable(stations) {
   const rows = stations.map((one) => h("tr", {},
     h("th", { scope: "row" }, one.name, h("div", { class: "quiet" }, one.devices.join(", "))),
-    h("td", {}, state(one.state), one.latch && h("div", { class: "bad" }, `${one.latch.interlock ?? ""} ${one.latch.reason ?? ""}`)),
+    h("td", {}, state(one.state), one.latch && h("div", { class: "bad" }, `${one.latch.interlock ?? ""} ${inWords(one.latch.reason)}`)),
     h("td", {}, one.doing ? [linkTo(one.doing.campaign, one.doing.campaign_name, one.doing.trials[0]), ` ${one.doing.step}`] : t("nothing")),
     h("td", {}, one.doing ? moment(one.doing.since) : ""),
     h("td", {}, may("operate") && one.doing && h("button", { type: "button", class: "grave", data: { key: `abort ${one.name}` },
@@ -59,7 +61,7 @@ function stationTable(stations) {
 function waitTable(waiting) {
   if (!waiting.length) return h("p", { class: "quiet" }, t("no_waits"));
   return table(t("waits"), [t("trial"), t("step"), t("why"), t("begins")], waiting.map((one) => h("tr", {},
-    h("th", { scope: "row" }, linkTo(one.campaign, one.campaign_name, one.trial)), h("td", {}, one.step || "–"), h("td", {}, one.why),
+    h("th", { scope: "row" }, linkTo(one.campaign, one.campaign_name, one.trial)), h("td", {}, one.step || "–"), h("td", {}, inWords(one.why)),
     h("td", {}, one.expected ? `≈ ${moment(one.expected)}` : "–"))));
 }
 
@@ -88,15 +90,15 @@ function timelineOf(timeline, stations, onhover) {
 }
 
 function alarmsOf(found) {
-  const rows = found.trips.map((trip) => h("tr", {}, h("td", {}, moment(trip.time)), h("th", { scope: "row" }, trip.interlock), h("td", {}, trip.reason)));
+  const rows = found.trips.map((trip) => h("tr", {}, h("td", {}, moment(trip.time)), h("th", { scope: "row" }, trip.interlock), h("td", {}, inWords(trip.reason))));
   return [latchesOf(found.latches), rows.length ? table(t("alarms"), [t("since"), t("name"), t("because")], rows) : h("p", { class: "quiet" }, t("no_alarms"))];
 }
 
 function latchesOf(latches) {
   return latches.map((one) => h("article", { class: "card" },
-    h("h3", {}, `${one.station}: ${one.interlock}`), h("p", {}, one.reason), h("p", { class: "quiet" }, `${t("since")} ${moment(one.since)}`),
+    h("h3", {}, `${one.station}: ${one.interlock}`), h("p", {}, inWords(one.reason)), h("p", { class: "quiet" }, `${t("since")} ${moment(one.since)}`),
     one.may_rearm && h("button", { type: "button", data: { key: `rearm ${one.station}` },
-      onclick: () => withReason(`${t("rearm")}: ${one.station}`, one.reason, (body) => post(`/stations/${encodeURIComponent(one.station)}/rearm`, body)) }, t("rearm"))));
+      onclick: () => withReason(`${t("rearm")}: ${one.station}`, inWords(one.reason), (body) => post(`/stations/${encodeURIComponent(one.station)}/rearm`, body)) }, t("rearm"))));
 }
 
 // --- what waits for a person ------------------------------------------------------------------------------------
@@ -118,15 +120,15 @@ export function inboxView() {
 
 /** One request for approval: what, why, what it costs, what is expected. */
 export function approvalCard(one) {
-  const answer = (word, title) => withReason(`${title}: ${one.campaign_name}`, one.because,
+  const answer = (word, title) => withReason(`${title}: ${one.campaign_name}`, inWords(one.because),
     (body) => post(`/campaigns/${encodeURIComponent(one.campaign)}/approvals/${one.trials[0].trial}`, { answer: word, ...body }), { isRequired: word === "refused" });
   return h("article", { class: "card" },
     h("h3", {}, linkTo(one.campaign, one.campaign_name), ` · ${one.trials.map((trial) => `${t("trial")} ${trial.trial}`).join(", ")}`),
-    h("p", { class: "quiet" }, `${t("level_asks")} ${one.level}: ${one.because} · ${t("cost")} ${number(one.cost)} · ${t("asked")} ${moment(one.asked_at)}`),
+    h("p", { class: "quiet" }, `${t("level_asks")} ${one.level}: ${inWords(one.because)} · ${t("cost")} ${number(one.cost)} · ${t("asked")} ${moment(one.asked_at)}`),
     one.trials.map((trial) => h("div", {},
       h("p", {}, h("strong", {}, `${t("trial")} ${trial.trial}: `), quantities(trial.values)),
       h("p", {}, Object.entries(trial.predicted ?? {}).map(([name, p]) => `${t("predicted")}: ${name} ${number(p.mean)} ± ${number(p.standard_deviation)} ${p.unit ?? ""}`).join("; ")),
-      trial.why.map((sentence) => h("p", { class: "quiet" }, sentence)))),
+      trial.why.map((sentence) => h("p", { class: "quiet" }, inWords(sentence))))),
     one.state !== "open" ? h("p", {}, `${one.state} · ${one.answered_by} · ${moment(one.answered_at)} · ${one.answer_because}`)
       : one.may_answer && h("p", { class: "buttons" },
         h("button", { type: "button", class: "main", data: { key: `approve ${one.request}` }, onclick: () => answer("approved", t("approve")) }, t("approve")),
@@ -146,7 +148,7 @@ function unknownCard(one) {
   };
   return h("article", { class: "card" },
     h("h3", {}, linkTo(one.campaign, one.campaign_name, one.trial)),
-    h("p", {}, quantities(one.values)), h("p", { class: "quiet" }, one.reason), actTable(one.acts),
+    h("p", {}, quantities(one.values)), h("p", { class: "quiet" }, inWords(one.reason)), actTable(one.acts),
     one.may_answer && h("p", { class: "buttons" },
       [["happened", "happened"], ["did_not_happen", "did_not_happen"], ["cannot_tell", "cannot_tell"]].map(([answer, word]) =>
         h("button", { type: "button", data: { key: `${answer} ${one.campaign} ${one.trial}` }, onclick: () => say(answer, t(word)) }, t(word)))));
@@ -156,9 +158,9 @@ function unknownCard(one) {
 export function actTable(acts) {
   const rows = acts.map((act) => h("tr", { class: act.is_unknown ? "unknown" : "" },
     h("td", {}, act.step), h("th", { scope: "row" }, `${act.device}.${act.verb}`, h("div", { class: "quiet" }, JSON.stringify(act.arguments))),
-    h("td", {}, act.class), h("td", {}, moment(act.intended_at)), h("td", {}, act.outcome ?? t("st_unknown"), act.reason && h("div", { class: "quiet" }, act.reason)),
-    h("td", {}, act.evidence ?? "", act.answer && h("div", {}, `${t(act.answer)} (${act.answered_by})`))));
-  return table(t("acts"), [t("step"), t("act"), "", t("since"), t("state"), t("evidence")], rows);
+    h("td", {}, t(`a_${act.class}`)), h("td", {}, moment(act.intended_at)), h("td", {}, act.outcome ? t(`o_${act.outcome}`) : t("st_unknown"), act.reason && h("div", { class: "quiet" }, inWords(act.reason))),
+    h("td", {}, inWords(act.evidence), act.answer && h("div", {}, `${t(act.answer)} (${act.answered_by})`))));
+  return table(t("acts"), [t("step"), t("act"), t("kind"), t("since"), t("state"), t("evidence")], rows);
 }
 
 function taskCard(one) {
@@ -177,7 +179,7 @@ function taskCard(one) {
 }
 
 function shortageCard(one) {
-  return h("article", { class: "card" }, h("h3", {}, linkTo(one.campaign, one.campaign_name, one.trial), ` · ${one.step}`), h("ul", {}, one.missing.map((what) => h("li", {}, what))));
+  return h("article", { class: "card" }, h("h3", {}, linkTo(one.campaign, one.campaign_name, one.trial), ` · ${one.step}`), h("ul", {}, one.missing.map((what) => h("li", {}, inWords(what)))));
 }
 
 // --- stock --------------------------------------------------------------------------------------------------------
@@ -194,7 +196,7 @@ export function stockView() {
         stock.waiting.length > 0 && section(t("shortages"), stock.waiting.map(shortageCard)),
         stock.racks.length > 0 && section(t("racks"), stock.racks.map((rack) => h("p", {}, h("strong", {}, rack.rack), ` ${t("free")} ${rack.free.length} ${t("of")} ${rack.positions.length}: ${rack.free.join(" ")}`))),
         stock.samples.length > 0 && section(t("samples"), table(t("samples"), [t("sample"), t("state"), t("where"), t("because")],
-          stock.samples.map((one) => h("tr", {}, h("th", { scope: "row" }, one.sample), h("td", {}, sampleState(one.state)), h("td", {}, one.positions.join(", ")), h("td", {}, one.because))))));
+          stock.samples.map((one) => h("tr", {}, h("th", { scope: "row" }, one.sample), h("td", {}, sampleState(one.state)), h("td", {}, one.positions.join(", ")), h("td", {}, inWords(one.because)))))));
     },
   };
 }

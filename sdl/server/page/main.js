@@ -5,6 +5,7 @@ import { ask, h, swap, tell } from "./dom.js";
 import { campaignView } from "./campaign.js";
 import { campaignsView, submitView } from "./campaigns.js";
 import { inboxView, labView, stockView } from "./house.js";
+import { said as inWords } from "./sentences.js";
 import { current, switchLanguage, t } from "./words.js";
 
 const REST = 400; // milliseconds between two loads of a view, at least
@@ -35,18 +36,22 @@ export async function attempt(action, said = t("done")) {
     tell(said);
     return true;
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    refused(error);
+    if (error instanceof Refusal) refused(error);
+    else if (isOfLine(error)) tell(t("no_line"), true);
+    else throw error;
     return false;
   } finally {
     load();
   }
 }
 
+/** Whether *error* says that there was no line, or that it broke; browsers have their own words for it. */
+const isOfLine = (error) => error instanceof TypeError && /fetch|network|load failed/i.test(error.message);
+
 function refused(error) {
-  if (error.status === 401) { signIn(error.message); return; }
-  const places = error.errors.map((one) => `${one.where}: ${one.message}`).join("; ");
-  tell([t("not_done"), error.message, places, error.hint].filter(Boolean).join(" · "), true);
+  if (error.status === 401) { signIn(inWords(error.message)); return; }
+  const places = error.errors.map((one) => `${one.where}: ${inWords(one.message)}`).join("; ");
+  tell([t("not_done"), places || inWords(error.message), inWords(error.hint)].filter(Boolean).join(" · "), true);
 }
 
 // --- head ---------------------------------------------------------------------------------------------------------
@@ -127,7 +132,7 @@ export async function load() {
       if (page.isInboxStale || Date.now() - page.countedAt > COUNTED) await countWaiting();
     } catch (error) {
       if (error instanceof Refusal) refused(error);
-      else if (!(error instanceof TypeError && /fetch/i.test(error.message))) { isLoading = false; throw error; }
+      else if (!isOfLine(error)) { isLoading = false; throw error; }
     }
     // A view that takes long to load rests longer: the page, and the server, have other things to do.
     await new Promise((resolve) => setTimeout(resolve, Math.max(REST, 2 * (performance.now() - began))));
@@ -160,7 +165,7 @@ async function listen() {
         if (page.isInboxStale || event.kind === "hello" || page.view?.concerns?.(event.data) !== false) load();
       }
     } catch (error) {
-      if (error instanceof Refusal && error.status === 401) { signIn(error.message); return; }
+      if (error instanceof Refusal && error.status === 401) { signIn(inWords(error.message)); return; }
     }
     setLink("lost");
     await new Promise((resolve) => setTimeout(resolve, wait));
@@ -192,7 +197,7 @@ async function begin() {
   try {
     page.me = await get("/me");
   } catch (error) {
-    if (error instanceof Refusal) { signIn(error.status === 401 ? error.message : ""); return; }
+    if (error instanceof Refusal) { signIn(error.status === 401 ? inWords(error.message) : ""); return; }
     tell(t("lost"), true);
     setTimeout(begin, 2000);
     return;

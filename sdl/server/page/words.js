@@ -32,7 +32,8 @@ const ENGLISH = {
   private: "only me", group: "a group", open: "everybody", groups: "Groups", embargo: "Not before", autonomy: "Autonomy",
   level_0: "suggests only", level_1: "each trial is approved", level_2: "each batch is approved", level_3: "free inside an envelope and a budget", level_4: "free within the laboratory's limits",
   level: "Level", simulated: "simulated", days: "d", hours: "h", minutes: "min", seconds: "s", planner: "Planner", lab_time: "Laboratory time", remaining: "left, as far as can be told",
-  change: "Change", judge: "Judge it", by: "by", agent: "agent", engine_failed: "The engine has stopped", show_trial: "Show trial", expected: "expected", level_asks: "level", hint: "Hint", no_trials: "No trial yet.", updated: "Updated",
+  change: "Change", judge: "Judge it", by: "by", agent: "agent", engine_failed: "The engine has stopped", engine_ending: "The server is being ended: what runs ends first, and nothing begins until it is started again.",
+  no_line: "There is no connection to the laboratory, and it is not known whether this was done. Look before you do it again.", show_trial: "Show trial", expected: "expected", level_asks: "level", hint: "Hint", no_trials: "No trial yet.", updated: "Updated",
 };
 
 const JAPANESE = {
@@ -68,7 +69,8 @@ const JAPANESE = {
   level_0: "提案のみ", level_1: "試行ごとに承認", level_2: "バッチごとに承認", level_3: "範囲と予算の中で自由", level_4: "ラボの制限の中で自由",
   level: "レベル", simulated: "シミュレーション", days: "日", hours: "時間", minutes: "分", seconds: "秒", planner: "プランナー", lab_time: "ラボ時間", remaining: "残り（見込み）",
   "sm_in process": "処理中", sm_fresh: "未使用", sm_measured: "測定済み", sm_suspect: "要確認", sm_consumed: "消費済み", sm_lost: "紛失", sm_made: "作製済み", change: "変更", judge: "判定する",
-  by: "担当", agent: "エージェント", engine_failed: "エンジンが停止しました", show_trial: "試行を表示", expected: "予測", level_asks: "レベル", hint: "ヒント", no_trials: "試行はまだありません。", updated: "更新",
+  by: "担当", agent: "エージェント", engine_failed: "エンジンが停止しました", engine_ending: "サーバーを終了しています。実行中のものは最後まで行い、再起動するまで新しいものは始めません。",
+  no_line: "ラボに接続できません。実行されたかどうか分かりません。もう一度行う前に確認してください。", show_trial: "試行を表示", expected: "予測", level_asks: "レベル", hint: "ヒント", no_trials: "試行はまだありません。", updated: "更新",
 };
 
 const LANGUAGES = { en: ENGLISH, ja: JAPANESE };
