@@ -173,15 +173,16 @@ class RemoteSection(Value):
     is_started_here: bool = True
     lease: Annotated[float, Field(gt=0)] = 2.0
 
-    def host(self, lab: Lab, name: str, options: Mapping[str, JsonValue], folder: Path) -> Lab:
-        """Have the stations of *lab* where the file says, and return it."""
+    def host(self, lab: Lab, section: LabSection, options: Mapping[str, JsonValue], folder: Path) -> Lab:
+        """Have the stations of *lab*, of *section* with *options*, where the file says, and return it."""
         from sdl.lab.remote import host  # noqa: PLC0415 # 0MQ only where it is asked for
+        from sdl.lab.remote.child import Added  # noqa: PLC0415 # as the next one
 
         keys = None if self.keys is None else folder / self.keys
         place = folder / self.folder
         return host(
             lab,
-            name,
+            section.type,
             options,
             stations=self.stations,
             folder=place,
@@ -189,6 +190,7 @@ class RemoteSection(Value):
             lease=self.lease,
             at=self.at,
             keys=keys,
+            added=Added("wall" if section.clock == "wall" else None, section.interlocks),
         )
 
 
@@ -373,11 +375,6 @@ def make_lab(section: LabSection, folder: Path, seed: int) -> tuple[Lab, str]:
     if "seed" in signature.parameters:
         options = {"seed": seed, **options}
     plain = dict(options)
-    if section.remote is not None and section.interlocks:
-        raise CampaignError(
-            f"lab {section.type!r}: the stations' own processes would not know the interlocks of this file",
-            hint="give them to the class: Lab(interlocks=[...])",
-        )
     if section.clock is not None:
         options["clock"] = VirtualClock() if section.clock == "virtual" else WallClock()
     try:
@@ -393,7 +390,7 @@ def make_lab(section: LabSection, folder: Path, seed: int) -> tuple[Lab, str]:
         if section.stock:
             lab.add_stock(*section.stock)
         if section.remote is not None:
-            section.remote.host(lab, section.type, plain, folder)
+            section.remote.host(lab, section, plain, folder)
     except BaseException:
         lab.close()
         raise

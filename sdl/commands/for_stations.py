@@ -18,14 +18,26 @@ class RoleChoice(StrEnum):
     ADMIN = "admin"
 
 
+class ClockChoice(StrEnum):
+    """The clocks that a station in a process of its own may have."""
+
+    WALL = "wall"
+
+
 def station(
-    lab: Annotated[str, typer.Argument(metavar="LAB", help="module:Class, or a short name, as in a campaign file.")],
+    lab: Annotated[str, typer.Argument(metavar="LAB", help="module:Class, a short name, or a file (.yaml).")],
     *,
     station: Annotated[str, typer.Option("--station", metavar="NAME", help="Which of its stations.")],
     folder: Annotated[
         Path, typer.Option("--folder", metavar="PATH", help="Where its sockets and its book are.")
     ] = Path("stations"),
     options: Annotated[str, typer.Option("--options", metavar="JSON", help="Arguments of the laboratory.")] = "{}",
+    clock: Annotated[
+        ClockChoice | None, typer.Option("--clock", help="A clock of another kind.", show_default=False)
+    ] = None,
+    interlocks: Annotated[
+        str, typer.Option("--interlocks", metavar="JSON", help="Interlocks beside its own, as in a campaign file.")
+    ] = "[]",
     ends_with_engine: Annotated[
         bool, typer.Option("--ends-with-engine", help="End when the engine is gone, once the devices are safe.")
     ] = False,
@@ -51,13 +63,12 @@ def station(
 
     Ctrl-C ends it: devices are stopped, and disconnected.
     """
-    from sdl.commands.station import Network, Transfer, station_process
+    from sdl.commands.station import Named, Network, Transfer, station_process
 
     station_process(
-        lab,
+        Named(lab, options, None if clock is None else "wall", interlocks),
         station,
         folder,
-        options,
         Transfer(by, because) if transfer else None,
         network=Network(listen, keys, as_ioc),
         is_child=ends_with_engine,

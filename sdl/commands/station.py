@@ -8,7 +8,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import typer
 
@@ -37,15 +37,24 @@ class Network(NamedTuple):
     pvs: str = ""
 
 
+class Named(NamedTuple):
+    """What names a laboratory, its arguments, a clock of another kind, and interlocks beside its own, as JSON."""
+
+    lab: str
+    options: str = "{}"
+    clock: Literal["wall"] | None = None
+    interlocks: str = "[]"
+
+
 def station_process(
-    lab: str, station: str, folder: Path, options: str, transfer: Transfer | None, *, network: Network, is_child: bool
+    lab: Named, station: str, folder: Path, transfer: Transfer | None, *, network: Network, is_child: bool
 ) -> None:
     """Host *station* of *lab* until the process is told to end."""
     keys = _keys(network, station)
     if transfer is not None:
         check_person(*transfer)
     sys.path.insert(0, str(Path.cwd()))
-    made = _lab(lab, _options(options))
+    made = lab_named(lab)
     try:
         server = StationServer(made, station, folder, ends_with_engine=is_child, listen=network.listen, keys=keys)
     except BaseException:
@@ -80,11 +89,19 @@ def _shown(server: StationServer, prefix: str) -> Generator[None]:
         ioc.close()
 
 
-def _lab(name: str, options: dict[str, Any]) -> Lab:
-    if ":" not in name:  # a short name, which campaign files have too
-        from sdl.campaign.file import LabSection, make_lab
+def lab_named(named: Named) -> Lab:
+    """Make the laboratory, with all of its stations in this process."""
+    name, options = named.lab, _options(named.options)
+    if Path(name).suffix in {".yaml", ".yml"}:
+        return _lab_of_file(Path(name), named)
+    rules = _json(named.interlocks, "the interlocks", list, '[{"name": ..., "require": ...}]')
+    if ":" not in name or named.clock is not None or rules or any(isinstance(each, dict) for each in options.values()):
+        from sdl.campaign.file import LabSection, make_lab  # a third of a second, which a plain class saves
 
-        return make_lab(LabSection(type=name, options=options), Path.cwd(), 0)[0]
+        section = LabSection.from_data(
+            {"type": name, "options": options, "clock": named.clock, "interlocks": rules},
+        )
+        return make_lab(section, Path.cwd(), 0)[0]
     try:
         made: object = find(name, "laboratory")(**options)
     except TypeError as error:
@@ -105,11 +122,36 @@ def _keys(network: Network, station: str) -> ServerKeys | None:
     return ServerKeys.of(network.keys, station)
 
 
+def _lab_of_file(path: Path, named: Named) -> Lab:
+    """Make the laboratory that a campaign file or a laboratory file names, with all of its stations here."""
+    from sdl.campaign.file import load_campaign_file, make_lab
+    from sdl.campaign.yaml_text import YamlText
+    from sdl.server.laboratory import load_laboratory
+
+    if named != Named(named.lab):
+        raise LabError(f"{path} says all of the laboratory", hint="leave --options, --clock and --interlocks out")
+    if not path.is_file():
+        raise LabError(f"there is no file {path}", hint="or name the laboratory: module:Class, or a short name")
+    folder = path.resolve().parent
+    sys.path.insert(0, str(folder))
+    if "lab" in YamlText.of(path.read_text(encoding="utf-8"), str(path)).data:
+        described = load_campaign_file(path)
+        section, seed = described.lab, described.seed
+    else:
+        file = load_laboratory(str(path)).file
+        section, seed = file.section(clock=file.clock), 0
+    return make_lab(section.replace(remote=None), folder, seed)[0]
+
+
 def _options(text: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", _json(text, "the options", dict, '{"port": "/dev/ttyUSB0"}'))
+
+
+def _json(text: str, what: str, kind: type, example: str) -> Any:
     try:
         found: object = json.loads(text)
     except ValueError as error:
-        raise LabError(f"the options are no JSON: {error}", hint="""--options '{"port": "/dev/ttyUSB0"}'""") from None
-    if not isinstance(found, dict):
-        raise LabError(f"the options are {text!r}", hint="a JSON object of the laboratory's arguments")
-    return cast("dict[str, Any]", found)
+        raise LabError(f"{what} are no JSON: {error}", hint=f"as in '{example}'") from None
+    if not isinstance(found, kind):
+        raise LabError(f"{what} are {text!r}", hint=f"as in '{example}'")
+    return found

@@ -23,6 +23,7 @@ import sdl
 from sdl.campaign import CampaignView, TrialState
 from sdl.campaign.budget import FailurePolicy
 from sdl.campaign.file import LabSection, make_lab
+from sdl.commands.station import Named, lab_named
 from sdl.errors import LabError, SdlError
 from sdl.journal import backup, open_journal
 from sdl.journal.acts import ActEnded, ActIntended, ActResolved
@@ -395,15 +396,21 @@ def lab_of_file(folder: Path, **says: Any) -> sdl.Lab:
     return make_lab(LabSection.from_data(section), folder, 0)[0]
 
 
+RULE = {"name": "enough", "require": "detector < 5 V", "max_age": "30 s", "acts_on": ["doser"]}
+
+
 def test_the_engine_starts_the_process_itself_as_a_campaign_file_says(tmp_path: Path) -> None:
-    with lab_of_file(tmp_path, remote={"stations": ["cell"]}) as lab:
+    """With the clock and the interlocks of the file: a station that knows other rules is not worked with."""
+    hosted.note(tmp_path / "truth", value=0.3, trial=0)
+    remote = {"stations": ["cell"]}
+    with lab_of_file(tmp_path, type="hosted:dream_lab", clock="wall", remote=remote, interlocks=[RULE]) as lab:
         assert hosted.campaign_on(lab, tmp_path).run(trials=1).status == "finished"
         station = lab.stations["cell"]
         assert isinstance(station, RemoteStation)
         pid = station.pid
         assert pid is not None
         assert (tmp_path / "stations" / "cell.book").exists()
-        assert hosted.noted(tmp_path / "truth")[0]["pid"] == pid
+        assert hosted.noted(tmp_path / "truth")[1]["pid"] == pid
     assert not _runs(pid)
 
 
@@ -412,15 +419,23 @@ def test_the_engine_starts_the_process_itself_as_a_campaign_file_says(tmp_path: 
     [
         ({"remote": {"stations": ["oven"]}}, "oven"),
         ({"remote": {"at": {"cell": "tcp://192.0.2.7:5555"}}}, "cannot be reached without keys"),
-        (
-            {
-                "remote": {},
-                "interlocks": [{"name": "enough", "require": "detector < 5 V", "max_age": "5 s", "acts_on": ["doser"]}],
-            },
-            "would not know the interlocks of this file",
-        ),
+        ({"remote": {}, "clock": "virtual"}, "virtual time does not pass in two processes"),
     ],
 )
 def test_what_a_campaign_file_cannot_say_of_stations(tmp_path: Path, says: dict[str, Any], why: str) -> None:
     with pytest.raises(SdlError, match=why):
         lab_of_file(tmp_path, **says)
+
+
+@pytest.mark.parametrize("around", ["", "name: films\nlab: "], ids=["laboratory", "campaign"])
+def test_a_station_that_somebody_starts_reads_the_same_file(tmp_path: Path, around: str) -> None:
+    path = tmp_path / "lab.yaml"
+    remote = {"at": {"cell": "tcp://192.0.2.7:5555"}, "keys": "keys"}
+    section = {"type": "hosted:dream_lab", "options": {"folder": str(tmp_path)}, "clock": "wall", "remote": remote}
+    path.write_text(around + json.dumps({**section, "interlocks": [RULE]}))
+    with lab_named(Named(str(path))) as lab:
+        assert isinstance(lab.clock, sdl.WallClock)
+        assert [rule.interlock.name for rule in lab.interlocks.rules] == ["enough"]
+        assert not lab.stations["cell"].is_elsewhere
+    with pytest.raises(LabError, match="says all of the laboratory"):
+        lab_named(Named(str(path), clock="wall"))

@@ -15,6 +15,7 @@ import hosted
 import numpy as np
 import pytest
 import zmq
+from guests import say
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ from sdl.lab.remote.messages import (
     Beat,
     Event,
     Finished,
+    Look,
     Malformed,
     Run,
     decode,
@@ -251,6 +253,15 @@ def step(link: Link, *, job: str = "job", sequence: int = 1, epoch: int = 1, exp
         n_acts_before=0,
         mark="m",
     )
+
+
+def test_a_station_that_knows_other_rules_is_let_go_before_anything_moves(server: Path) -> None:
+    with hosted.hosted_lab(server.parent, is_started_here=False) as lab:
+        lab.add_interlocks(Interlock("enough", require="detector < 5 V", acts_on=("doser",)))
+        with pytest.raises(LabError, match="station cell knows other limits, interlocks or safe actions"):
+            hosted.campaign_on(lab, server.parent).run(trials=1)
+    seen = say(Address.under(server, "cell").work, Look(), None)
+    assert (seen.is_held, seen.latch) == (False, "")  # it misses nobody
 
 
 def test_a_step_that_is_delivered_twice_late_or_from_a_dead_epoch_is_begun_once(server: Path) -> None:

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from pydantic import JsonValue
+
+from sdl.lab.interlocks import Interlock
 
 END_TIMEOUT = 10.0
 """Seconds that a station's process gets to end in order."""
@@ -43,6 +45,19 @@ class Process(Protocol):
         ...
 
 
+class Added(NamedTuple):
+    """What a file gives a laboratory beside what its class brings: a clock of another kind, and interlocks."""
+
+    clock: Literal["wall"] | None = None
+    interlocks: Sequence[Interlock] = ()
+
+    def arguments(self) -> list[str]:
+        """Return it as arguments of ``sdl station``."""
+        rules = [rule.model_dump(mode="json") for rule in self.interlocks]
+        clock = [] if self.clock is None else ["--clock", self.clock]
+        return [*clock, *(["--interlocks", json.dumps(rules)] if rules else [])]
+
+
 class Child:
     """Starts ``sdl station`` when it is needed, and again when it has died.
 
@@ -54,13 +69,18 @@ class Child:
         The arguments of the class.
     station, folder
         Which station, and where its sockets and its book are.
+    added
+        What the laboratory gets beside what the class brings.
     """
 
-    def __init__(self, lab: str, options: Mapping[str, JsonValue], station: str, folder: Path) -> None:
+    def __init__(
+        self, lab: str, options: Mapping[str, JsonValue], station: str, folder: Path, added: Added | None = None
+    ) -> None:
         self._command = [
             *(sys.executable, "-m", "sdl", "station", lab),
             *("--station", station, "--folder", str(folder)),
-            *("--options", json.dumps(dict(options)), "--ends-with-engine"),
+            *("--options", json.dumps(dict(options), default=str), "--ends-with-engine"),  # a path is a text there
+            *(added or Added()).arguments(),
         ]
         self._log = folder / f"{station}.log"
         self._process: subprocess.Popen[bytes] | None = None

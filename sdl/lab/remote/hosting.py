@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from sdl.errors import LabError
 from sdl.lab.elsewhere import devices_elsewhere
 from sdl.lab.lab import Lab
-from sdl.lab.remote.child import Child
+from sdl.lab.remote.child import Added, Child
 from sdl.lab.remote.keys import ClientKeys
 from sdl.lab.remote.plans import find
 from sdl.lab.remote.safe import check_lab, reactions_of
@@ -72,6 +72,7 @@ def host(
     grace: float = GRACE,
     at: Mapping[str, str] | None = None,
     keys: str | Path | None = None,
+    added: Added | None = None,
 ) -> Lab:
     """Have stations of *lab* in processes of their own, or on other hosts, and return it.
 
@@ -98,6 +99,9 @@ def host(
         ``tcp://HOST:PORT`` of the stations that are on other hosts. There, ``sdl station ... --listen`` serves them.
     keys
         The folder of the engine's keys, with the public key of each station of *at*.
+    added
+        What *lab* has that its class does not bring, so that the processes have it too: a wall clock in the place of
+        a virtual one, and interlocks. Processes that the engine does not start are given it by ``sdl station``.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def host(
     for station in chosen:
         reactions_of(lab, station)
         is_child = is_started_here and station not in away
-        child = Child(name, options or {}, station, place) if is_child else None
+        child = Child(name, options or {}, station, place, added) if is_child else None
         address = away.get(station) or Address.under(place, station)
         made[station] = RemoteStation(made[station], lab, address, child=child, lease=lease, grace=grace)
     here = [each for each in made.values() if not each.is_elsewhere]

@@ -66,7 +66,8 @@ class Hello(Value):
 class Welcome(Value):
     """The station is taken. ``latch`` is set where it is latched; no step starts then.
 
-    ``pulse`` is the TCP port of the other channel; 0 where it is no port.
+    ``lab`` is the SHA-256 of the limits, interlocks and safe actions that it knows. ``pulse`` is the TCP port of the
+    other channel; 0 where it is no port.
     """
 
     kind: Literal["welcome"] = "welcome"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 from sdl.errors import LabError
@@ -10,7 +11,7 @@ from sdl.lab.envelope import tree
 from sdl.lab.interlocks import Reaction, check_ramp, unit_of
 from sdl.lab.lab import Lab
 from sdl.lab.safe_actions import read_action
-from sdl.problem.value import listing
+from sdl.problem.value import canonical_json, listing
 
 
 def check_lab(lab: Lab, stations: Sequence[str]) -> None:
@@ -25,6 +26,16 @@ def check_lab(lab: Lab, stations: Sequence[str]) -> None:
         raise LabError(
             f"{lab.name} has no station {listing(unknown) or 'that was named'}", hint=f"it has {listing(lab.stations)}"
         )
+
+
+def rules_of(lab: Lab) -> str:
+    """Return the SHA-256 of what *lab* says of all devices: limits, interlocks, and safe actions."""
+    data = {
+        "limits": {name: list(limit) for name, limit in lab.limits.items()},
+        "interlocks": [rule.interlock.model_dump(mode="json") for rule in lab.interlocks.rules],
+        "safe_actions": dict(lab.safe_actions),
+    }
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
 
 
 def reactions_of(lab: Lab, station: str) -> tuple[Reaction, ...]:

@@ -64,7 +64,7 @@ from sdl.lab.remote.messages import (
 )
 from sdl.lab.remote.plans import Given, find_plan, numbers_of
 from sdl.lab.remote.relay import StationEnd
-from sdl.lab.remote.safe import check_lab, reactions_of
+from sdl.lab.remote.safe import check_lab, reactions_of, rules_of
 from sdl.lab.remote.sockets import Address, Waker, prepare_folder, two_ports
 from sdl.lab.remote.stream import Stream
 from sdl.lab.station import Station
@@ -308,7 +308,7 @@ class StationServer:
 
     def _welcome(self) -> Welcome:
         port = self._doors.pulse_port
-        return _welcome(self._gate, self._station.name, self._lab.envelope_digest, now=self._now(), port=port)
+        return _welcome(self._gate, self._station.name, rules_of(self._lab), now=self._now(), port=port)
 
     def _rearm(self, message: Rearm) -> Value:
         with self._guarding:

@@ -41,6 +41,7 @@ from sdl.lab.remote.messages import (
 )
 from sdl.lab.remote.plans import taken_apart
 from sdl.lab.remote.relay import EngineEnd
+from sdl.lab.remote.safe import rules_of
 from sdl.lab.remote.sockets import Address, is_locked
 from sdl.lab.station import Station
 
@@ -96,6 +97,7 @@ class RemoteStation(Station):
             tolerance=twin.tolerance,
         )
         self._lab = lab.name
+        self._rules = functools.partial(rules_of, lab)
         self.interlocks.await_station(self.name)
         self._now = lab.clock.monotonic
         self._is_adopted = False
@@ -290,6 +292,13 @@ class RemoteStation(Station):
         return self._child is None or self._is_adopted or self._child.is_alive
 
     def _greeted(self, link: Link, welcome: Welcome) -> None:
+        if welcome.lab != self._rules():
+            self._say_bye(link)  # else it would miss this engine, and latch
+            raise LabError(
+                f"station {self.name} knows other limits, interlocks or safe actions than this engine",
+                hint="make the laboratory from the same file in both: sdl station FILE.yaml --station NAME; or end its "
+                "process, so that it is started anew",
+            )
         if welcome.latch in self._rearmed:
             by, because = self._rearmed[welcome.latch]
             session = link.session
@@ -329,11 +338,14 @@ class RemoteStation(Station):
                 self._latch(link.latch, link.latched_because)
             link.close()
 
+    def _say_bye(self, link: Link) -> None:
+        with suppress(SdlError):
+            link.ask(Bye(store=link.session.store, epoch=link.session.epoch))
+
     def _leave(self) -> None:
         link = self._link
         if link is not None and not link.lost:
-            with suppress(SdlError):
-                link.ask(Bye(store=link.session.store, epoch=link.session.epoch))
+            self._say_bye(link)
         is_left = link is not None
         self._part()
         if self._child is not None and is_left and not self._is_adopted:
