@@ -77,6 +77,11 @@ class Queue:
             return declared * durations.estimate(self._campaign, name, station, declared=1.0).median
         return durations.estimate(self._campaign, step.name, station, declared=declared).median
 
+    def is_guess(self, step: Step, settings: Settings) -> bool:
+        """Tell whether nobody has said or seen what *step* takes."""
+        durations = self._floor.durations
+        return declared_seconds(step, settings) is None and not durations.estimate(self._campaign, step.name).n_seen
+
     def expected(self, run: Run, settings: Settings) -> float | None:
         """Return what *run* is expected to take, its changeover too; None where nobody said, and too few have ended."""
         step = run.step
@@ -124,6 +129,8 @@ class Queue:
             stations=stations,
             duration=self.duration(step, active.settings, stations),
             release=active.expected_end if active.run is not None else active.since,
+            is_guess=self.is_guess(step, active.settings),
+            is_release_guess=active.run is not None and self.is_guess(active.run.step, active.settings),
             after=before,
             needs=needs,
             keeps=tuple(dict.fromkeys(name for each in step.keeps for name in lab.stations_called(each))),

@@ -65,7 +65,7 @@ class TestBatches:
     def test_a_run_begins_with_fewer_where_the_next_one_would_come_too_late(self) -> None:
         journal = MemoryJournal()
         campaign = floor_campaign(
-            Step("coat", lasting(600), station="coater"),
+            Step("coat", lasting(600), station="coater", duration=600.0),
             Step("anneal", batch_lasting(HOUR), station="furnace1", batch=Batch(8, patience="25 min")),
             MEASURE,
             in_flight=8,
@@ -78,6 +78,20 @@ class TestBatches:
         waits = [body for body in bodies(journal, StepQueued) if body.step == "anneal"]
         assert waits[0].because == "batch"
         assert "more to share the run on furnace1" in waits[0].reason
+
+    def test_a_run_waits_for_its_patience_where_nobody_has_said_how_long_the_next_one_takes(self) -> None:
+        """Both steps on one station: a guess of ten minutes is no reason not to wait for a minute."""
+        journal = MemoryJournal()
+        campaign = floor_campaign(
+            Step("coat", lasting(5), station="furnace1"),
+            Step("anneal", batch_lasting(HOUR), station="furnace1", batch=Batch(2, patience=60)),
+            MEASURE,
+            in_flight=2,
+            journal=journal,
+        )
+        campaign.run(trials=4)
+        starts = Course(journal).starts
+        assert [starts[trial, "anneal"].members for trial in (1, 3)] == [(1, 2), (3, 4)]
 
     def test_nobody_waits_for_samples_that_cannot_come(self) -> None:
         journal = MemoryJournal()

@@ -187,6 +187,18 @@ def test_a_batch_waits_for_its_patience_and_no_longer() -> None:
     assert dispatch(1800.0, works[:1] + works[2:], states("furnace")).starts[0].works == (("c", 1, "anneal"),)
 
 
+def test_a_batch_waits_for_one_that_is_treated_for_longer_than_expected() -> None:
+    """It may come at any time; what is expected of it says nothing any more."""
+    rule = BatchRule(size=2, patience=60.0)
+    works = [
+        work(1, "anneal", "furnace", batch=rule),
+        work(2, "anneal", "furnace", batch=rule, after=["coat"], release=10.0),
+    ]
+    given = [*states("furnace"), StationState(name="coater", busy_until=10.0, busy_with=(("c", 2, "coat"),))]
+    assert dispatch(50.0, works, given).wake_at == 60.0
+    assert dispatch(60.0, works, given).starts[0].works == (("c", 1, "anneal"),)
+
+
 def test_a_full_batch_goes_at_once_and_shares_one_key() -> None:
     rule = BatchRule(size=2, patience=1800.0)
     works = [work(n, "anneal", "furnace", batch=rule, batch_key=str(n % 2)) for n in range(1, 5)]

@@ -441,11 +441,14 @@ class _Round:
         return self._wait("batch", work.stations[0], by, missing=rule.size - len(mates))
 
     def _arrivals(self, work: Work, mates: Sequence[Work]) -> list[float]:
-        """Return when others that could share the run are expected, if nothing that the mates keep is in their way."""
+        """Return when others that could share the run may come, if nothing that the mates keep is in their way.
+
+        Whoever is treated for longer than expected may come at any time.
+        """
         kept = {name for mate in mates for name in self.given.kept.get(mate.holder, ())}
         found: list[float] = []
         for works in self.given.trials.values():
-            at = self.given.release_of(works[0])
+            at = self.now if works[0].is_release_guess else max(self.now, works[0].release)
             for each in works:
                 if each.shares_run(work):
                     if each.after or each.release > self.now + SLACK:
@@ -453,7 +456,7 @@ class _Round:
                     break
                 if kept and any(kept.issuperset(group) for group in each.groups):
                     break
-                at += each.duration
+                at += 0.0 if each.is_guess else each.duration
         return found
 
     # --- what may be kept, and in time --------------------------------------------------------------------------------

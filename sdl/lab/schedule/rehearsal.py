@@ -327,7 +327,12 @@ def _as_told(trial: _Trial) -> list[Work]:
     for work in trial.works:
         due = _due(work, trial.ends)
         left = {step: seconds for step, seconds in work.within.items() if step not in trial.ends}
-        changes = {"after": tuple(before), "release": release, "due": None if due == float("inf") else due}
+        changes = {
+            "after": tuple(before),
+            "release": release,
+            "due": None if due == float("inf") else due,
+            "is_release_guess": running is not None and running.is_guess,
+        }
         found.append(work.replace(**changes, within=left))
         before.append(work.step)
     return found

@@ -100,6 +100,9 @@ class Work(Value):
         the station's key stays.
     priority
         Higher goes first.
+    is_guess, is_release_guess
+        Whether nobody has said or seen how long it takes, or how long the step takes that runs before it. A batch gives
+        nobody up for a guess: it waits for its patience.
     """
 
     campaign: str
@@ -118,6 +121,8 @@ class Work(Value):
     setup_key: str = ""
     setup: Annotated[float, Field(ge=0)] = 0.0
     priority: int = 0
+    is_guess: bool = False
+    is_release_guess: bool = False
 
     @cached_property
     def key(self) -> Key:
