@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from asking import PEOPLE, Asking, served
 from browsing import CHROMIUM, FLAGS, PATIENCE, needs_chromium
+from by_hand import FILE, bench_in
 from listening import listening
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -36,6 +38,9 @@ PAYLOADS = [
     "{{constructor.constructor('window.hacked=1')()}}",
     "</textarea><iframe srcdoc='<script>parent.hacked=1</script>'>",
 ]
+
+SENTENCES = json.loads((Path(__file__).parent / "sentences.json").read_text("utf-8"))
+"""What the engine says, and what the page makes of it in Japanese."""
 
 ATTRIBUTES = "[...document.querySelectorAll('*')].flatMap((one) => one.getAttributeNames())"
 
@@ -72,6 +77,12 @@ def bench(asking: Asking) -> Iterator[Bench]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def kim(bench: Bench) -> Page:
+    """A window of whoever operates the laboratory."""
+    return bench.sign_in("kim")
+
+
 def test_a_campaign_is_submitted_by_one_approved_by_another_and_watched(bench: Bench) -> None:
     """Nobody loads a page again: what one does the other sees."""
     sato, lee = bench.sign_in("sato"), bench.sign_in("lee")
@@ -99,30 +110,69 @@ def test_a_campaign_is_submitted_by_one_approved_by_another_and_watched(bench: B
     expect(sato.locator("main")).to_contain_text("scrambled Sobol sequence")
 
 
-def test_what_nobody_knows_is_answered_at_the_page(bench: Bench) -> None:
-    campaign = bench.asking.submit("ada", "broken off", trials=1, level=4)
+@pytest.mark.parametrize(
+    ("button", "answer", "then"),
+    [
+        ("It happened", "happened", "failed"),
+        ("It did not", "did_not_happen", "abandoned"),
+        ("Cannot tell: discard", "cannot_tell", "failed"),
+    ],
+)
+def test_what_nobody_knows_is_answered_at_the_page(
+    bench: Bench, kim: Page, button: str, answer: str, then: str
+) -> None:
+    name = f"broken off: {answer}"
+    campaign = bench.asking.submit("ada", json.dumps(name), trials=1, level=4)
     bench.asking.until("ada", campaign["id"], lambda found: found["state"] == "finished")
     journal = bench.asking.journal
-    proposed = next(event.body for event in journal.read(campaign="broken off", kinds=("trial.proposed",)))
+    proposed = next(event.body for event in journal.read(campaign=name, kinds=("trial.proposed",)))
     assert isinstance(proposed, TrialProposed)
-    kim = bench.sign_in("kim")
     kim.goto(f"{bench.address}/#/inbox")
     act = ActIntended(
         act="2.1.make.1", step="make", station="thin-film", attempt=1,
         device="sputter", verb="trigger", action_class="irreversible",
     )  # fmt: skip
     begun = (proposed, TrialStarted(attempt=1), StepStarted(step="make", station="thin-film", attempt=1), act)
-    journal.append(*(Entry(body, "broken off", 2) for body in begun))
-    card = kim.locator("article", has_text="broken off")
+    journal.append(*(Entry(body, name, 2) for body in begun))
+    card = kim.locator("article", has_text=name)
     expect(card).to_contain_text("no end is recorded", timeout=PATIENCE)
-    card.get_by_role("button", name="It happened").click()
-    kim.locator("dialog select").select_option("failed")
+    card.get_by_role("button", name=button, exact=True).click()
+    kim.locator("dialog select").select_option(then)
     bench.confirm(kim)
     assert kim.locator("dialog").count() == 1  # nothing is answered without a reason
-    kim.locator("dialog textarea").fill("the film is there")
+    kim.locator("dialog textarea").fill("I have looked at the film")
     bench.confirm(kim)
     expect(card).to_have_count(0, timeout=PATIENCE)
-    assert bench.asking.get("ada", f"/campaigns/{campaign['id']}/trials/2")["acts"][0]["answered_by"] == "kim"
+    trial = bench.asking.get("ada", f"/campaigns/{campaign['id']}/trials/2")
+    assert (trial["acts"][0]["answer"], trial["acts"][0]["answered_by"], trial["state"]) == (answer, "kim", then)
+
+
+def test_a_step_a_campaign_and_everything_are_stopped_at_the_page(bench: Bench, tmp_path: Path) -> None:
+    """Each stop ends what it names and no more: the trials here wait for a person."""
+    with bench_in(tmp_path) as asking, listening(asking) as address:
+        campaign = asking("ada", "POST", "/campaigns", json={"file": FILE}).json()["id"]
+        kim = Bench(bench.browser, asking, address).sign_in("kim")
+        kim.get_by_role("link", name="Laboratory").click()
+        row = kim.locator("tbody tr", has_text="by hand 1")
+        row.get_by_role("button", name="Stop this step").click(timeout=PATIENCE)
+        bench.confirm(kim, "it fumes")
+        expect(kim.locator("tbody tr", has_text="by hand 2").first).to_be_visible(timeout=PATIENCE)  # it goes on
+        trial = asking.get("ada", f"/campaigns/{campaign}/trials/1")
+        assert (trial["state"], trial["failure"]["category"]) == ("failed", "aborted")
+        assert "it fumes" in trial["failure"]["reason"]
+        kim.goto(f"{address}/#/c/{campaign}")
+        kim.get_by_role("button", name="Stop", exact=True).click()
+        bench.confirm(kim, "we have enough")
+        expect(kim.locator("dl .state")).to_have_text("pausing", timeout=PATIENCE)
+        assert asking.get("ada", f"/campaigns/{campaign}/trials/2")["state"] == "running"
+        kim.get_by_role("button", name="Stop everything").click()
+        bench.confirm(kim, "smoke")
+        expect(kim.locator("dl .state")).to_have_text("aborted", timeout=PATIENCE)
+        assert asking.get("ada", f"/campaigns/{campaign}/trials/2")["failure"]["category"] == "aborted"
+        assert asking.get("kim", "/inbox")["tasks"] == []
+        orders = [(event.actor, event.kind) for event in asking.events("campaign.ordered", "station.stopped")]
+        assert orders.count(("kim", "station.stopped")) == 2
+        kim.context.close()
 
 
 def test_what_a_person_has_done_is_said_at_the_page(bench: Bench) -> None:
@@ -190,6 +240,8 @@ def test_no_text_becomes_a_part_of_the_page(bench: Bench) -> None:
 def test_it_speaks_japanese_and_is_used_by_keyboard(bench: Bench) -> None:
     page = bench.sign_in("kim", language="ja-JP")
     expect(page.get_by_role("heading", name="キャンペーン")).to_be_visible(timeout=PATIENCE)
+    for english, japanese in SENTENCES.items():
+        assert page.evaluate("async (text) => (await import('/page/sentences.js')).said(text)", english) == japanese
     assert page.evaluate("document.documentElement.lang") == "ja"
     assert bench.asking.tokens["kim"] not in page.url
     page.keyboard.press("Tab")

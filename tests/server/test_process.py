@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 import pytest
 from browsing import CHROMIUM, FLAGS, PATIENCE, needs_chromium
+from by_hand import FILE, LAB, MODULE
 from certificates import certificate
 from playwright.sync_api import Page, Request, expect, sync_playwright
 
@@ -24,35 +26,6 @@ from sdl.errors import AccessError, CampaignError, TransportError
 from sdl.journal import open_journal
 
 T = TypeVar("T")
-
-BENCH = '''
-"""A bench at which somebody weighs by hand."""
-
-import sdl
-from sdl.lab import Person
-
-
-class Bench(sdl.Lab):
-    def __init__(self, *, clock=None):
-        super().__init__("bench", clock=clock, kim=Person("kim"))
-
-
-def weigh(lab, s):
-    note = yield from lab.kim.do(f"Weigh sample {s.trial}", expected="2 min")
-    return {"mass": len(note)}
-'''
-
-LAB = "type: weighing:Bench\nclock: wall\nexperiments: ['weighing:weigh']\n"
-
-FILE = """
-name: by hand
-space: {parameters: {dose: {kind: continuous, low: 1, high: 9}}}
-objective: {kind: maximize, outcome: mass}
-planner: random
-experiment: weighing:weigh
-budget: {trials: 3}
-autonomy: 1
-"""
 
 
 @contextlib.contextmanager
@@ -119,7 +92,7 @@ def approve(page: Page, trial: int, said: str = "Done") -> None:
 def weigh(page: Page, trial: int) -> None:
     """Say at the inbox that a sample was weighed."""
     page.get_by_role("link", name="Inbox").click()
-    card = page.locator("article", has_text=f"Weigh sample {trial}")
+    card = page.locator("article", has_text=f"Weigh the powder of sample {trial}")
     card.get_by_role("button", name="Done", exact=True).click(timeout=PATIENCE)
     say_yes(page, "it was moist")
 
@@ -128,8 +101,8 @@ def weigh(page: Page, trial: int) -> None:
 @pytest.mark.timeout(300)
 def test_a_killed_server_goes_on_and_so_does_who_watches(tmp_path: Path) -> None:
     """Neither a client nor a page loses anything, or has it twice; an order that met no server is told of."""
-    (tmp_path / "weighing.py").write_text(BENCH)
-    (tmp_path / "lab.yaml").write_text(LAB)
+    (tmp_path / "weighing.py").write_text(MODULE)
+    (tmp_path / "lab.yaml").write_text(json.dumps(LAB))  # which is YAML
     verify = str(certificate(tmp_path)[0])
     seen: list[int] = []
     resumed: list[str | None] = []
@@ -145,7 +118,7 @@ def test_a_killed_server_goes_on_and_so_does_who_watches(tmp_path: Path) -> None
             assert found is not None
             token = found[1]
             with sdl.Client(address, token, verify=verify) as lab:
-                campaign = lab.submit(FILE)
+                campaign = lab.submit(FILE.replace("autonomy: 4", "autonomy: 1"))
                 page.goto(f"{address}/#token={token}")
                 page.get_by_role("link", name="by hand").click()
                 page.evaluate("window.isTheSame = true")

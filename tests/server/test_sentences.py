@@ -92,7 +92,7 @@ def test_every_form_is_one_that_is_said() -> None:
 
 def test_every_hole_of_a_translation_is_one_of_the_sentence() -> None:
     for english, japanese in forms().items():
-        used = {int(place) for place in re.findall(r"\{(\d)[*so]?\}", japanese)}
+        used = {int(place) for place in re.findall(r"\{(\d)[*!sor]?\}", japanese)}
         assert used <= set(range(english.count("{}"))), english
 
 
@@ -100,3 +100,11 @@ def test_every_hole_of_a_translation_is_one_of_the_sentence() -> None:
 def test_what_people_are_told_has_a_form(module: str) -> None:
     said = {text for text in texts(ROOT / "sdl" / module) if re.search(r"[a-z]{2} [a-z{]|[a-z}] [a-z]{2}", text)}
     assert said - NOT_READ - set(forms()) == set()
+
+
+def test_every_word_of_the_page_is_there_in_both_languages() -> None:
+    english, _, japanese = (TABLE.parent / "words.js").read_text(encoding="utf-8").partition("const JAPANESE")
+    has, has_too = (set(re.findall(r'(?:^|[ {])"?([a-z]\w*)"?: "', text)) for text in (english, japanese))
+    assert has - has_too == set()
+    used = {key for path in TABLE.parent.glob("*.js") for key in re.findall(r'\bt\("(\w+)"\)', path.read_text("utf-8"))}
+    assert used - has == set()

@@ -7,42 +7,13 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from asking import PEOPLE, Asking, served
-
-FILE = """
-name: by hand
-space: {parameters: {mass: {kind: continuous, low: 1, high: 9}}}
-objective: {kind: maximize, outcome: colour}
-planner: sobol
-autonomy: 4
-experiment: weighing:weigh
-budget: {trials: 3}
-"""
-
-BENCH = '''
-"""A bench at which somebody weighs by hand."""
-
-import sdl
-from sdl.lab import Person
-
-
-class Bench(sdl.Lab):
-    def __init__(self, *, clock=None):
-        super().__init__("bench", clock=clock, kim=Person("kim"))
-
-
-def weigh(lab, s):
-    note = yield from lab.kim.do(f"Weigh the powder of sample {s.trial}", expected="2 min")
-    return {"colour": len(note)}
-'''
+from asking import Asking
+from by_hand import FILE, bench_in
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Generator[Asking]:
-    folder = tmp_path_factory.mktemp("bench")
-    (folder / "weighing.py").write_text(BENCH)
-    lab = {"type": "weighing:Bench", "clock": "wall", "experiments": ["weighing:weigh"]}
-    with served(folder / "server", PEOPLE, **lab) as found:
+    with bench_in(tmp_path_factory.mktemp("bench")) as found:
         yield found
 
 

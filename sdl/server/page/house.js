@@ -129,7 +129,7 @@ export function approvalCard(one) {
       h("p", {}, h("strong", {}, `${t("trial")} ${trial.trial}: `), quantities(trial.values)),
       h("p", {}, Object.entries(trial.predicted ?? {}).map(([name, p]) => `${t("predicted")}: ${name} ${number(p.mean)} ± ${number(p.standard_deviation)} ${p.unit ?? ""}`).join("; ")),
       trial.why.map((sentence) => h("p", { class: "quiet" }, inWords(sentence))))),
-    one.state !== "open" ? h("p", {}, `${one.state} · ${one.answered_by} · ${moment(one.answered_at)} · ${one.answer_because}`)
+    one.state !== "open" ? h("p", {}, `${t(`ap_${one.state}`)} · ${one.answered_by} · ${moment(one.answered_at)} · ${one.answer_because}`)
       : one.may_answer && h("p", { class: "buttons" },
         h("button", { type: "button", class: "main", data: { key: `approve ${one.request}` }, onclick: () => answer("approved", t("approve")) }, t("approve")),
         h("button", { type: "button", data: { key: `refuse ${one.request}` }, onclick: () => answer("refused", t("refuse")) }, t("refuse"))));
@@ -157,7 +157,7 @@ function unknownCard(one) {
 /** Acts with what is known of how they ended. */
 export function actTable(acts) {
   const rows = acts.map((act) => h("tr", { class: act.is_unknown ? "unknown" : "" },
-    h("td", {}, act.step), h("th", { scope: "row" }, `${act.device}.${act.verb}`, h("div", { class: "quiet" }, JSON.stringify(act.arguments))),
+    h("td", {}, act.step), h("th", { scope: "row" }, `${act.device}.${act.verb}`, act.arguments !== null && h("div", { class: "quiet" }, JSON.stringify(act.arguments))),
     h("td", {}, t(`a_${act.class}`)), h("td", {}, moment(act.intended_at)), h("td", {}, act.outcome ? t(`o_${act.outcome}`) : t("st_unknown"), act.reason && h("div", { class: "quiet" }, inWords(act.reason))),
     h("td", {}, inWords(act.evidence), act.answer && h("div", {}, `${t(act.answer)} (${act.answered_by})`))));
   return table(t("acts"), [t("step"), t("act"), t("kind"), t("since"), t("state"), t("evidence")], rows);

@@ -1,22 +1,18 @@
 // What the engine and the server say in English, in the language of the page.
 //
 // The record keeps each sentence as it was said, in English, with names and numbers in it. Here stand its forms: {} is
-// where a name or a number stands, {0} where it goes in Japanese, {0*} where it is a sentence itself, {0s} where it is a
-// state, {0o} where it is an order. Matching takes the first place of each piece and never goes back, so that no text of
+// where a name or a number stands, {0} where it goes in Japanese, {0*} where it is a sentence itself, {0!} where it has
+// to be one that is known, {0s} where it is a state, {0o} an order, {0r} how an act ended. Matching takes the first place of each piece and never goes back, so that no text of
 // anybody's takes long. What fits no form stays as it is. A test compares the forms with the sources that say them.
 
-import { current, t } from "./words.js";
+import { current, hasWord, t } from "./words.js";
 
 const JAPANESE = [
   // why a trial waits
-  ["step {} {}", "ステップ {0}：{1*}"],
+  ["step {} {}", "ステップ {0}：{1!}"],
   ["waits for approval", "承認待ち"],
   ["step {} waits for a free station{}", "ステップ {0} は空きステーション待ち{1*}"],
-  [" ({})", "（{0*}）"],
-  ["{} has {}", "{0} では {1*}"],
-  ["trial{} {}: {}", "試行 {1}：{2*}"],
   ["waits for step {} of its own trial", "同じ試行のステップ {0} を待っています"],
-  ["waits{}", "待っています{0*}"],
   ["waits for {}, busy with {}{}", "{0} を待っています（使用中：{1*}{2*}）"],
   ["waits for {}, which {} keeps", "{0} を待っています（{1*} が保持中）"],
   ["waits for {}, which is out of order", "{0} を待っています（故障中）"],
@@ -28,26 +24,15 @@ const JAPANESE = [
   ["waits, or it and {} could come to hold what the other needs", "{0*} と互いに必要なものを塞ぎ合わないよう、待っています"],
   ["waits for its time in the schedule made ahead{}", "事前に立てた予定の時刻を待っています{0*}"],
   ["no station can ever run it: it is longer than {} is ever open", "実行できるステーションがありません：{0} の稼働時間より長くかかります"],
-  [", until {}", "、{0} まで"],
-  [", until {} at the latest", "、遅くとも {0} まで"],
-  [", which opens {}", "（{0} から）"],
-  ["something else", "ほかの作業"],
-  ["a step", "ステップ"],
-  ["trial{} {}", "試行 {1}"],
   ["trial {} lacks {} ({})", "試行 {0} に不足しているもの：{1*}（{2*}）"],
   ["sdl stock shows the account, and takes what was added (add) or counted (count)", "sdl stock で在庫を確認し、補充（add）や棚卸し（count）を記録できます"],
   ["a position in {}: the stock has no such rack", "{0} の位置：そのラックは在庫にありません"],
   ["a free position in {}: {}", "{0} の空き位置：{1*}"],
-  ["{} of {} are taken", "{1} か所中 {0} か所が使用中"],
-  ["{} are used up", "使用済み {0} か所"],
-  ["{} by suspect samples", "要確認の試料 {0} か所"],
   // approvals, and why a campaign stands as it does
   ["the campaign only suggests", "このキャンペーンは提案のみ行います"],
   ["each trial is approved", "試行ごとに承認が必要です"],
   ["each batch is approved", "バッチごとに承認が必要です"],
   ["{}, which needs no approval", "承認の要らない範囲の外です：{0*}"],
-  ["{} = {} is none of {}", "{0} = {1} は {2} のどれでもありません"],
-  ["{} = {} is outside {}", "{0} = {1} は {2} の範囲外です"],
   ["the first {} trials need no approval, and this is trial {}", "最初の {0} 試行は承認不要ですが、これは試行 {1} です"],
   ["a cost of {} needs no approval, and it would be more", "費用 {0} までは承認不要ですが、それを超えます"],
   ["{} laboratory hours need no approval, and they are over", "ラボ時間 {0} 時間までは承認不要ですが、使い切りました"],
@@ -55,11 +40,7 @@ const JAPANESE = [
   ["{} wait{} for approval ({})", "{0*} が承認を待っています（{2*}）"],
   ["sdl approve lists them, and takes the answer", "sdl approve で一覧と回答ができます"],
   ["refused by {}: {}", "{0} が却下：{1}"],
-  ["{} by {}{}", "{1} が{0*}{2*}"],
-  ["paused", "一時停止"],
-  ["stopped", "停止"],
-  ["aborted", "中断"],
-  ["cancelled", "取り消し"],
+  ["{} by {}{}", "{1} が{0!}{2*}"],
   ["the server was closed", "サーバーが終了しました"],
   ["stopped on request", "要求により停止"],
   ["aborted on request", "要求により中断"],
@@ -87,9 +68,6 @@ const JAPANESE = [
   ["Drawn at random.", "無作為に選びました。"],
   ["The next grid point.", "格子の次の点です。"],
   ["From number {} of a {} on.", "{1*}の {0} 番目からです。"],
-  ["scrambled Sobol sequence", "スクランブル Sobol 列"],
-  ["Latin hypercube", "ラテン超方格"],
-  ["Latin hypercube of {}", "{0} 点のラテン超方格"],
   ["Far from all of the {} points tried before.", "これまでに試した {0} 点のすべてから遠い点です。"],
   ["The model could not be fitted to these numbers; lengthscales were assumed.", "この値にモデルを当てはめられなかったため、長さ尺度は仮定しました。"],
   ["Chosen far from all other points, because no model could be computed ({}).", "モデルを計算できなかったため、ほかの点から遠い点を選びました（{0}）。"],
@@ -109,7 +87,7 @@ const JAPANESE = [
   // what became of acts and trials
   ["the process that ran it is gone", "実行していたプロセスがなくなりました"],
   ["the process that ran session {} is gone", "セッション {0} を実行していたプロセスがなくなりました"],
-  ["it ended as {}", "{0} として終わりました"],
+  ["it ended as {}", "「{0r}」として終わりました"],
   ["no end is recorded", "終わりの記録がありません"],
   ["it was aborted before it began: {}", "始まる前に中断されました：{0*}"],
   ["it was stopped, and did not say how far it came", "停止され、どこまで進んだか分かりません"],
@@ -130,16 +108,9 @@ const JAPANESE = [
   ["{} is {} standard deviations from {}, the limit is {}", "{0} は {2} から標準偏差の {1} 倍離れています（限度 {3}）"],
   // alarms
   ["{}, and the interlock {} requires {}: {}", "{0*}。インターロック {1} の条件は {2} です：{3*}"],
-  ["tripped", "作動しました"],
-  ["{} was sent {}", "{0} に {1} が送られました"],
-  ["{} was to act", "{0} が動こうとしました"],
-  ["{} is {}", "{0} は {1*}"],
   ["unknown: it was never read", "不明（読み取られていません）"],
   ["unknown: {}, and {} are allowed", "不明（{0*}、許容 {1}）"],
-  ["of unknown age", "古さ不明"],
-  ["{} s old", "{0} 秒前の値"],
   ["{} takes no command: {}", "{0} は命令を受け付けません：{1*}"],
-  ["it is latched", "ロックされています"],
   ["no step starts: {}", "ステップは始まりません：{0*}"],
   ["station {} is latched by the interlock {}: {}", "ステーション {0} はインターロック {1} によりロックされています：{2*}"],
   // rehearsals and models
@@ -204,7 +175,6 @@ const JAPANESE = [
   ["trial {} is {}: it has no result to judge", "試行 {0} は「{1s}」の状態で、判定する結果がありません"],
   ["trial {} is {}: there is nothing to answer", "試行 {0} は「{1s}」の状態で、回答することはありません"],
   ["trial {} has no act {}", "試行 {0} に該当する操作はありません：{1*}"],
-  ["that nobody knows of", "結果が不明なもの"],
   ["say then:", "then: を指定してください"],
   ["the answer says nothing", "回答に内容がありません"],
   ["say answer: or then:", "answer: か then: を指定してください"],
@@ -223,7 +193,6 @@ const JAPANESE = [
   ["campaign {} has not begun", "キャンペーン {0} はまだ始まっていません"],
   ["it is queued, or was not started", "待機中か、開始されていません"],
   ["nothing is latched{}", "ロックされているものはありません{0*}"],
-  [" on station {}", "（ステーション {0}）"],
   ["whoever answers for a station gives a reason", "ステーションの責任を負う人は理由を書いてください"],
   ["say what was found, and what was done about it", "見つけたことと、その処置を書いてください"],
   ["{} needs a reason", "{0} には理由が必要です"],
@@ -236,7 +205,6 @@ const JAPANESE = [
   // campaign files that make no sense
   ["the file: {}: {}", "ファイル：{0}：{1*}"],
   ["{}, line {}: {}", "{0*} {1} 行目：{2*}"],
-  ["the file", "ファイル"],
   ["{} (and {} more to mend)", "{0*}（ほかに {1} 件）"],
   ["the campaign would never end", "キャンペーンが終わりません"],
   ["say budget: {trials: 30}", "budget: {trials: 30} のように指定してください"],
@@ -257,7 +225,7 @@ const JAPANESE = [
   ["the key {} is missing", "キー {0} がありません"],
   ["there is no {} {}", "{0} {1} はありません"],
   ["one of {}", "次のどれか：{0}"],
-  ["{}{}, got {}", "{1*}（入力：{2}）"],
+  ["{}{}, got {}", "{0*}{1}（入力：{2}）"],
   ["it is one of {}, or module:Class", "次のどれか、または module:Class：{0}"],
   ["{} is no YAML: {}", "{0*} は YAML ではありません：{1}"],
   ["{} is empty", "{0*} は空です"],
@@ -276,13 +244,58 @@ const JAPANESE = [
   ["say envelope: {temperature: [20, 300]} or budget: {trials: 10}; or level 2, or 4", "envelope: {temperature: [20, 300]} や budget: {trials: 10} を指定するか、レベルを 2 か 4 にしてください"],
 ];
 
-const DEEPEST = 5; // sentences in sentences
+/** What stands only within a sentence: too little to be known by itself. */
+const PARTS = [
+  [" ({})", "（{0*}）"],
+  ["{} has {}", "{0} では {1*}"],
+  ["trial{} {}: {}", "試行 {1}：{2*}"],
+  ["waits{}", "待っています{0*}"],
+  [", until {}", "、{0} まで"],
+  [", until {} at the latest", "、遅くとも {0} まで"],
+  [", which opens {}", "（{0} から）"],
+  ["something else", "ほかの作業"],
+  ["a step", "ステップ"],
+  ["trial{} {}", "試行 {1}"],
+  ["{} of {} are taken", "{1} か所中 {0} か所が使用中"],
+  ["{} are used up", "使用済み {0} か所"],
+  ["{} by suspect samples", "要確認の試料 {0} か所"],
+  ["{} = {} is none of {}", "{0} = {1} は {2} のどれでもありません"],
+  ["{} = {} is outside {}", "{0} = {1} は {2} の範囲外です"],
+  ["paused", "一時停止"],
+  ["stopped", "停止"],
+  ["aborted", "中断"],
+  ["cancelled", "取り消し"],
+  ["scrambled Sobol sequence", "スクランブル Sobol 列"],
+  ["Latin hypercube", "ラテン超方格"],
+  ["Latin hypercube of {}", "{0} 点のラテン超方格"],
+  ["tripped", "作動しました"],
+  ["{} was sent {}", "{0} に {1} が送られました"],
+  ["{} was to act", "{0} が動こうとしました"],
+  ["{} is {}", "{0} は {1*}"],
+  ["of unknown age", "古さ不明"],
+  ["{} s old", "{0} 秒前の値"],
+  ["it is latched", "ロックされています"],
+  ["that nobody knows of", "結果が不明なもの"],
+  [" on station {}", "（ステーション {0}）"],
+  ["the file", "ファイル"],
+];
+
+const DEEPEST = 9; // sentences in sentences
 const LONGEST = 3000; // characters of what is looked at
 const KEPT = 1000; // sentences that are remembered
 
-const forms = JAPANESE.map(([english, japanese]) => ({ pieces: english.split("{}"), japanese }))
-  .sort((one, other) => other.pieces.join("").length - one.pieces.join("").length);
+/** How little of anybody's own a form lets in: what is put behind something first, then what says most itself. */
+const firmness = (pieces) => pieces.join("").length + (/^[, ]/.test(pieces[0]) ? 1000 : 0);
+const formsOf = (rows) => rows.map(([english, japanese]) => ({ pieces: english.split("{}"), japanese }))
+  .sort((one, other) => firmness(other.pieces) - firmness(one.pieces));
+const wholes = [formsOf(JAPANESE)];
+const parts = [...wholes, formsOf(PARTS)];
 const known = new Map();
+
+/** What parts begin with that are put behind something: where two holes meet, the second begins there. */
+const TAILS = [": ", ...PARTS.map(([english]) => english.split("{}")[0]).filter((piece) => /^[, ]/.test(piece))];
+
+const FAMILIES = { s: "st", o: "do", r: "o" };
 
 /** Say *text*, which the engine or the server has written, in the language of the page. */
 export function said(text) {
@@ -290,30 +303,50 @@ export function said(text) {
   const given = String(text);
   if (!known.has(given)) {
     if (known.size >= KEPT) known.clear();
-    known.set(given, translated(given, 0));
+    known.set(given, translated(given, wholes) ?? given);
   }
   return known.get(given);
 }
 
-function translated(text, depth) {
-  if (depth > DEEPEST || text.length > LONGEST) return text;
+/** Say a text in one of the *forms*, or as several sentences; null where nothing of it has a form. */
+function translated(text, forms, depth = 0) {
+  if (depth > DEEPEST || text.length > LONGEST) return null;
+  const more = (part) => translated(part, forms, depth + 1);
   const capital = text.charAt(0).toUpperCase() + text.slice(1); // what stands alone elsewhere is a part of a sentence here
-  return whole(text, depth) ?? (capital === text ? null : whole(capital, depth)) ?? inParts(text, depth, "; ", "；") ?? inParts(text, depth, /(?<=[.。]) (?=[A-Z])/, "") ?? afterColon(text, depth) ?? text;
+  for (const some of forms) {
+    for (const one of new Set([text, text.trim(), capital])) {
+      const found = whole(one, some, depth);
+      if (found !== null) return found;
+    }
+  }
+  return inParts(text, more, "; ", "；") ?? inParts(text, more, /(?<=[.。]) (?=[A-Z])/, "") ?? afterColon(text, more);
 }
 
 /** Say a text that has one of the forms; null where it has none. */
-function whole(text, depth) {
+function whole(text, forms, depth) {
   for (const { pieces, japanese } of forms) {
     const holes = holesOf(text, pieces);
-    if (holes) return japanese.replace(/\{(\d)([*so]?)\}/g, (_, place, kind) => filled(holes[place], kind, depth));
+    const found = holes && filled(japanese, holes, depth);
+    if (found) return found;
   }
   return null;
 }
 
-function filled(hole, kind, depth) {
-  if (kind === "*") return translated(hole, depth + 1);
-  const word = kind ? t(`${kind === "s" ? "st" : "do"}_${hole}`) : hole;
-  return word.includes("_") ? hole : word;
+/** Put what stands in the holes of a sentence into its translation; null where they do not fit. */
+function filled(japanese, holes, depth) {
+  let isKnown = true;
+  const found = japanese.replace(/\{(\d)([*!sor]?)\}/g, (_, place, kind) => {
+    const hole = holes[place];
+    if (FAMILIES[kind]) return hasWord(`${FAMILIES[kind]}_${hole}`) ? t(`${FAMILIES[kind]}_${hole}`) : hole;
+    if (!kind) {
+      if (hole.includes("; ")) isKnown = false; // several sentences, which are looked at one by one
+      return hole;
+    }
+    const sentence = translated(hole, parts, depth + 1);
+    if (kind === "!" && sentence === null) isKnown = false;
+    return sentence ?? hole;
+  });
+  return isKnown ? found : null;
 }
 
 /** What stands between the pieces of a form; null where the text has not this form. */
@@ -324,8 +357,8 @@ function holesOf(text, pieces) {
   const holes = [];
   const end = text.length - last.length;
   let from = first.length;
-  for (const piece of pieces.slice(1, -1)) {
-    const at = text.indexOf(piece, from);
+  for (const [place, piece] of pieces.slice(1, -1).entries()) {
+    const at = piece ? text.indexOf(piece, from) : meeting(text, from, end, pieces[place + 2]);
     if (at < 0 || at + piece.length > end) return null;
     holes.push(text.slice(from, at));
     from = at + piece.length;
@@ -333,18 +366,22 @@ function holesOf(text, pieces) {
   return [...holes, text.slice(from, end)];
 }
 
+/** Where the second of two holes begins that meet; the first has all where nothing says so. */
+function meeting(text, from, end, next) {
+  const limit = next && text.indexOf(next, from) >= 0 ? text.indexOf(next, from) : end;
+  return Math.min(limit, ...TAILS.map((tail) => text.indexOf(tail, from)).filter((at) => at >= 0));
+}
+
 /** Say several sentences; null where the text is one, or none of them has a form. */
-function inParts(text, depth, between, joint) {
-  const parts = text.split(between);
-  if (parts.length < 2) return null;
-  const found = parts.map((part) => translated(part, depth + 1));
-  return found.every((part, place) => part === parts[place]) ? null : found.join(joint);
+function inParts(text, more, between, joint) {
+  const given = text.split(between);
+  const found = given.length < 2 ? [] : given.map(more);
+  return found.some((part) => part !== null) ? found.map((part, place) => part ?? given[place]).join(joint) : null;
 }
 
 /** Say what comes after a name and a colon. */
-function afterColon(text, depth) {
+function afterColon(text, more) {
   const at = text.indexOf(": ");
-  const rest = at < 0 ? "" : text.slice(at + 2);
-  const found = rest && translated(rest, depth + 1);
-  return rest && found !== rest ? `${text.slice(0, at)}：${found}` : null;
+  const found = at < 0 ? null : more(text.slice(at + 2));
+  return found === null ? null : `${text.slice(0, at)}：${found}`;
 }

@@ -33,7 +33,11 @@ const ENGLISH = {
   level_0: "suggests only", level_1: "each trial is approved", level_2: "each batch is approved", level_3: "free inside an envelope and a budget", level_4: "free within the laboratory's limits",
   level: "Level", simulated: "simulated", days: "d", hours: "h", minutes: "min", seconds: "s", planner: "Planner", lab_time: "Laboratory time", remaining: "left, as far as can be told",
   change: "Change", judge: "Judge it", by: "by", agent: "agent", engine_failed: "The engine has stopped", engine_ending: "The server is being ended: what runs ends first, and nothing begins until it is started again.",
-  no_line: "There is no connection to the laboratory, and it is not known whether this was done. Look before you do it again.", show_trial: "Show trial", expected: "expected", level_asks: "level", hint: "Hint", no_trials: "No trial yet.", updated: "Updated",
+  no_line: "There is no connection to the laboratory, and it is not known whether this was done. Look before you do it again.",
+  f_limit: "limit", f_interlock: "interlock", f_device: "device", f_timeout: "too long", f_readback: "not where it was sent", f_measurement: "measurement", f_plan: "plan",
+  f_aborted: "aborted", f_sample: "sample in doubt", f_late: "too late", f_interrupted: "cut off", o_done: "done", o_failed: "failed", o_refused: "refused", o_unknown: "unknown",
+  a_read: "reads", a_set_absolute: "sets", a_cumulative: "adds up", a_irreversible: "cannot be undone", a_transfer: "carries", kind: "Kind",
+  ap_approved: "approved", ap_refused: "refused", ap_withdrawn: "withdrawn", show_trial: "Show trial", expected: "expected", level_asks: "level", hint: "Hint", no_trials: "No trial yet.", updated: "Updated",
 };
 
 const JAPANESE = {
@@ -60,7 +64,7 @@ const JAPANESE = {
   waits: "待ち", nothing_waits: "人を待っているものはありません。", approvals: "承認待ち", approve: "承認", refuse: "却下", asked: "依頼", unknown_acts: "結果が不明な操作",
   happened: "行われた", did_not_happen: "行われなかった", cannot_tell: "分からない（廃棄）", then: "その後", then_policy: "キャンペーンの方針どおり", redo: "やり直す",
   mark_failed: "失敗とする", abandon: "断念する", rearm: "再び有効にする", latches: "停止したステーション", shortages: "不足", tasks: "作業", task_done: "完了", task_failed: "できなかった", note: "メモ", takes_about: "所要目安",
-  timeline: "タイムライン", past: "過去", now: "現在", planned: "予定", doing: "作業", nothing: "なし", since: "から", abort_step: "このステップを停止",
+  timeline: "タイムライン", past: "過去", now: "現在", planned: "予定", doing: "作業", nothing: "なし", since: "開始時刻", abort_step: "このステップを停止",
   abort_step_text: "このステーションで実行中のものを直ちに中断します。", alarms: "警報", no_alarms: "警報はありません。", no_waits: "待っているものはありません。", another: "他のキャンペーン", material: "試薬・消耗品", left: "残り", reserved: "予約", consumed: "使用",
   unexplained: "不明分", lots: "ロット", expires: "期限", expired: "期限切れ", racks: "ラック", free: "空き", samples: "試料", sample: "試料", where: "場所", count: "数える", counted: "数えた量",
   no_stock: "このラボは在庫を管理していません。", file: "キャンペーンファイル", file_hint: "書式は文書を参照。ラボはこのラボです。", rehearse: "リハーサル", rehearsal: "リハーサル",
@@ -70,7 +74,11 @@ const JAPANESE = {
   level: "レベル", simulated: "シミュレーション", days: "日", hours: "時間", minutes: "分", seconds: "秒", planner: "プランナー", lab_time: "ラボ時間", remaining: "残り（見込み）",
   "sm_in process": "処理中", sm_fresh: "未使用", sm_measured: "測定済み", sm_suspect: "要確認", sm_consumed: "消費済み", sm_lost: "紛失", sm_made: "作製済み", change: "変更", judge: "判定する",
   by: "担当", agent: "エージェント", engine_failed: "エンジンが停止しました", engine_ending: "サーバーを終了しています。実行中のものは最後まで行い、再起動するまで新しいものは始めません。",
-  no_line: "ラボに接続できません。実行されたかどうか分かりません。もう一度行う前に確認してください。", show_trial: "試行を表示", expected: "予測", level_asks: "レベル", hint: "ヒント", no_trials: "試行はまだありません。", updated: "更新",
+  no_line: "ラボに接続できません。実行されたかどうか分かりません。もう一度行う前に確認してください。",
+  f_limit: "制限", f_interlock: "インターロック", f_device: "装置", f_timeout: "時間超過", f_readback: "位置の不一致", f_measurement: "測定", f_plan: "プラン",
+  f_aborted: "中断", f_sample: "要確認の試料", f_late: "時間切れ", f_interrupted: "途中で切断", o_done: "完了", o_failed: "失敗", o_refused: "拒否", o_unknown: "不明",
+  a_read: "読み取り", a_set_absolute: "設定", a_cumulative: "累積", a_irreversible: "取り消し不可", a_transfer: "搬送", kind: "種類",
+  ap_approved: "承認", ap_refused: "却下", ap_withdrawn: "取り下げ", show_trial: "試行を表示", expected: "予測", level_asks: "レベル", hint: "ヒント", no_trials: "試行はまだありません。", updated: "更新",
 };
 
 const LANGUAGES = { en: ENGLISH, ja: JAPANESE };
@@ -84,6 +92,9 @@ export const current = () => language;
 export function t(key) {
   return LANGUAGES[language][key] ?? ENGLISH[key] ?? key;
 }
+
+/** Whether there is a word for *key* in the language of the page. */
+export const hasWord = (key) => key in LANGUAGES[language];
 
 export function switchLanguage() {
   language = language === "en" ? "ja" : "en";
