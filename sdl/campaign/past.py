@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from typing import cast
+from types import MappingProxyType
+from typing import TypeVar, cast
 
 from sdl.campaign.planner import Comparison, History, HistoryEntry, TrialState
 from sdl.campaign.standing import Standing
 from sdl.campaign.trials import TrialRecord
+from sdl.problem.value import Value
+
+V = TypeVar("V", bound=Value)
 
 
 class Past:
@@ -83,7 +87,7 @@ class Past:
         if record.state.is_final:
             record.forget()
             if entry is not None:
-                _slim(entry)
+                self._own[number - 1] = _lean(entry)
 
     def _entry(self, record: TrialRecord) -> HistoryEntry | None:
         if not self._standing.is_for_planners(record):
@@ -102,12 +106,24 @@ class Past:
         )
 
 
-def _slim(entry: HistoryEntry) -> None:
-    """Let the values of *entry* share the sets in which pydantic keeps what was given: each takes up to 728 bytes."""
+def _lean(entry: HistoryEntry) -> HistoryEntry:
+    """Return *entry* made again so that it takes less memory, for it stays as long as the campaign is open."""
     found = entry.observation
-    for each in (entry, *(() if found is None else (found, *found.outcomes.values()))):
-        fields = each.__pydantic_fields_set__
-        object.__setattr__(each, "__pydantic_fields_set__", _FIELDS.setdefault(frozenset(fields), fields))
+    if found is None:
+        return _sharing(entry)
+    measured = {name: _sharing(each) for name, each in found.outcomes.items()}
+    return _sharing(entry, observation=_sharing(found, outcomes=MappingProxyType(measured)))
+
+
+def _sharing(value: V, **changed: object) -> V:
+    """Return *value* made again, with one set for all of its like in which pydantic keeps what was given.
+
+    Each would have its own otherwise, of up to 728 bytes.
+    """
+    cls = type(value)
+    given = frozenset(value.model_fields_set)
+    values = {name: getattr(value, name) for name in cls.model_fields} | changed
+    return cls.model_construct(_fields_set=_FIELDS.setdefault(given, set(given)), **values)
 
 
 _FIELDS: dict[frozenset[str], set[str]] = {}
