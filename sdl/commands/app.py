@@ -399,6 +399,7 @@ app.command()(for_stations.panel)
 
 
 @app.command()
+@at_lab
 def report(
     store: Store = None,
     output: Annotated[
@@ -406,8 +407,14 @@ def report(
         typer.Option("--output", "-o", metavar="FILE", help="NAME.html beside the store.", show_default=False),
     ] = None,
     campaign: CampaignName = None,
+    line: Line | None = None,
 ) -> None:
     """Write a report: an HTML page and pictures."""
+    if line is not None:
+        from sdl.commands import served_report
+
+        served_report.report(line, output, store, campaign)
+        return
     from sdl.commands.exports import report
     from sdl.commands.stores import find_store
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from sdl.campaign.hosting import Host
-from sdl.errors import CampaignError
+from sdl.errors import CampaignError, JournalError
 from sdl.journal.orders import TaskAnswer, TaskAnswered, TaskAsked
 from sdl.journal.protocol import Journal
 from sdl.journal.records import Body, Entry
@@ -83,8 +83,18 @@ class FrontDesk:
         errand = Errand(asked, since, self._works_of(person))
         with self._mutex:
             self._errands[asked.task] = errand
-        self._host.post(lambda: self._journal.append(errand.entry(asked)))
+        self._host.post(lambda: self._record(errand))
         return errand.answer
+
+    def _record(self, errand: Errand) -> None:
+        """Record that a task is asked; where that cannot be, nobody is asked, and the step that waits for it fails."""
+        try:
+            self._journal.append(errand.entry(errand.asked))
+        except JournalError as error:
+            self.withdraw(errand.answer)
+            if errand.answer.set_running_or_notify_cancel():
+                errand.answer.set_exception(error)
+            raise
 
     def withdraw(self, answer: Future[str]) -> None:
         """Take a task away that nobody waits for any more."""

@@ -59,7 +59,9 @@ def identifier(asking: Asking, name: str) -> str:
     return next(str(each["id"]) for each in asking.get("kim", "/campaigns")["campaigns"] if each["name"] == name)
 
 
-def test_a_campaign_is_run_there_and_its_results_are_read_from_afar(shell: Shell, tmp_path: Path) -> None:
+def test_a_campaign_is_run_there_and_its_results_are_read_from_afar(
+    asking: Asking, shell: Shell, tmp_path: Path
+) -> None:
     file = film(tmp_path, "far")
     assert "bottleneck" in shell.says("ada", "rehearse", file)
     said = shell.says("ada", "run", file)
@@ -73,6 +75,9 @@ def test_a_campaign_is_run_there_and_its_results_are_read_from_afar(shell: Shell
     assert "proposed it, after 1 results" in shell.says("ada", "show", "2", "far")
     assert json.loads(shell.says("ada", "show", "2", "--campaign", "far", "--json"))["state"] == "completed"
     assert shell.says("ada", "export", "far", "--csv", "-").startswith("trial,state,")
+    page = tmp_path / "far.html"
+    assert str(page) in shell.says("ada", "report", "far", "-o", page)
+    assert asking.journal.head[1] in page.read_text(encoding="utf-8")  # the laboratory's own, to verify against
     shell.says("ada", "export", "far", "--events", tmp_path / "events.jsonl")
     kinds = [json.loads(line)["kind"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert kinds[:2] == ["campaign.submitted", "campaign.ordered"]

@@ -27,6 +27,7 @@ WORDS = {
     "order": ["nowhere", "stop"],
     "rearm": ["--because", "x"],
     "rehearse": ["x.yaml"],
+    "report": ["nowhere"],
     "resolve": ["nowhere", "1", "--then", "failed", "--because", "x"],
     "run": ["x.yaml"],
     "show": ["1", "nowhere"],

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
 from asking import Asking
 from by_hand import FILE, bench_in
+
+from sdl.errors import JournalError
+from sdl.journal import MemoryJournal
+from sdl.journal.records import Entry, Event
+from sdl.lab import Person
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +78,17 @@ def test_what_could_not_be_done_fails_the_step_and_what_is_stopped_waits_no_more
     assert bench("kim", "POST", "/stop", json={"because": "smoke"}).status_code == 200
     bench.until("ada", task["campaign"], lambda found: found["state"] == "aborted")
     assert bench.get("kim", "/tasks")["tasks"] == []
+
+
+def test_a_task_that_cannot_be_recorded_fails_its_step(bench: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would be told of it, and whoever did it could not say so."""
+
+    class Full(MemoryJournal):
+        def append(self, *entries: Entry) -> Sequence[Event]:
+            raise JournalError("the disk is full")
+
+    monkeypatch.setattr(bench.house.desk, "_journal", Full())
+    answer = bench.house.desk.ask(Person("kim"), "Weigh it", 1.0)
+    with pytest.raises(JournalError, match="full"):
+        answer.result(60)
+    assert bench.house.desk.waiting == []

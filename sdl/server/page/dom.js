@@ -21,10 +21,12 @@ export function swap(container, ...children) {
   if (focused) container.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** A table with a caption for those who cannot see where it stands. */
 export function table(caption, heads, rows) {
   for (const row of rows) { // on a phone a row is a card, whose fields say what they are
-    [...row.children].forEach((cell, place) => { if (cell.dataset.head === undefined) cell.dataset.head = heads[place] ?? ""; });
+    [...row.children].forEach((cell, place) => { if (cell.dataset.head === undefined) cell.dataset.head = capital(heads[place] ?? ""); });
   }
   return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption },
     h("table", {},

@@ -154,10 +154,18 @@ function unknownCard(one) {
         h("button", { type: "button", data: { key: `${answer} ${one.campaign} ${one.trial}` }, onclick: () => say(answer, t(word)) }, t(word)))));
 }
 
+const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** What a verb was given, as a plan writes it. */
+function argumentsOf(given) {
+  const { args = [], ...named } = given ?? {};
+  return [...(Array.isArray(args) ? args : [args]).map(plain), ...Object.entries(named).map(([name, value]) => `${name} ${plain(value)}`)].join(", ");
+}
+
 /** Acts with what is known of how they ended. */
 export function actTable(acts) {
   const rows = acts.map((act) => h("tr", { class: act.is_unknown ? "unknown" : "" },
-    h("td", {}, act.step), h("th", { scope: "row" }, `${act.device}.${act.verb}`, act.arguments !== null && h("div", { class: "quiet" }, JSON.stringify(act.arguments))),
+    h("td", {}, act.step), h("th", { scope: "row" }, `${act.device}.${act.verb}`, h("div", { class: "quiet" }, argumentsOf(act.arguments))),
     h("td", {}, t(`a_${act.class}`)), h("td", {}, moment(act.intended_at)), h("td", {}, act.outcome ? t(`o_${act.outcome}`) : t("st_unknown"), act.reason && h("div", { class: "quiet" }, inWords(act.reason))),
     h("td", {}, inWords(act.evidence), act.answer && h("div", {}, `${t(act.answer)} (${act.answered_by})`))));
   return table(t("acts"), [t("step"), t("act"), t("kind"), t("since"), t("state"), t("evidence")], rows);
