@@ -19,7 +19,7 @@ from math import log, pi, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from sdl.planners.numerics import Array, cholesky, inverse_of, minimise
+from sdl.planners.numerics import Array, cholesky, lower_of_inverse, minimise, solved
 
 LENGTHSCALE_FLOOR = 0.025
 """Shorter lengthscales make a kernel matrix of independent points; BoTorch's limit."""
@@ -43,6 +43,9 @@ AMPLITUDE_PRIOR = (0.25, 0.5)
 
 NOISE_PRIOR = (-4.0, 1.5)
 """The same for the noise variance: about a seventh of the outcome's deviation, give or take a factor of 2."""
+
+SAME = 0.01
+"""Searches whose log densities differ by less have found the same place."""
 
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4)
 """Added to the diagonal, one after the other, until the Cholesky factorisation succeeds."""
@@ -162,17 +165,24 @@ class TrainingSet:
         return int(self.groups.max()) + 1 if self.groups.size else 0
 
     def squared_distances(self) -> Array:
-        """Return the squared distances along every parameter, shape (n_groups, n * n)."""
-        n = len(self.inputs)
-        distances = np.zeros((self.n_groups, n, n))
-        for column, group in enumerate(self.groups):
-            x = self.inputs[:, column]
-            distances[group] += (x[:, None] - x[None, :]) ** 2
-        return distances.reshape(self.n_groups, n * n)
+        """Return the squared distances along every parameter for all :meth:`pairs`, shape (n_groups, pairs)."""
+        first, second = self.pairs()
+        distances = np.zeros((self.n_groups, len(first)))
+        for column, group in zip(self.inputs.T, self.groups, strict=True):
+            distances[group] += (column[first] - column[second]) ** 2
+        return distances
+
+    def pairs(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Return the numbers of the two observations of every pair."""
+        first, second = np.tril_indices(len(self.inputs), -1)
+        return first, second
 
 
 class LogPosterior:
-    """Log evidence plus log priors, as a function of the logarithms of lengthscales, amplitudes and noise."""
+    """Log evidence plus log priors, as a function of the logarithms of lengthscales, amplitudes and noise.
+
+    Covariance matrices are symmetric: whatever can be, is computed for pairs of observations only.
+    """
 
     def __init__(self, data: TrainingSet) -> None:
         self._data = data
@@ -181,69 +191,81 @@ class LogPosterior:
         is_whole = len(self._groups) == 1 and len(self._groups[0]) == data.n_groups
         self._parts = [distances] if is_whole else [distances[groups] for groups in self._groups]
         self._n, self.n_groups, self.floors = len(data.targets), data.n_groups, data.floors
+        self._first, self._second = data.pairs()
+        self._places = self._first + self._n * self._second  # in a matrix that is kept column by column, as LAPACK does
         self._prior_locations, self._prior_scales = _priors(data)
         self._targets = data.targets if data.basis is None else data.targets - BASIS_PRIOR[0] * data.basis
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Return value and gradient. *theta*: shape (n_groups + n_components + 1,), as above."""
         scales, amplitudes, noise = self._split(theta)
-        kernels = [matern(part.T @ scales[groups]) for part, groups in zip(self._parts, self._groups, strict=True)]
-        value, outer = self._evidence(self._summed(kernels, amplitudes), noise)
-        flat, gradient = outer.ravel(), np.zeros_like(theta)
-        n, parts = self._data.n_groups, zip(self._parts, self._groups, kernels, amplitudes, strict=True)
+        kernels = self._kernels(scales)
+        value, by_pair, by_variance = self._evidence(self._factor(kernels, amplitudes, noise))
+        n, gradient, total = self._data.n_groups, np.zeros_like(theta), float(by_variance.sum())
+        parts = zip(self._parts, self._groups, kernels, amplitudes, strict=True)
         for number, (part, groups, (kernel, slope), amplitude) in enumerate(parts):
-            gradient[groups] += 0.5 * (part @ (amplitude * (flat * slope))) * scales[groups]
-            gradient[n + number] = 0.5 * amplitude * (flat @ kernel)
+            gradient[groups] += (part @ (amplitude * (by_pair * slope))) * scales[groups]
+            gradient[n + number] = amplitude * (float(by_pair @ kernel) + 0.5 * total)
         shape = self._data.noise_shape
-        gradient[-1] = 0.5 * noise * float(np.trace(outer) if shape is None else np.diag(outer) @ shape)
+        gradient[-1] = 0.5 * noise * (total if shape is None else float(by_variance @ shape))
         prior, prior_gradient = self._prior(theta)
         return value + prior, gradient + prior_gradient
 
     def mean(self, theta: Array) -> float:
         """Return the constant prior mean."""
-        return self._constant(self._inverse(theta))
+        return self._solved(self._factor_at(theta))[1]
 
     def weight(self, theta: Array) -> float:
         """Return the most probable weight of the user's model, 0 where there is none."""
         if self._data.basis is None:
             return 0.0
-        inverse, (centre, deviation) = self._inverse(theta), BASIS_PRIOR
-        residuals = self._targets - self._constant(inverse)
-        return centre + deviation**2 * float(self._data.basis @ (inverse @ residuals))
+        weights, _ = self._solved(self._factor_at(theta))
+        centre, deviation = BASIS_PRIOR
+        return centre + deviation**2 * float(self._data.basis @ weights)
 
-    def _inverse(self, theta: Array) -> Array:
-        scales, amplitudes, noise = self._split(theta)
-        kernels = [matern(part.T @ scales[groups]) for part, groups in zip(self._parts, self._groups, strict=True)]
-        return invert(self._noisy(self._summed(kernels, amplitudes), noise))[0]
+    def _kernels(self, scales: Array) -> list[tuple[Array, Array]]:
+        """Return kernel and derivative factor of every component for all pairs."""
+        return [matern(scales[groups] @ part) for part, groups in zip(self._parts, self._groups, strict=True)]
 
     def _split(self, theta: Array) -> tuple[Array, Array, float]:
         n = self._data.n_groups
         return np.exp(-2.0 * theta[:n]), np.exp(theta[n:-1]), float(np.exp(theta[-1]))
 
-    def _summed(self, kernels: Sequence[tuple[Array, Array]], amplitudes: Array) -> Array:
-        total = amplitudes[0] * kernels[0][0]
-        for (kernel, _), amplitude in zip(kernels[1:], amplitudes[1:], strict=True):
-            total += amplitude * kernel
-        return np.asarray(total.reshape(self._n, self._n))
+    def _factor_at(self, theta: Array) -> Array:
+        scales, amplitudes, noise = self._split(theta)
+        return self._factor(self._kernels(scales), amplitudes, noise)
 
-    def _noisy(self, kernel: Array, noise: float) -> Array:
-        kernel[np.diag_indices(self._n)] += self._data.noise_of(noise)
+    def _factor(self, kernels: Sequence[tuple[Array, Array]], amplitudes: Array, noise: float) -> Array:
+        """Return the lower Cholesky factor of the covariance of the data. Raises LinAlgError when no jitter helps."""
+        flat = np.zeros(self._n * self._n)
+        for (kernel, _), amplitude in zip(kernels, amplitudes, strict=True):
+            flat[self._places] += amplitude * kernel
+        flat[:: self._n + 1] = amplitudes.sum() + self._data.noise_of(noise)
+        lower = flat.reshape((self._n, self._n), order="F")
         if self._data.basis is not None:
-            kernel += BASIS_PRIOR[1] ** 2 * np.outer(self._data.basis, self._data.basis)
-        return kernel
+            lower += BASIS_PRIOR[1] ** 2 * np.outer(self._data.basis, self._data.basis)
+        return factorised(lower)
 
-    def _constant(self, inverse: Array) -> float:
+    def _solved(self, factor: Array) -> tuple[Array, float]:
+        """Return the covariance's inverse times what the prior mean leaves of the targets, and that mean."""
+        both = solved(factor, np.stack([self._targets, np.ones(self._n)], axis=1))
         if self._data.has_levels:
-            return float(self._targets.mean())
-        return float(inverse.sum(axis=0) @ self._targets / inverse.sum())
+            mean = float(self._targets.mean())
+        else:
+            mean = float(both[:, 1] @ self._targets / both[:, 1].sum())
+        return both[:, 0] - mean * both[:, 1], mean
 
-    def _evidence(self, kernel: Array, noise: float) -> tuple[float, Array]:
-        """Return the log evidence, and twice its derivative with respect to the covariance matrix."""
-        inverse, log_determinant = invert(self._noisy(kernel, noise))
-        residuals = self._targets - self._constant(inverse)
-        alpha = inverse @ residuals
-        value = -0.5 * (float(residuals @ alpha) + log_determinant + self._n * log(2.0 * pi))
-        return value, np.outer(alpha, alpha) - inverse
+    def _evidence(self, factor: Array) -> tuple[float, Array, Array]:
+        """Return the log evidence, and twice its derivatives with respect to the covariances of pairs, and variances.
+
+        A covariance appears twice in the matrix; its derivative is that of one of the two.
+        """
+        alpha, mean = self._solved(factor)
+        log_determinant = 2.0 * float(np.log(np.diag(factor)).sum())
+        value = -0.5 * (float((self._targets - mean) @ alpha) + log_determinant + self._n * log(2.0 * pi))
+        inverse = lower_of_inverse(factor).ravel(order="F")
+        by_pair = alpha[self._first] * alpha[self._second] - inverse[self._places]
+        return value, by_pair, alpha**2 - inverse[:: self._n + 1]
 
     def _prior(self, theta: Array) -> tuple[float, Array]:
         deviations = (theta - self._prior_locations) / self._prior_scales
@@ -277,30 +299,49 @@ def matern(squared: Array) -> tuple[Array, Array]:
     return (1.0 + distance + distance**2 / 3.0) * decay, (5.0 / 3.0) * (1.0 + distance) * decay
 
 
-def invert(covariance: Array) -> tuple[Array, float]:
-    """Return inverse and log determinant of a covariance matrix. Raises LinAlgError when no jitter helps."""
+def factorised(covariance: Array) -> Array:
+    """Return the lower Cholesky factor of a covariance matrix, of which the lower triangle is read.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        No jitter helps.
+    """
     for jitter in JITTERS:
-        factor = cholesky(covariance + jitter * np.eye(len(covariance)))
+        factor = cholesky(covariance + jitter * np.eye(len(covariance)) if jitter else covariance)
         if factor is not None:
-            return inverse_of(factor), 2.0 * float(np.log(np.diag(factor)).sum())
+            return factor
     raise np.linalg.LinAlgError("the covariance matrix is not positive definite")
 
 
-def fit(data: TrainingSet, starts: Sequence[Array], *, max_iterations: int = 100) -> Hyperparameters:
-    """Return the hyper-parameters of largest posterior density, searched from each of *starts*, see ``theta``.
+def fit(
+    data: TrainingSet, starts: Sequence[Array], *, max_iterations: int = 100, reached: Sequence[float] = ()
+) -> Hyperparameters:
+    """Return the hyper-parameters of largest posterior density, searched from *starts*, see ``theta``.
+
+    The search ends as soon as two starts have led to the same, greatest density; *reached* are those of earlier ones.
 
     Raises
     ------
     numpy.linalg.LinAlgError
         Where every starting point ends in a matrix that cannot be factorised.
     """
-    posterior = LogPosterior(data)
-    best_value, best = max((_climb(posterior, start, max_iterations) for start in starts), key=lambda found: found[0])
+    posterior, found = LogPosterior(data), list[tuple[float, Array]]()
+    for start in starts:
+        found.append(_climb(posterior, start, max_iterations))
+        if _agree([*reached, *(value for value, _ in found)]):
+            break
+    best_value, best = max(found, key=lambda each: each[0])
     if not np.isfinite(best_value):
         raise np.linalg.LinAlgError("no starting point gave a finite evidence")
     n, weight = data.n_groups, posterior.weight(best)
     lengthscales, amplitudes, noise = np.exp(best[:n]), np.exp(best[n:-1]), float(np.exp(best[-1]))
     return Hyperparameters(lengthscales, noise, tuple(amplitudes.tolist()), posterior.mean(best), best_value, weight)
+
+
+def _agree(values: Sequence[float]) -> bool:
+    """Tell whether two searches have led to the greatest value found: a third would hardly lead elsewhere."""
+    return sum(value > max(values) - SAME for value in values) > 1
 
 
 def default_hyperparameters(data: TrainingSet) -> Hyperparameters:

@@ -159,7 +159,7 @@ class Fitting:
         best = max(fits, key=lambda pair: self.evidence(pair[0]))
         if not self.evidence(best[0]) > self.evidence(fits[0][0]) + BENT_MARGIN:
             best = fits[0]
-        again = self.fitted(best[1], others)
+        again = self.fitted(best[1], others, reached=[best[0].hyperparameters.log_posterior])
         return max(best[0], again, key=lambda fit: fit.hyperparameters.log_posterior), best[1]
 
     def _with_model(self, plain: OutcomeFit, form: Form) -> tuple[OutcomeFit, Form]:
@@ -251,13 +251,19 @@ class Fitting:
         return max([(plain, form), (fitted, richer)], key=lambda pair: self._merit(*pair))
 
     def fitted(
-        self, form: Form, starts: Sequence[Array], chosen: Numbers | None = None, max_iterations: int = MAX_ITERATIONS
+        self,
+        form: Form,
+        starts: Sequence[Array],
+        chosen: Numbers | None = None,
+        max_iterations: int = MAX_ITERATIONS,
+        *,
+        reached: Sequence[float] = (),
     ) -> OutcomeFit:
-        """Fit in one *form*, from every one of *starts*, the hyper-parameters to the *chosen* observations."""
+        """Fit in one *form*, searching from *starts*, the hyper-parameters to the *chosen* observations."""
         chosen = self.few if chosen is None else chosen
         warp = Warp.of(form.scale, self.measured.values[chosen])
         data = self.standardised(warp, form)
-        found = fit(data.only(chosen), starts, max_iterations=max_iterations)
+        found = fit(data.only(chosen), starts, max_iterations=max_iterations, reached=reached)
         return OutcomeFit(
             warp,
             data,

@@ -12,8 +12,9 @@ box is taken in proportion.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Protocol
 
@@ -22,7 +23,7 @@ import numpy as np
 from sdl.planners.domain import Mask
 from sdl.planners.encoding import Array
 from sdl.planners.field import Field, Glance
-from sdl.planners.improvement import Approach, density_ratio, log_between, log_improvement, summed
+from sdl.planners.improvement import LOG_ROOT_2PI, Approach, log_improvement, summed
 from sdl.planners.numerics import log_normal_cdf
 from sdl.planners.warp import Warp
 
@@ -68,12 +69,19 @@ def stacked(cut: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Edges:
-    """What one objective gains within each box: logarithm and derivatives, each of shape (n, draws, boxes)."""
+    """What one objective gains within each box.
+
+    Parameters
+    ----------
+    values
+        The logarithm, shape (n, draws, boxes).
+    derivatives
+        Returns its derivatives with respect to mean and deviation, in the same shape.
+    """
 
     glance: Glance
     values: Array
-    by_mean: Array
-    by_deviation: Array
+    derivatives: Callable[[], tuple[Array, Array]]
 
 
 class Axis(Protocol):
@@ -102,15 +110,18 @@ class EndAxis:
     def __init__(self, field: Field, sign: float, warp: Warp, lows: Array, highs: Array) -> None:
         self._field = field
         self._sign = sign
-        self._is_box = np.isfinite(lows)
-        # Boxes share edges, and an edge costs more than its place in a box.
-        known = np.concatenate([lows[self._is_box], highs[np.isfinite(highs)]])
-        self._bounds, places = np.unique(known, return_inverse=True)
+        self._is_box, self._is_open = np.isfinite(lows), ~np.isfinite(highs)
+        # The boxes of a draw share edges, and an edge costs more than its place in a box.
+        draws = np.broadcast_to(np.arange(len(lows))[:, None], lows.shape)
+        pairs = [(draws[mask], edge[mask]) for mask, edge in ((self._is_box, lows), (~self._is_open, highs))]
+        known = np.concatenate([np.column_stack(pair) for pair in pairs])
+        bounds, places = np.unique(known, axis=0, return_inverse=True)
+        self._draws, self._bounds = bounds[:, 0].astype(np.intp), bounds[:, 1]
+        of_lows, of_highs = np.split(places.ravel(), [int(self._is_box.sum())])
         self._low = np.zeros(lows.shape, dtype=np.intp)
-        self._low[self._is_box] = places[: self._is_box.sum()]
+        self._low[self._is_box] = of_lows
         self._high = np.zeros(lows.shape, dtype=np.intp)
-        self._is_open = ~np.isfinite(highs)
-        self._high[~self._is_open] = places[self._is_box.sum() :]
+        self._high[~self._is_open] = of_highs
         ends = np.where(self._is_open, lows + 1.0, highs)
         lengths = sign * (warp.backward(sign * ends) - warp.backward(sign * lows))
         self._width = np.where(self._is_open, np.inf, highs - lows)
@@ -122,32 +133,44 @@ class EndAxis:
         """Return the log of the expected gain along this objective at *rows*, and its derivatives."""
         glance = self._field.at(rows)
         deviation = glance.deviation[:, None, None]
-        if glance.mean.shape[1] == 1:
-            at_bounds = (self._sign * glance.mean - self._bounds) / glance.deviation[:, None]
-            z_low, z_high = at_bounds[:, self._low], at_bounds[:, self._high]
-            shapes = log_improvement(at_bounds)
-            low, high = shapes[:, self._low], shapes[:, self._high]
-        else:
-            centred = self._sign * glance.mean[:, :, None]
-            z_low = (centred - self._bounds[self._low]) / deviation
-            z_high = (centred - self._bounds[self._high]) / deviation
-            low, high = log_improvement(z_low), log_improvement(z_high)
-        high = np.where(self._is_open, -np.inf, high)
-        z_high = np.where(self._is_open, -np.inf, z_high)
-        shape = self._difference(low, high, z_low, deviation)
-        with np.errstate(invalid="ignore", over="ignore"):
-            by_mean = np.exp(np.minimum(log_between(z_high, z_low) - shape, 700.0)) / deviation
-            by_deviation = (density_ratio(z_low, shape) - density_ratio(z_high, shape)) / deviation
+        means = glance.mean if glance.mean.shape[1] == 1 else glance.mean[:, self._draws]
+        z = (self._sign * means - self._bounds) / glance.deviation[:, None]
+        shape = self._gain(log_improvement(z), log_normal_cdf(z), deviation)
         values = np.where(self._is_box, np.log(deviation) + shape + self._log_ratio, NOTHING)
-        return Edges(glance, values, self._sign * by_mean, by_deviation)
+        return Edges(glance, values, partial(self._derivatives, z, shape, deviation))
 
-    def _difference(self, low: Array, high: Array, z_low: Array, deviation: Array) -> Array:
-        """Return the log of the difference of two expected improvements, in deviations."""
+    def _gain(self, improvement: Array, below: Array, deviation: Array) -> Array:
+        """Return the log of the difference of the expected improvements at the edges, in deviations."""
+        low = improvement[:, self._low]
+        high = np.where(self._is_open, -np.inf, improvement[:, self._high])
         width = np.broadcast_to(self._width / deviation, low.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = low + np.log1p(-np.exp(np.minimum(high - low, 0.0)))
-            narrow = np.log(width) + log_normal_cdf(z_low)
-        return np.where((width < NARROW) | ~np.isfinite(found), np.maximum(narrow, 2.0 * NOTHING), found)
+        is_narrow = (width < NARROW) | ~np.isfinite(found)
+        if is_narrow.any():
+            with np.errstate(divide="ignore"):
+                narrow = np.log(width) + below[:, self._low]
+            found = np.where(is_narrow, np.maximum(narrow, 2.0 * NOTHING), found)
+        return found
+
+    def _derivatives(self, z: Array, shape: Array, deviation: Array) -> tuple[Array, Array]:
+        """Return the derivatives of the logarithm with respect to mean and deviation."""
+        densities = -0.5 * z**2 - LOG_ROOT_2PI
+        with np.errstate(invalid="ignore", over="ignore"):
+            by_mean = np.exp(np.minimum(self._between(z) - shape, 700.0)) / deviation
+            low = np.exp(np.minimum(densities[:, self._low] - shape, 700.0))
+            high = np.exp(np.minimum(densities[:, self._high] - shape, 700.0))
+        return self._sign * by_mean, (low - np.where(self._is_open, 0.0, high)) / deviation
+
+    def _between(self, z: Array) -> Array:
+        """Return the log of the chance to lie between the edges, by the tail that keeps its digits."""
+        below, above = log_normal_cdf(z), log_normal_cdf(-z)
+        is_right = ~self._is_open & (z[:, self._high] > 0.0)
+        more = np.where(is_right, above[:, self._high], below[:, self._low])
+        less = np.where(is_right, above[:, self._low], np.where(self._is_open, -np.inf, below[:, self._high]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = more + np.log1p(-np.exp(less - more))
+        return np.where(np.isnan(found), -np.inf, found)
 
 
 @dataclass(frozen=True)
@@ -172,7 +195,8 @@ class TargetAxis:
         mean = np.repeat(glance.mean, self.is_box.shape[1], axis=1) if glance.mean.shape[1] > 1 else glance.mean
         part = self.approach.part(glance, mean)
         values = np.where(self.is_box, part.values.reshape(shape), NOTHING)
-        return Edges(glance, values, part.by_mean.reshape(shape), part.by_deviation.reshape(shape))
+        derivatives = part.by_mean.reshape(shape), part.by_deviation.reshape(shape)
+        return Edges(glance, values, lambda: derivatives)
 
 
 @dataclass(frozen=True)
@@ -208,11 +232,11 @@ class FrontLook:
     def slopes(self, weights: Array) -> Array:
         """Return the gradient of the average, where draws have *weights*, shape (n, draws)."""
         weighted = weights[:, :, None] * self.shares
-        found = [
-            edge.glance.back(
-                summed((weighted * edge.by_mean).sum(axis=2), edge.glance.mean),
-                (weighted * edge.by_deviation).sum(axis=(1, 2)),
-            )
-            for edge in self.edges
-        ]
-        return np.asarray(np.sum(found, axis=0))
+        return np.asarray(np.sum([_slopes(edge, weighted) for edge in self.edges], axis=0))
+
+
+def _slopes(edge: Edges, weighted: Array) -> Array:
+    """Return the gradient of the sum over draws and boxes along one objective, shape (n, columns)."""
+    by_mean, by_deviation = edge.derivatives()
+    means = summed((weighted * by_mean).sum(axis=2), edge.glance.mean)
+    return edge.glance.back(means, (weighted * by_deviation).sum(axis=(1, 2)))

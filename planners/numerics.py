@@ -21,14 +21,19 @@ PRECISION = 1e-7
 def cholesky(matrix: Array) -> Array | None:
     """Return the lower Cholesky factor (the upper triangle is not cleaned), None where there is none."""
     factor, failed = lapack.dpotrf(matrix, lower=1)
-    return np.asarray(factor) if failed == 0 and np.isfinite(factor).all() else None
+    return np.asarray(factor) if failed == 0 and np.isfinite(np.diag(factor)).all() else None
 
 
-def inverse_of(factor: Array) -> Array:
-    """Return the inverse of the matrix with the lower Cholesky *factor*."""
+def solved(factor: Array, right: Array) -> Array:
+    """Return ``inverse(matrix) @ right``, shape (n, k), of the matrix with the lower Cholesky *factor*."""
+    solution, _ = lapack.dpotrs(factor, right, lower=1)
+    return np.asarray(solution)
+
+
+def lower_of_inverse(factor: Array) -> Array:
+    """Return the lower triangle of the inverse of the matrix with the lower Cholesky *factor*; not what is above it."""
     inverse, _ = lapack.dpotri(factor, lower=1)
-    lower: Array = np.tril(np.asarray(inverse))
-    return lower + np.tril(lower, -1).T
+    return np.asarray(inverse)
 
 
 def minimise(
