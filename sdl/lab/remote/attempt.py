@@ -66,6 +66,13 @@ class Attempt:
         window = None if self.stream.is_aborting else 0
         self.stream.post(lambda number: Acted(job=self.run.job, number=number, body=body), window=window)
 
+    def is_ready(self) -> bool:
+        """Whether the changeover before is left out. Until the step has ended nobody knows what comes after it."""
+        with self._guarding:
+            is_ready = self.run.is_ready and self._gate.is_ready_for(ready_for(self.run))
+            self._gate.note_ready("")
+        return is_ready
+
     def _note_ready(self, result: JobResult) -> None:
         """A run with a changeover has ended; after one that failed nobody knows what the devices are ready for."""
         if self.run.setup:
@@ -128,6 +135,11 @@ def places_of(run: Run) -> tuple[Place, ...]:
     campaign, step = str(run.md.get("campaign", "")), str(run.md.get("step", ""))
     trials = [f"{run.store}/{campaign}/{each.get('trial', '')}/{each.get('attempt', '')}" for each in members]
     return tuple(Place(trial, step, goes_on=run.n_acts_before > 0) for trial in trials)
+
+
+def command_of(message: Run | Hold) -> Command:
+    """Return what *message* says of itself."""
+    return Command(message.boot, message.store, message.epoch, message.expires)
 
 
 def held_places(hold: Hold) -> tuple[Place, ...]:

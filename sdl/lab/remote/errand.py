@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
+from sdl.lab.elsewhere import Held
 from sdl.lab.job import Job, JobResult
-from sdl.lab.remote.data import error_from_data, from_data
+from sdl.lab.remote.data import error_from_data, from_data, given_to_data
 from sdl.lab.remote.link import Link, StationLost
-from sdl.lab.remote.messages import Ack, Acted, Documented, Finished
-from sdl.lab.remote.plans import taken_apart
+from sdl.lab.remote.messages import Ack, Acted, Documented, Finished, Hold, Run
+from sdl.lab.remote.plans import Parts, taken_apart
 
 EXPIRY = 5.0
 """Seconds for which a command may be on its way."""
@@ -99,3 +101,39 @@ class Errand:
         for act in list(self.open):
             with suppress(Exception):  # a journal that cannot be written is the session's to report
                 self.end(act, "unknown", reason)
+
+
+def run_of(job: Job, parts: Parts, link: Link, sequence: int, mark: str) -> Run:
+    """Return what says to the station behind *link* that it is to do *job*, whose *parts* these are."""
+    return Run(
+        job=str(uuid.uuid4()),
+        boot=link.boot,
+        store=link.session.store,
+        epoch=link.session.epoch,
+        sequence=sequence,
+        expires=link.expires(EXPIRY),
+        plan=parts.plan,
+        setup=parts.setup,
+        ready_for=parts.ready_for,
+        is_ready=parts.is_ready,
+        settings=given_to_data(parts.given),
+        md=job.md,
+        timeout=job.timeout,
+        n_acts_before=job.n_acts_before,
+        mark=mark,
+    )
+
+
+def ask_to_hold(held: Held, link: Link) -> None:
+    """Ask the station behind *link* whether a step of another one may hold it. Raises as :meth:`Link.ask` does."""
+    message = Hold(
+        boot=link.boot,
+        store=link.session.store,
+        epoch=link.session.epoch,
+        expires=link.expires(EXPIRY),
+        campaign=held.campaign,
+        step=held.step,
+        trials=held.trials,
+        goes_on=held.goes_on,
+    )
+    link.ask(message)

@@ -31,11 +31,11 @@ from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.latches import check_person
 from sdl.lab.remote.access import Client, ServerKeys, lacking
-from sdl.lab.remote.attempt import Attempt, held_places, key_of, places_of, ready_for
+from sdl.lab.remote.attempt import Attempt, command_of, held_places, key_of, places_of
 from sdl.lab.remote.book import Book
 from sdl.lab.remote.data import act_from_data, given_from_data
 from sdl.lab.remote.doors import HERE, Doors, Letter, Peer, send
-from sdl.lab.remote.gate import Act, Command, Gate, Refusal
+from sdl.lab.remote.gate import Act, Gate, Refusal
 from sdl.lab.remote.messages import (
     Abort,
     Accepted,
@@ -131,8 +131,7 @@ class StationServer:
         check_lab(lab, (station,))
         self._lab = lab
         self._station: Station = lab.stations[station]
-        others = [each for name, each in lab.stations.items() if name != station]
-        self._station.elsewhere = devices_elsewhere(others, (self._station,))
+        self._station.elsewhere = devices_elsewhere(lab.stations.values(), (self._station,))
         self._reactions = reactions_of(lab, station)
         self._relay = StationEnd(station, lab.interlocks, lab.stations)
         lab.interlocks.listener = self._tripped
@@ -365,8 +364,7 @@ class StationServer:
             raise Refusal("busy", "another step is under way")
         plan, setup, given = _taken_up(run)
         with self._guarding:
-            command = Command(run.boot, run.store, run.epoch, run.expires)
-            self._gate.admit(run.job, command, run.sequence, self._now(), *places_of(run))
+            self._gate.admit(run.job, command_of(run), run.sequence, self._now(), *places_of(run))
         self._owner = peer
         numbers = numbers_of(run.md)
         if numbers != self._prepared:
@@ -374,7 +372,7 @@ class StationServer:
             self._lab.prepare(*numbers)
         stream = Stream(self._waker.wake, self._now)
         work = self._work = Attempt(run, stream, self._gate, self._guarding, self._now)
-        if setup is not None and not self._is_ready(run):
+        if setup is not None and not work.is_ready():
             plan = Prepared(setup, plan, self._now, work.note_setup)
         self._station.submit(
             Job(
@@ -389,20 +387,12 @@ class StationServer:
         )
         return Accepted(job=run.job)
 
-    def _is_ready(self, run: Run) -> bool:
-        """Whether the changeover before a step is left out. Until it has ended nobody knows what comes after it."""
-        with self._guarding:
-            is_ready = run.is_ready and self._gate.is_ready_for(ready_for(run))
-            self._gate.note_ready("")
-        return is_ready
-
     def _hold(self, hold: Hold) -> Value:
         """Say whether a step of another station may hold this one. Its engine gives it nothing else to do meanwhile."""
         if self._station.is_busy or (self._work is not None and not self._work.is_over):
             raise Refusal("busy", "another step is under way")
         with self._guarding:
-            command = Command(hold.boot, hold.store, hold.epoch, hold.expires)
-            self._gate.check_hold(command, self._now(), *held_places(hold))
+            self._gate.check_hold(command_of(hold), self._now(), *held_places(hold))
         return Accepted(job="")
 
     def _documented(self, work: Attempt, name: str, document: dict[str, Any]) -> None:
@@ -472,15 +462,7 @@ class StationServer:
         if isinstance(message, Abort) and message.epoch >= self._gate.epoch and message.store == self._gate.store:
             self._abort(message.reason)
         work = self._work
-        pulse = Pulse(
-            boot=self.boot,
-            now=self._now(),
-            job="" if work is None else work.run.job,
-            n_events=0 if work is None else work.stream.n_posted,
-            is_spent=not is_ours,
-            latch=self._gate.latch,
-            reason=self._gate.latched_because,
-        )
+        pulse = _pulse(self._gate, work, self._now(), is_spent=not is_ours)
         if is_ours and isinstance(message, Beat):
             self._relay.felt(message, self._now())
             pulse = self._relay.pulse(pulse)
@@ -544,6 +526,18 @@ def _seen(station: Station, boot: str, gate: Gate, client: Client, now: float) -
         is_held=gate.holds(now),
         is_busy=station.is_busy,
         by_hand=gate.by_hand,
+        latch=gate.latch,
+        reason=gate.latched_because,
+    )
+
+
+def _pulse(gate: Gate, work: Attempt | None, now: float, *, is_spent: bool) -> Pulse:
+    return Pulse(
+        boot=gate.boot,
+        now=now,
+        job="" if work is None else work.run.job,
+        n_events=0 if work is None else work.stream.n_posted,
+        is_spent=is_spent,
         latch=gate.latch,
         reason=gate.latched_because,
     )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import queue
 import threading
-import uuid
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 from pydantic import JsonValue
 
@@ -24,8 +22,7 @@ from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.latches import Latch
 from sdl.lab.remote.child import Process
-from sdl.lab.remote.data import given_to_data
-from sdl.lab.remote.errand import EXPIRY, Errand
+from sdl.lab.remote.errand import Errand, ask_to_hold, run_of
 from sdl.lab.remote.history import hash_of, latches_of, mark_of, rearmed_in
 from sdl.lab.remote.link import REPLY_TIMEOUT, Link, Session, StationLost, StationRefused
 from sdl.lab.remote.messages import (
@@ -33,7 +30,6 @@ from sdl.lab.remote.messages import (
     Ask,
     Bye,
     Found,
-    Hold,
     Probe,
     Rearm,
     Run,
@@ -43,6 +39,7 @@ from sdl.lab.remote.plans import taken_apart
 from sdl.lab.remote.relay import EngineEnd
 from sdl.lab.remote.safe import rules_of
 from sdl.lab.remote.sockets import Address, is_locked
+from sdl.lab.remote.worker import Worker
 from sdl.lab.station import Station
 
 START_TIMEOUT = 120.0
@@ -115,14 +112,13 @@ class RemoteStation(Station):
         self._cause: SdlError | None = None
         self._on_lost = functools.partial(lab.lose, twin.name)
         self._is_waiting = False
-        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._worker: threading.Thread | None = None
+        self._worker = Worker(twin.name)
 
     # --- what a station does --------------------------------------------------------------------------------------
 
     def enter(self, journal: Journal) -> None:
         """A session begins that *journal* records: its number is the epoch."""
-        self._do(self._part)
+        self._worker.do(self._part)
         self.interlocks.await_station(self.name)
         first = next(iter(journal.read()))
         number, last = journal.head
@@ -164,11 +160,11 @@ class RemoteStation(Station):
         if self._job is not None:
             raise LabError(f"station {self.name} is busy", hint="it runs one job at a time")
         self._job, self._abort_reason, self._cause = job, "", None
-        self._order(lambda: self._attend(job))
+        self._worker.order(lambda: self._attend(job))
 
     def connect(self) -> None:
         """Reach the process, and start it where that is ours to do."""
-        self._do(self._connected)
+        self._worker.do(self._connected)
 
     def make_safe(self, reactions: Sequence[Reaction], error: InterlockError) -> None:
         """Have the process know at once that an interlock has tripped: it does what is safe. From any thread."""
@@ -179,7 +175,7 @@ class RemoteStation(Station):
 
     def hold(self, held: Held) -> None:
         """Make sure that the process is there, is ours, and still has what it set up in these trials. Waits."""
-        self._do(functools.partial(self._hold, held))
+        self._worker.do(functools.partial(self._hold, held))
 
     def interrupt(self, error: SdlError) -> None:
         """Stop every device, and end the job that runs with *error*. From any thread."""
@@ -211,7 +207,7 @@ class RemoteStation(Station):
 
     def recall(self, act: ActRecord, campaign: str, *, may_probe: bool) -> Evidence | None:
         """Ask the station's book about *act*, then the device's own probe where the book does not know."""
-        found: Evidence | None = self._do(lambda: self._recall(act, campaign, may_probe=may_probe))
+        found: Evidence | None = self._worker.do(lambda: self._recall(act, campaign, may_probe=may_probe))
         return found
 
     def close(self) -> None:
@@ -219,41 +215,9 @@ class RemoteStation(Station):
         if self._job is not None:
             self.abort("the laboratory closes")
         self._is_closed = True
-        if self._worker is not None:
-            self._orders.put(self._leave)
-            self._orders.put(None)
-            self._worker.join()
-            self._worker = None
+        self._worker.end(self._leave)
 
-    # --- the worker thread ----------------------------------------------------------------------------------------
-
-    def _order(self, what: Callable[[], None]) -> None:
-        if self._is_closed:
-            raise LabError(f"station {self.name} is closed", hint="make the laboratory anew")
-        if self._worker is None:
-            self._worker = threading.Thread(target=self._work, name=f"sdl-{self.name}-link", daemon=True)
-            self._worker.start()
-        self._orders.put(what)
-
-    def _do(self, what: Callable[[], Any]) -> Any:
-        """Have the worker do *what*, and return or raise what it does."""
-        box: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-
-        def order() -> None:
-            try:
-                box.put((what(), None))
-            except BaseException as error:  # noqa: BLE001 # it is raised where it was asked for
-                box.put((None, error))
-
-        self._order(order)
-        value, error = box.get()
-        if error is not None:
-            raise error
-        return value
-
-    def _work(self) -> None:
-        while (order := self._orders.get()) is not None:
-            order()
+    # --- on the worker thread -------------------------------------------------------------------------------------
 
     def _connected(self) -> Link:
         if self._link is not None and not self._link.lost:
@@ -382,23 +346,7 @@ class RemoteStation(Station):
             job.hold()
         link = self._connected()
         self._sequence += 1
-        run = Run(
-            job=str(uuid.uuid4()),
-            boot=link.boot,
-            store=link.session.store,
-            epoch=link.session.epoch,
-            sequence=self._sequence,
-            expires=link.expires(EXPIRY),
-            plan=parts.plan,
-            setup=parts.setup,
-            ready_for=parts.ready_for,
-            is_ready=parts.is_ready,
-            settings=given_to_data(parts.given),
-            md=job.md,
-            timeout=job.timeout,
-            n_acts_before=job.n_acts_before,
-            mark=self._mark(job.md),
-        )
+        run = run_of(job, parts, link, self._sequence, self._mark(job.md))
         with _undone():
             self._say(link, run)
         if self._abort_reason:
@@ -415,24 +363,11 @@ class RemoteStation(Station):
             link.check()
 
     def _hold(self, held: Held) -> None:
-        try:
-            self._ask_to_hold(held, self._connected())
-        except StationLost:  # nothing moves by it; perhaps its process was started anew a moment ago
-            self._ask_to_hold(held, self._connected())
-
-    def _ask_to_hold(self, held: Held, link: Link) -> None:
-        message = Hold(
-            boot=link.boot,
-            store=link.session.store,
-            epoch=link.session.epoch,
-            expires=link.expires(EXPIRY),
-            campaign=held.campaign,
-            step=held.step,
-            trials=held.trials,
-            goes_on=held.goes_on,
-        )
         with _undone():
-            link.ask(message)
+            try:
+                ask_to_hold(held, self._connected())
+            except StationLost:  # nothing moves by it; perhaps its process was started anew a moment ago
+                ask_to_hold(held, self._connected())
 
     def _say(self, link: Link, run: Run) -> None:
         """Say a step, and again where its answer may have been lost: it is begun once, however often it is said."""

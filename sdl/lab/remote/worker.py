@@ -1,0 +1,64 @@
+"""The thread on which a station of another process is asked, one thing after the other."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from sdl.errors import LabError
+
+
+class Worker:
+    """Does what it is told to, in order. Its thread begins with the first order.
+
+    Parameters
+    ----------
+    station
+        Names the thread.
+    """
+
+    def __init__(self, station: str) -> None:
+        self._station = station
+        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._is_over = False
+
+    def order(self, what: Callable[[], None]) -> None:
+        """Have *what* done. Returns at once. Raises :class:`~sdl.errors.LabError` after the end."""
+        if self._is_over:
+            raise LabError(f"station {self._station} is closed", hint="make the laboratory anew")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"sdl-{self._station}-link", daemon=True)
+            self._thread.start()
+        self._orders.put(what)
+
+    def do(self, what: Callable[[], Any]) -> Any:
+        """Have *what* done, and return or raise what it does."""
+        box: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+        def order() -> None:
+            try:
+                box.put((what(), None))
+            except BaseException as error:  # noqa: BLE001 # it is raised where it was asked for
+                box.put((None, error))
+
+        self.order(order)
+        value, error = box.get()
+        if error is not None:
+            raise error
+        return value
+
+    def end(self, last: Callable[[], None]) -> None:
+        """Do *last* after all that was ordered, and end; where nothing was, there is nothing to do."""
+        self._is_over = True
+        if self._thread is not None:
+            self._orders.put(last)
+            self._orders.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            order()
