@@ -40,6 +40,10 @@ class Measuring(Readable[float], Triggerable, Protocol):
     """What measures when it is told to, such as a :class:`~sdl.devices.Sensor`."""
 
 
+class Recording(Readable[Any], Triggerable, Protocol):
+    """What measures curves when it is told to, such as :class:`~sdl.devices.Curves`."""
+
+
 @dataclass(frozen=True)
 class Part:
     """What a kind asks of a part.
@@ -216,6 +220,77 @@ class Scanning(Protocol):
         ...
 
 
+class Spectrometer(Protocol):
+    """Measures light by its wavelength."""
+
+    @property
+    def integration(self) -> Annotated[Setting, Part("ms", SET)]:
+        """For how long it collects light."""
+        ...
+
+    @property
+    def spectrum(self) -> Annotated[Recording, Part(None, ActionClass.READ)]:
+        """Counts, or intensities, by pixel."""
+        ...
+
+
+class Potentiostat(Protocol):
+    """Drives an electrochemical cell, and records the current."""
+
+    @property
+    def technique(self) -> Annotated[Act, Part(None, ActionClass.CUMULATIVE)]:
+        """``set(Sweep(...))``, ``set(Hold(...))``."""
+        ...
+
+    @property
+    def trace(self) -> Annotated[Recording, Part(None, ActionClass.READ)]:
+        """Times, potentials and currents of the last technique."""
+        ...
+
+    @property
+    def open_circuit(self) -> Annotated[Measuring, Part("V", ActionClass.READ)]:
+        """Between the electrodes, when no current flows."""
+        ...
+
+
+class PlateReader(Protocol):
+    """Measures every well of a microplate."""
+
+    @property
+    def tray(self) -> Annotated[Choice, Part(None, SET)]:
+        """``in`` or ``out``."""
+        ...
+
+    @property
+    def wavelength(self) -> Annotated[Setting, Part("nm", SET)]:
+        """At which it measures."""
+        ...
+
+    @property
+    def absorbance(self) -> Annotated[Recording, Part(None, ActionClass.READ)]:
+        """By well, row by row."""
+        ...
+
+
+class LiquidHandler(Protocol):
+    """Pipettes."""
+
+    @property
+    def pipetting(self) -> Annotated[Act, Part(None, ActionClass.CUMULATIVE)]:
+        """``set((source, target, uL))``."""
+        ...
+
+    @property
+    def tip(self) -> Annotated[Act, Part(None, ActionClass.CUMULATIVE)]:
+        """``set("new")``: the old one is thrown away."""
+        ...
+
+    @property
+    def tips(self) -> Annotated[Readable[float], Part(None)]:
+        """How many are left."""
+        ...
+
+
 class Chromatography(Protocol):
     """Injects a sample, and reports what is in it: gas or liquid chromatographs."""
 
@@ -262,6 +337,10 @@ KINDS: tuple[type, ...] = (
     Depositing,
     Dosing,
     Scanning,
+    Spectrometer,
+    Potentiostat,
+    PlateReader,
+    LiquidHandler,
     Chromatography,
     Camera,
     RobotArm,

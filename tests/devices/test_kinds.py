@@ -15,9 +15,14 @@ from sdl.devices import (
     Diffractometer,
     Dispenser,
     Limits,
+    LiquidHandler,
     Motor,
+    PlateReader,
+    Potentiostat,
+    Spectrometer,
     SputterSource,
     TransferRobot,
+    kinds,
     vendors,
 )
 from sdl.devices.kinds import (
@@ -69,6 +74,10 @@ SUPPLY: PowerSupply = vendors.KeysightE36312A(LINE).output_1
 SPUTTER: Depositing = SputterSource(LINE)
 DISPENSER: Dosing = Dispenser(LINE, materials={"water": Limits(0.1, 10.0)}, unit="mL")
 DIFFRACTOMETER: Scanning = Diffractometer(LINE, n_angles=100)
+SPECTROMETER: kinds.Spectrometer = Spectrometer(LINE, wavelengths=(400.0, 500.0))
+POTENTIOSTAT: kinds.Potentiostat = Potentiostat(LINE)
+PLATE_READER: kinds.PlateReader = PlateReader(LINE)
+LIQUID_HANDLER: kinds.LiquidHandler = LiquidHandler(LINE)
 CHROMATOGRAPH: Chromatography = Chromatograph(LINE, analytes={"hydrogen": "mmol"})
 CAMERA: Camera = BeamCamera(LINE)
 ROBOT: RobotArm = TransferRobot(LINE)
@@ -90,6 +99,10 @@ OF: list[tuple[object, type]] = [
     (SPUTTER, Depositing),
     (DISPENSER, Dosing),
     (DIFFRACTOMETER, Scanning),
+    (SPECTROMETER, kinds.Spectrometer),
+    (POTENTIOSTAT, kinds.Potentiostat),
+    (PLATE_READER, kinds.PlateReader),
+    (LIQUID_HANDLER, kinds.LiquidHandler),
     (CHROMATOGRAPH, Chromatography),
     (CAMERA, Camera),
     (ROBOT, RobotArm),
