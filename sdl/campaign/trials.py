@@ -119,35 +119,59 @@ def written(value: ParameterValue, unit: str | None) -> str:
     return value if isinstance(value, str) else in_unit(number(value), unit)
 
 
+class Packing:
+    """Packs texts of events that are much like the first of their kind, which says what they have in common."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, bytes] = {}
+
+    def pack(self, kind: str, text: str) -> bytes:
+        """Return *text* packed: a fraction of its size after the first one of its *kind*."""
+        packer = zlib.compressobj(1, zdict=self._first.setdefault(kind, text.encode()))
+        return packer.compress(text.encode()) + packer.flush()
+
+    def unpack(self, kind: str, packed: bytes) -> str:
+        """Return the text again."""
+        return zlib.decompressobj(zdict=self._first[kind]).decompress(packed).decode()
+
+
 class Told:
     """What the fold keeps of an event: when it was, and its text, of which the body is read when it is asked for."""
 
-    __slots__ = ("_body", "_kind", "_packed", "_sequence", "_text", "_timestamp")
+    __slots__ = ("_body", "_kind", "_packing", "_sequence", "_text", "_timestamp")
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, packing: Packing) -> None:
         self._sequence, self._kind = event.sequence, event.kind
-        self._timestamp, self._text = event.timestamp, event.text
+        self._timestamp = event.timestamp
+        self._text: str | bytes = event.text
         self._body: Body | None = event.known_body
-        self._packed = b""
+        self._packing = packing
 
     @property
     def time(self) -> datetime:
         """When it was recorded, in UTC."""
-        return datetime.fromisoformat(self._timestamp)
+        return datetime.fromisoformat(self._timestamp or self._unpacked()[0])
 
     @property
     def body(self) -> Body:
         """What happened. Raises :class:`~sdl.errors.JournalCorrupt` where the text is no body of an event."""
         if self._body is None:
-            text = self._text or zlib.decompress(self._packed).decode()
-            self._body = read_body(text, self._sequence, self._kind)
+            self._body = read_body(self._unpacked()[1], self._sequence, self._kind)
         return self._body
+
+    def _unpacked(self) -> tuple[str, str]:
+        """Return its timestamp and its text."""
+        if isinstance(self._text, str):
+            return self._timestamp, self._text
+        timestamp, _, text = self._packing.unpack(self._kind, self._text).partition(" ")
+        return timestamp, text
 
     def forget(self) -> None:
         """Keep the text only, and that packed: the body is read again when somebody asks for it."""
         self._body = None
-        if not self._packed:
-            self._packed, self._text = zlib.compress(self._text.encode(), 1), ""
+        if isinstance(self._text, str):
+            self._text = self._packing.pack(self._kind, f"{self._timestamp} {self._text}")
+            self._timestamp = ""
 
 
 @dataclass(slots=True)

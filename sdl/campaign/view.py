@@ -17,7 +17,7 @@ from sdl.campaign.quality import QualityControl
 from sdl.campaign.ranking import Ranking
 from sdl.campaign.standing import Standing
 from sdl.campaign.trace import Trace, policy_of
-from sdl.campaign.trials import Told, Trial, TrialRecord, seed_entry
+from sdl.campaign.trials import Packing, Told, Trial, TrialRecord, seed_entry
 from sdl.campaign.whereabouts import Whereabouts
 from sdl.errors import CampaignError
 from sdl.journal.acts import StepRecovered
@@ -98,6 +98,7 @@ class CampaignView:
         self._last: Event | None = None
         self.whereabouts = Whereabouts()
         self._traces: dict[int, Trace] = {}
+        self._packing = Packing()
         self._records: dict[int, TrialRecord] = {}
         self.standing = Standing()
         self._past = Past(self._records, self.standing)
@@ -359,7 +360,7 @@ class CampaignView:
 
     def _on_proposed(self, event: Event) -> None:
         number = _trial_of(event)
-        self._records[number] = TrialRecord(number, Told(event))
+        self._records[number] = TrialRecord(number, Told(event, self._packing))
         self._past.change(number)
         self.counts[TrialState.PROPOSED] += 1
 
@@ -463,7 +464,7 @@ class CampaignView:
 
     def _end(self, event: Event, state: TrialState) -> TrialRecord:
         record = self._records[_trial_of(event)]
-        record.ended = Told(event)
+        record.ended = Told(event, self._packing)
         self._move(record, state)
         return record
 
