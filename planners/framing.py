@@ -156,12 +156,16 @@ def _candidates(question: Question, first: Suggestion, missing: list[str]) -> li
 
 
 def _best_values(question: Question) -> Mapping[str, ParameterValue] | None:
-    """Return the best trial of the campaign by its first objective, if it is a point of the space."""
-    objective, space = question.problem.objectives[0], question.problem.space
+    """Return the best trial by the first objective among the points of the space that keep the constraints."""
+    problem = question.problem
+    objective, space = problem.objectives[0], problem.space
     known = [
         (objective.score(entry.observation.outcomes[objective.outcome].value), entry)
         for entry in question.history.completed
-        if entry.observation and objective.outcome in entry.observation.outcomes and space.contains(entry.values)
+        if entry.observation
+        and entry.measures(problem.outcomes)
+        and problem.is_feasible(entry.observation.outcomes)
+        and space.contains(entry.values)
     ]
     return max(known, key=lambda pair: pair[0])[1].values if known else None
 

@@ -45,6 +45,9 @@ MAX_CANDIDATES = 100_000
 CHEAPEST = 1e-3
 """Prices below this part of the median are raised to it: what costs nothing would be measured for ever."""
 
+N_TYPICAL = 256
+"""Points of the space whose median price is the typical one."""
+
 
 def prices(price: Price, encoding: Encoding, rows: Array) -> Array:
     """Return what trials at *rows* cost, shape (n,)."""
@@ -90,8 +93,8 @@ class Spending:
             return None
         encoding = Encoding(problem.space)
         if situation.price is not None:
-            declared = situation.price
-            return cls(lambda rows: _positive(prices(declared, encoding, rows)), weight)
+            declared, least = situation.price, _least(situation.price, encoding)
+            return cls(lambda rows: np.maximum(prices(declared, encoding, rows), least), weight)
         learned = _learned(history, encoding)
         return None if learned is None else cls(learned, weight)
 
@@ -108,10 +111,11 @@ def _weight(problem: Problem, situation: Situation) -> float:
     return min(1.0, situation.cost_left / situation.cost_budget)
 
 
-def _positive(found: Array) -> Array:
-    """Return prices that have a logarithm."""
-    typical = float(np.median(found))
-    return np.maximum(found, CHEAPEST * typical if typical > 0.0 else 1.0)
+def _least(price: Price, encoding: Encoding) -> float:
+    """Return what cheaper trials are taken to cost: prices must have a logarithm."""
+    points = encoding.space.sample(N_TYPICAL, np.random.default_rng(0))
+    typical = float(np.median(prices(price, encoding, encoding.encode(points))))
+    return CHEAPEST * typical if typical > 0.0 else 1.0
 
 
 def _learned(history: History, encoding: Encoding) -> Callable[[Array], Array] | None:

@@ -16,6 +16,7 @@ from sdl.campaign.trials import TrialRecord
 from sdl.errors import SdlError
 from sdl.journal.trust import Role
 from sdl.planners import BayesianPlanner
+from sdl.planners.price import Spending
 from sdl.problem import Categorical, Continuous, Discrete, Maximize, Measurement, Price, Problem, SearchSpace
 
 STEPS = Discrete([float(x) for x in range(61)])
@@ -153,6 +154,17 @@ def test_half_the_budget_weighs_half_the_price() -> None:
     assert hours[0] < 3.0
     assert hours[1] < 5.0
     assert hours[2] > 5.0
+
+
+def test_what_costs_nothing_is_weighed_alike_whatever_it_is_compared_with() -> None:
+    """A price of nothing has no logarithm; what stands for it must not depend on the other rows at hand."""
+    problem = Problem(SearchSpace(x=Continuous(0.0, 1.0), hours=Continuous(0.0, 20.0)), Maximize("gain"))
+    situation = Situation(price=Price(per={"hours": 1.0}), cost_left=100.0, cost_budget=100.0)
+    spending = Spending.of(problem, History(), situation, thrift=None)
+    assert spending is not None
+    rows = np.array([[0.5, 0.0], [0.5, 0.001], [0.5, 0.5], [0.5, 1.0]])
+    assert np.array_equal(spending.logs(rows), np.concatenate([spending.logs(row[None, :]) for row in rows]))
+    assert np.all(np.diff(spending.logs(rows)) > 0.0)
 
 
 def test_a_price_is_a_sum_and_says_what_is_missing() -> None:
