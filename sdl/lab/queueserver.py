@@ -15,11 +15,11 @@ import uuid
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import JsonValue
 
-from sdl.errors import DeviceError, DeviceTimeout, LabError, StepAborted
+from sdl.errors import DeviceError, DeviceTimeout, LabError, SdlError, StepAborted
 from sdl.journal.acts import ActEnded, ActIntended, ActOutcome
 from sdl.journal.protocol import Journal
 from sdl.lab.actions import ActRecord, Evidence
@@ -178,6 +178,8 @@ class Client:
 class QueueServerStation(Station):
     """Runs jobs on a queue server, one at a time. Its methods are those of a station."""
 
+    is_elsewhere: ClassVar[bool] = True
+
     def __init__(self, twin: Station, lab: Lab, server: QueueServer) -> None:
         super().__init__(twin.name, {}, lab.clock, interlocks=twin.interlocks)
         self._server = server
@@ -186,6 +188,7 @@ class QueueServerStation(Station):
         self._job: Job | None = None
         self._correlation = ""
         self._abort_reason = ""
+        self._cause: SdlError | None = None
         self._worker: threading.Thread | None = None
         self._aborter: threading.Thread | None = None
         self._is_used = False
@@ -198,6 +201,12 @@ class QueueServerStation(Station):
     def is_busy(self) -> bool:
         """Whether a job is queued or running."""
         return self._job is not None
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """The stations that are held for its present job."""
+        job = self._job
+        return () if job is None else job.needs
 
     @property
     def is_started(self) -> bool:
@@ -228,6 +237,7 @@ class QueueServerStation(Station):
         if self._is_closed:
             raise LabError(f"station {self.name} is closed", hint="make the laboratory anew")
         self._is_used, self._job, self._abort_reason, self._correlation = True, job, "", ""
+        self._cause = None
         self._worker = threading.Thread(target=self._attend, args=(job,), name=f"sdl-{self.name}-queue", daemon=True)
         self._worker.start()
 
@@ -236,6 +246,12 @@ class QueueServerStation(Station):
         if self._job is not None:
             self._abort_reason = self._abort_reason or reason
             self._begin_abort()
+
+    def interrupt(self, error: SdlError) -> None:
+        """Have the plan aborted, and the job end with *error*. From any thread."""
+        if self._job is not None and not self._abort_reason:
+            self._cause = error
+            self.abort(error.message)
 
     def _begin_abort(self) -> None:
         if self._aborter is None or not self._aborter.is_alive():
@@ -277,6 +293,8 @@ class QueueServerStation(Station):
             error = raised
             with contextlib.suppress(Exception):  # a journal that cannot be written is the session's to report
                 errand.end("unknown", str(raised))
+        if self._cause is not None and isinstance(error, StepAborted):
+            error = self._cause
         result = JobResult(
             value=value,
             error=error,
@@ -292,6 +310,10 @@ class QueueServerStation(Station):
 
     def _run(self, job: Job, errand: _Errand) -> Any:
         plan, settings = _parts(job)
+        for name in job.needs:
+            self.interlocks.check_station(name)
+        if job.hold is not None:
+            job.hold()
         act = errand.name_act()
         md = job.md
         trial = md.get("trial")

@@ -184,6 +184,26 @@ def test_an_abort_at_any_moment_ends_our_plan_and_no_other(when: str) -> None:
     assert fake.told == wanted[when]
 
 
+def test_a_plan_ends_when_a_station_that_it_holds_is_lost() -> None:
+    done: queue.SimpleQueue[JobResult] = queue.SimpleQueue()
+    with DocumentStream() as stream:
+        fake = SlowServer(stream, is_overtaken=False)
+        with lab_of(fake) as lab:
+            station: Any = lab.stations["queue"]
+
+            def lose(_: object = None) -> None:
+                lab.lose("arm", "it was silent")
+                station._aborter.join(10.0)
+
+            fake.on_execute = lose
+            plan: Any = functools.partial(MEASURE, lab, sdl.Settings({"x": 0.5}))
+            station.submit(Job(plan, md={"trial": 1, "step": "scan"}, on_done=done.put, needs=("arm",)))
+            result = done.get(timeout=60.0)
+    assert "station arm, which the step holds, is lost: it was silent" in str(result.error)
+    assert not result.is_aborted
+    assert fake.told == ["re_pause", "re_abort"]
+
+
 def test_what_cannot_be_is_said_at_once(fake: FakeServer) -> None:
     with pytest.raises(LabError, match="virtual time"):
         queue_server(
