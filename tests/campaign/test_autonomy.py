@@ -77,6 +77,13 @@ def test_level_3_asks_for_what_lies_outside_the_envelope_and_beyond_the_budget()
     assert "the first 5 trials need no approval" in bodies(journal, ApprovalAsked)[-1].because
 
 
+def test_level_4_asks_nobody() -> None:
+    journal = MemoryJournal()
+    assert toy_campaign(journal=journal, autonomy=sdl.Autonomy(4), in_flight=3).run(trials=5).status == "finished"
+    assert n_begun(journal) == 5
+    assert not bodies(journal, ApprovalAsked)
+
+
 def test_a_refused_trial_is_abandoned_and_another_one_is_proposed() -> None:
     journal = MemoryJournal()
     campaign = toy_campaign(journal=journal, autonomy=sdl.Autonomy(1))

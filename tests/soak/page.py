@@ -3,12 +3,14 @@
 A campaign of *trials* trials is written into the store of a served laboratory and opened at the page. Then more trials
 come in, one at a time, and the page follows. Prints how long it took until the page showed the campaign, and
 each new trial, how long its main thread was busy in one go at most, and what the server needed for each answer. Fails
-where a new trial was not shown, or where the main thread was busy for too long in one go while it followed.
+where a new trial was not shown, or where the main thread was busy for too long in one go while it followed. That
+counts in processor time, which is what a core of its own takes; other work makes a pause longer on the wall.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import statistics
@@ -35,7 +37,7 @@ new PerformanceObserver((list) => { for (const one of list.getEntries()) window.
 """
 
 AT_MOST = 100.0
-"""Milliseconds for which the page may be busy in one go while it follows: a longer pause is felt."""
+"""Milliseconds of processor time for which the page may be busy in one go while it follows: a longer pause is felt."""
 
 KINDS = ("trial.proposed", "trial.started", "step.started", "step.ended", "trial.completed")
 
@@ -91,6 +93,20 @@ def worked(meter: CDPSession) -> float:
     return next(float(each["value"]) for each in found if each["name"] == "TaskDuration")
 
 
+def longest(trace: bytes) -> float:
+    """Return the most milliseconds of processor time that a page's main thread has worked in one go."""
+    events = json.loads(trace)["traceEvents"]
+    mains = {
+        (each["pid"], each["tid"])
+        for each in events
+        if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [
+        each for each in events if (each["pid"], each["tid"]) in mains and each.get("name", "").endswith("RunTask")
+    ]
+    return max((float(each.get("tdur", each.get("dur", 0))) / 1000.0 for each in tasks), default=0.0)
+
+
 def shown(page: Page, number: int) -> float:
     """Wait until trial *number* stands in the table; return the seconds that it took."""
     began = time.perf_counter()
@@ -139,6 +155,9 @@ def main() -> int:
         meter = page.context.new_cdp_session(page)
         meter.send("Performance.enable", {"timeDomain": "threadTicks"})
         before = worked(meter)
+        browser.start_tracing(
+            page=page, categories=["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"]
+        )
         waits: list[float] = []
         for number in range(options.trials + 1, options.trials + options.updates + 1):
             fill(asking, campaign, range(number, number + 1), model, options)
@@ -147,16 +166,17 @@ def main() -> int:
         page.wait_for_timeout(1000)
         busy = page.evaluate("window.busy.splice(0)")
         spent = (worked(meter) - before) / len(waits)
+        most = longest(browser.stop_tracing())
         waits.sort()
         print(
             f"{len(waits)} new trials: shown after {statistics.median(waits):.2f} s (median), {waits[-1]:.2f} s (last);"
-            f" busy in one go {len(busy)} times for 50 ms or more, at most {max(busy, default=0):.0f} ms;"
+            f" busy in one go for at most {most:.0f} ms of processor time, {max(busy, default=0):.0f} ms on the wall;"
             f" {1000 * spent:.0f} ms of processor time of its main thread each"
         )
         if options.screenshot:
             page.screenshot(path=options.screenshot, full_page=True)
         browser.close()
-    return 1 if max(busy, default=0) > AT_MOST else 0
+    return 1 if most > AT_MOST else 0
 
 
 if __name__ == "__main__":
