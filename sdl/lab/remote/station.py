@@ -336,15 +336,19 @@ class RemoteStation(Station):
         if self._link is not None and self._link.lost:
             self._part()
 
-    def _run(self, job: Job, errand: Errand) -> JobResult:
+    def _check_abort(self) -> None:
         if self._abort_reason:
             raise StepAborted(f"the step was aborted before it began: {self._abort_reason}")
+
+    def _run(self, job: Job, errand: Errand) -> JobResult:
+        self._check_abort()
         parts = taken_apart(job)
         for name in job.needs:
             self.interlocks.check_station(name)
         if job.hold is not None:
             job.hold()
         link = self._connected()
+        self._check_abort()  # both may have taken their time
         self._sequence += 1
         run = run_of(job, parts, link, self._sequence, self._mark(job.md))
         with _undone():
