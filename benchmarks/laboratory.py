@@ -55,6 +55,7 @@ from exhibits.common import Case, Outcome
 from exhibits.electrolytes import electrolytes
 from exhibits.powders import powders
 from exhibits.references import search
+from exhibits.stations import show_stations
 from exhibits.tables import show, summary
 from harness import environment, parser, print_environment, to_int, write_json
 
@@ -66,6 +67,7 @@ def main() -> None:
     options.add_argument("--only", nargs="*", default=(), metavar="EXHIBIT", help="these exhibits only")
     options.add_argument("--keep", type=Path, metavar="FILE", help="keep each seed's result in FILE, and go on from it")
     options.add_argument("--only-show", action="store_true", help="run nothing: show what FILE has")
+    options.add_argument("--stations", action="store_true", help="show how busy stations are instead, by random points")
     given = options.parse_args()
     n_seeds = 1 if given.smoke or given.quick else given.seeds
     kept = Kept(given.keep)
@@ -76,6 +78,10 @@ def main() -> None:
         options.error(f"no such exhibit: {', '.join(unknown)}; there are {', '.join(names)}")
     found_environment = environment()
     print_environment(found_environment)
+    if given.stations:
+        for name in [name for name in chosen if name in searches and searches[name].in_flight > 1]:
+            show_stations(searches[name])
+        return
     for seed in range(1, n_seeds + 1):
         for name in chosen:
             if (name, seed) not in kept.runs and not given.only_show:
