@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import ClassVar
 
 from bluesky.utils import MsgGenerator
 
@@ -54,6 +55,8 @@ class LiquidHandler:
     tips
         Gauge: how many are left.
     """
+
+    simulated_by: ClassVar[str] = "sdl.simulators.solution_instruments:LiquidHandlerTwin"
 
     def __init__(
         self,

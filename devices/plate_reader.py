@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from bluesky.utils import MsgGenerator
 
@@ -58,6 +58,8 @@ class PlateReader:
     absorbance
         Curves: absorbance by well, and 1 for each well that is over its range.
     """
+
+    simulated_by: ClassVar[str] = "sdl.simulators.solution_instruments:PlateReaderTwin"
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ A :class:`~sdl.devices.tasks.TaskInstrument` with these commands:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from bluesky.utils import MsgGenerator
 
@@ -82,6 +82,8 @@ class Potentiostat:
     open_circuit
         Sensor: V with the cell open.
     """
+
+    simulated_by: ClassVar[str] = "sdl.simulators.solution_instruments:PotentiostatTwin"
 
     def __init__(
         self,

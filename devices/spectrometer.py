@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from bluesky.utils import MsgGenerator
 
@@ -29,6 +29,7 @@ from sdl.devices.transport import Transport
 from sdl.errors import DeviceError
 
 INTEGRATION = Limits(1.0, 10_000.0)
+WAVELENGTHS = tuple(float(wavelength) for wavelength in range(400, 701, 5))
 FULL_SCALE = 65_535.0
 """Counts of a 16 bit converter."""
 
@@ -41,7 +42,7 @@ class Spectrometer:
     transport
         The line to it.
     wavelengths
-        Those of its pixels, nm; they are in its certificate.
+        Those of its pixels, nm: its certificate has them. 400 to 700 nm in steps of 5 are those of the simulated one.
     integration
         The range of the integration time, ms.
     full_scale
@@ -59,11 +60,13 @@ class Spectrometer:
         Curves: counts by pixel.
     """
 
+    simulated_by: ClassVar[str] = "sdl.simulators.solution_instruments:SpectrometerTwin"
+
     def __init__(
         self,
         transport: Transport,
         *,
-        wavelengths: Sequence[float],
+        wavelengths: Sequence[float] = WAVELENGTHS,
         integration: Limits = INTEGRATION,
         full_scale: float = FULL_SCALE,
         name: str = "spectrometer",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdl.devices.plate_reader import well
+from sdl.devices.spectrometer import WAVELENGTHS
 from sdl.simulators.answering import Handler, Tasking, chance, now, number
 from sdl.simulators.solution_physics import absorbance, constant, current, shown
 from sdl.simulators.transport import Reply
@@ -63,13 +64,24 @@ class Deck:
         return chance(self.seed, name, self._n_uses)
 
 
+def stocked(seed: int = 0) -> Deck:
+    """Return a deck with troughs of water and of dye at 1 mmol/L, a cuvette with 0.05 of it, and a cell with 1."""
+    return Deck(
+        seed,
+        water=Liquid(50_000.0, 0.0, 1e5),
+        dye=Liquid(50_000.0, 50_000.0, 1e5),
+        cuvette=Liquid(3000.0, 150.0, 3500.0),
+        cell=Liquid(5000.0, 5000.0, 1e4),
+    )
+
+
 class LiquidHandlerTwin(Tasking):
     """A liquid handler as :class:`~sdl.devices.LiquidHandler` drives it.
 
     Parameters
     ----------
     deck
-        Where it works.
+        Where it works; a stocked one, where it is left out.
     n_tips
         How many tips there are.
     errors_ul
@@ -81,12 +93,17 @@ class LiquidHandlerTwin(Tasking):
     identity = "sdl,simulated liquid handler,0,1"
 
     def __init__(
-        self, deck: Deck, *, n_tips: int = 96, errors_ul: tuple[float, float] = (1.6, 0.6), blocked: float = 0.0
+        self,
+        deck: Deck | None = None,
+        *,
+        n_tips: int = 96,
+        errors_ul: tuple[float, float] = (1.6, 0.6),
+        blocked: float = 0.0,
     ) -> None:
         super().__init__()
         self.n_tips = n_tips
         self.has_tip = False
-        self._deck = deck
+        self._deck = deck or stocked()
         self._errors = errors_ul
         self._blocked = blocked
 
@@ -147,11 +164,11 @@ class PlateReaderTwin(Tasking):
     identity = "sdl,simulated plate reader,0,1"
     ceiling = 3.5
 
-    def __init__(self, deck: Deck, *, noise: tuple[float, float] = (0.002, 0.003)) -> None:
+    def __init__(self, deck: Deck | None = None, *, noise: tuple[float, float] = (0.002, 0.003)) -> None:
         super().__init__()
-        self.is_out = True
+        self.is_out = False
         self.wavelength = 450.0
-        self._deck = deck
+        self._deck = deck or stocked()
         self._noise = noise
         self._moves_until = 0.0
         self._last: list[str] = []
@@ -224,17 +241,17 @@ class SpectrometerTwin(Tasking):
 
     def __init__(
         self,
-        deck: Deck,
-        place: str,
+        deck: Deck | None = None,
+        place: str = "cuvette",
         *,
-        wavelengths: tuple[float, ...] = tuple(range(400, 701, 5)),
+        wavelengths: tuple[float, ...] = WAVELENGTHS,
         lamp_fails: bool = False,
     ) -> None:
         super().__init__()
         self.wavelengths = wavelengths
         self.integration_ms = 50.0
         self.lit_since: float | None = None
-        self._deck = deck
+        self._deck = deck or stocked()
         self._place = place
         self._lamp_fails = lamp_fails
         self._last: list[int] = []
@@ -296,9 +313,11 @@ class PotentiostatTwin(Tasking):
 
     identity = "sdl,simulated potentiostat,0,1"
 
-    def __init__(self, deck: Deck, place: str, *, n_points: int = 500, range_a: float = 1e-3) -> None:
+    def __init__(
+        self, deck: Deck | None = None, place: str = "cell", *, n_points: int = 500, range_a: float = 1e-3
+    ) -> None:
         super().__init__()
-        self._deck = deck
+        self._deck = deck or stocked()
         self._place = place
         self._n_points = n_points
         self._range = range_a

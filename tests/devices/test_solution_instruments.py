@@ -10,35 +10,28 @@ import numpy as np
 import pytest
 
 from sdl.devices import Hold, Limits, LiquidHandler, PlateReader, Potentiostat, Spectrometer, Sweep, absorbances
+from sdl.devices.spectrometer import WAVELENGTHS
 from sdl.devices.stubs import message
 from sdl.errors import DeviceError, DeviceTimeout, LimitError
 from sdl.lab import Lab
 from sdl.lab.virtual import VirtualClock
 from sdl.simulators.solution_instruments import (
     Deck,
-    Liquid,
     LiquidHandlerTwin,
     PlateReaderTwin,
     PotentiostatTwin,
     SpectrometerTwin,
+    stocked,
 )
 from sdl.simulators.solution_physics import CALIBRATED, FARADAY, GAS, constant, current, shown
 from sdl.simulators.transport import SimulatedTransport
 from sdl.testing import DeviceContract
 
-WAVELENGTHS = tuple(float(nm) for nm in range(400, 701, 5))
 POTENTIAL, DIFFUSION, AREA = (CALIBRATED[name][0] for name in ("potential", "diffusion", "area"))
 
 
 def deck() -> Deck:
-    """Return a deck with water, dye of 1 mmol/L, a cuvette with 0.05, and a cell with 1."""
-    return Deck(
-        seed=3,
-        water=Liquid(50_000.0, 0.0, 1e5),
-        dye=Liquid(50_000.0, 50_000.0, 1e5),
-        cuvette=Liquid(3000.0, 150.0, 3500.0),
-        cell=Liquid(5000.0, 5000.0, 1e4),
-    )
+    return stocked(seed=3)
 
 
 def handler(on: Deck, **changes: Any) -> LiquidHandler:
@@ -118,7 +111,6 @@ class TestPlateReader(DeviceContract):
     @classmethod
     def lab(cls) -> Iterator[Lab]:
         twin = PlateReaderTwin(deck())
-        twin.is_out = False
         yield from bench(device=PlateReader(SimulatedTransport(twin, timeout_s=5.0)))
 
 
