@@ -39,6 +39,28 @@ PAYLOADS = [
     "</textarea><iframe srcdoc='<script>parent.hacked=1</script>'>",
 ]
 
+TAGS = (
+    "a",
+    "audio",
+    "body",
+    "button",
+    "details",
+    "div",
+    "embed",
+    "form",
+    "iframe",
+    "img",
+    "input",
+    "math",
+    "object",
+    "svg",
+)
+HANDLERS = ("onerror", "onload", "onclick", "onfocus autofocus")
+PAYLOADS.append("".join(f"<{tag} src=x {each}=hacked=1>" for tag in TAGS for each in HANDLERS))
+
+NAME = "<img src=x onerror=window.hacked=1> films"
+"""A campaign may be called so."""
+
 SENTENCES = json.loads((Path(__file__).parent / "sentences.json").read_text("utf-8"))
 """What the engine says, and what the page makes of it in Japanese."""
 
@@ -100,8 +122,13 @@ def test_a_campaign_is_submitted_by_one_approved_by_another_and_watched(bench: B
     lee.get_by_role("link", name="Inbox").click()
     card = lee.locator("article", has_text="by hand")
     expect(card).to_contain_text("Sobol proposed it", timeout=PATIENCE)
-    card.get_by_role("button", name="Approve").click()
-    bench.confirm(lee)
+    card.get_by_role("button", name="Approve").focus()  # who has no mouse
+    lee.keyboard.press("Enter")
+    lee.keyboard.press("Escape")
+    expect(lee.locator("dialog")).to_have_count(0, timeout=PATIENCE)
+    lee.keyboard.press("Enter")  # one is where one was before
+    for key in (*"looked at it", "Tab", "Tab", "Enter"):
+        lee.keyboard.press(key)
     expect(lee.get_by_text("Nothing waits for a person.")).to_be_visible(timeout=PATIENCE)
     expect(sato.locator("dl .state")).to_have_text("finished", timeout=PATIENCE)
     expect(sato.locator("tbody tr").first).to_contain_text("resistance", timeout=PATIENCE)
@@ -203,20 +230,25 @@ def test_everything_is_stopped_from_every_view_by_those_who_may(bench: Bench) ->
 
 
 def test_no_text_becomes_a_part_of_the_page(bench: Bench) -> None:
-    campaign = bench.asking.submit("ada", "evil", trials=1, level=4)
+    campaign = bench.asking.submit("ada", json.dumps(NAME), trials=1, level=4)
     bench.asking.until("ada", campaign["id"], lambda found: found["state"] == "finished")
     for text in PAYLOADS:
         said = bench.asking("kim", "POST", f"/campaigns/{campaign['id']}/comments", json={"text": text, "trial": 1})
         assert said.status_code == 200
     journal = bench.asking.journal
-    proposed = next(event.body for event in journal.read(campaign="evil", kinds=("trial.proposed",)))
+    proposed = next(event.body for event in journal.read(campaign=NAME, kinds=("trial.proposed",)))
     assert isinstance(proposed, TrialProposed)
     asked = [bench.asking.house.desk.ask(Person(text), text, 1.0) for text in PAYLOADS]
     for number, text in enumerate(PAYLOADS, 2):
         decision = proposed.decision.replace(note=text, planner=text)
         failure = Failure(category=FailureCategory.DEVICE, reason=text, step=text)
         bodies = (proposed.replace(decision=decision), TrialStarted(attempt=1), TrialFailed(failure=failure))
-        journal.append(*(Entry(body, "evil", number) for body in (*bodies, SampleMade(sample=f"evil/{text}"))))
+        journal.append(*(Entry(body, NAME, number) for body in (*bodies, SampleMade(sample=f"{NAME}/{text}"))))
+    act = ActIntended(
+        act=PAYLOADS[0], step=PAYLOADS[1], station=PAYLOADS[2], attempt=1,
+        device=PAYLOADS[2], verb=PAYLOADS[0], action_class="irreversible", arguments={"args": [PAYLOADS[0]]},
+    )  # fmt: skip
+    journal.append(*(Entry(body, NAME, 2 + len(PAYLOADS)) for body in (proposed, TrialStarted(attempt=1), act)))
     page = bench.sign_in("kim")
     there = f"c/{campaign['id']}"
     shown = {
