@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from pkgutil import extend_path
 from typing import TYPE_CHECKING
+
+from sdl.lazy import importing
 
 __version__ = "0.1.0"
 
@@ -190,14 +191,7 @@ __all__ = [
     "run_together",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for, so that ``import sdl`` stays light."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'sdl' has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = importing(__name__, _HOME_OF)
 
 
 def __dir__() -> list[str]:

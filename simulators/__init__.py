@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sdl.lazy import importing
 from sdl.simulators.twins import TWINS, Twin
 
 if TYPE_CHECKING:
@@ -86,9 +86,4 @@ __all__ = [
     "afflict",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import a laboratory when it is first asked for: a list of twins needs none of them."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = importing(__name__, _HOMES)

@@ -5,8 +5,9 @@ The store is loaded when it is asked for; the records alone cost no database.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from sdl.lazy import importing
 
 if TYPE_CHECKING:
     from sdl.journal.audit import Finding, VerifyReport, verify
@@ -58,8 +59,4 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__ = importing(__name__, {name: f".{module}" for name, module in _WHERE.items()})

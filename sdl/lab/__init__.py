@@ -5,8 +5,9 @@ Names are imported when they are first used: a command that asks for a key needs
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from sdl.lazy import importing
 
 if TYPE_CHECKING:
     from sdl.journal.materials import SampleState
@@ -115,14 +116,7 @@ __all__ = [
     "if_suspect",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = importing(__name__, _HOME_OF)
 
 
 def __dir__() -> list[str]:

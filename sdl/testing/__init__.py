@@ -5,9 +5,10 @@ pytest is needed only for what is asked for; importing this package does not imp
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import TYPE_CHECKING
+
+from sdl.lazy import importing
 
 if TYPE_CHECKING:
     from sdl.testing.checker import Acknowledgements, CheckReport, Truth, TruthJournal, check
@@ -39,7 +40,7 @@ _HOMES = {
     "seeded": ("Faults",),
     "storage": ("Disk", "FailAt", "Operation", "recorded_disk"),
 }
-_WHERE = {name: module for module, names in _HOMES.items() for name in names}
+_WHERE = {name: f".{module}" for module, names in _HOMES.items() for name in names}
 _CONTRACTS = ("device", "journal", "planner")
 
 __all__ = [
@@ -76,8 +77,4 @@ __all__ = [
 if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{module}" for module in _CONTRACTS))
 
-
-def __getattr__(name: str) -> object:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__ = importing(__name__, _WHERE)
