@@ -22,7 +22,7 @@ ROOM_MAY_IMPORT = {
 }
 
 # The layers of the engine, ground floor first. A layer imports itself and what stands before it.
-LAYERS = ("errors", "failpoints", "problem", "journal", "lab", "campaign", "export", "server")
+LAYERS = ("lazy", "errors", "failpoints", "problem", "journal", "lab", "campaign", "export", "server")
 
 # The one import upwards, and why.
 UPWARDS = {
