@@ -29,7 +29,7 @@ from sdl.lab.documents import plain
 from sdl.lab.faults import translate
 from sdl.lab.guard import Guard
 from sdl.lab.job import Job, JobResult
-from sdl.lab.messages import Steps, awaited
+from sdl.lab.messages import Steps, aside, awaited
 from sdl.lab.quiet import muted
 from sdl.lab.safety import StationSafety
 from sdl.lab.scribe import Scribe
@@ -395,7 +395,7 @@ class Engine:
         task.watchdog = self._watchdog(task)
         self.safety.check_start()
         if task.job.hold is not None:
-            yield from awaited(functools.partial(asyncio.to_thread, task.job.hold))
+            yield from awaited(functools.partial(aside, task.job.hold))
         if not self._is_connected:
             yield from self._connect()
         elif self._lines:

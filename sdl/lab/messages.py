@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar, cast
 
 from bluesky.utils import Msg
@@ -58,6 +60,28 @@ def group_of(waiting: Message) -> Hashable:
     """Return the group that a ``wait`` message waits for."""
     group: Hashable = waiting.args[0] if waiting.args else waiting.kwargs.get("group")
     return group
+
+
+async def aside(what: Callable[[], None]) -> None:
+    """Do *what* on a thread of its own, and raise what it raises. Who ends does not wait for it."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: Exception | None) -> None:
+        if not done.done():
+            done.set_result(None) if error is None else done.set_exception(error)
+
+    def work() -> None:
+        error: Exception | None = None
+        try:
+            what()
+        except Exception as raised:  # noqa: BLE001 # it is raised where it is waited for
+            error = raised
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=work, name="sdl-aside", daemon=True).start()
+    await done
 
 
 def awaited(coroutine: Callable[[], Awaitable[None]]) -> Steps[None]:

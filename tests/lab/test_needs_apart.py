@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sdl.campaign.planner import TrialState
 from sdl.journal import open_journal
 from sdl.journal.records import FailureCategory, StepStarted
 from sdl.lab import Interlock
+from sdl.lab.remote.station import HOLD_TIMEOUT
 
 PLACES = pytest.mark.parametrize("away", [("air",), ("hot",)], ids="".join)
 
@@ -106,6 +108,35 @@ def test_a_step_ends_when_a_station_that_it_holds_is_lost(tmp_path: Path) -> Non
     assert hall.heater.stops
     assert failure_of(campaign).category is FailureCategory.DEVICE
     assert "station air, which the step holds, is lost" in failure_of(campaign).reason
+
+
+@pytest.mark.parametrize("away", [("air",), ("hot", "air")], ids="_and_".join)
+def test_nobody_waits_for_a_station_that_is_gone_when_a_person_aborts(tmp_path: Path, away: tuple[str, ...]) -> None:
+    hall = Hall(tmp_path, away, rules=())
+    campaign = campaign_on(hall, HEAT)
+    assert campaign.run(trials=1).status == "finished"
+    far: Any = hall.lab.stations["air"]
+    results: list[Any] = []
+    hall.labs["hot"].seconds = 0.0
+    asked = far.hold
+
+    def hold(held: Any) -> None:
+        hall.servers["air"].end()
+        hall.threads["air"].join()
+        wait_for(lambda: far._link.lost)
+        results.append("asks")
+        asked(held)
+
+    far.hold = hold
+    thread = run_in_thread(campaign, results)
+    wait_for(lambda: results)
+    begun = time.monotonic()
+    campaign.abort("enough")
+    thread.join()
+    hall.close()
+    assert time.monotonic() - begun < HOLD_TIMEOUT / 2
+    assert results[-1].status == "aborted"
+    assert hall.heater.values == [40.0]
 
 
 @PLACES

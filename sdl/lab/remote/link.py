@@ -144,8 +144,8 @@ class Link:
         self._is_urgent = False
         self._pulse = threading.Thread(target=self._beat, name=f"sdl-{station}-pulse", daemon=True)
 
-    def open(self, seconds: float) -> Welcome:
-        """Say hello until the station answers, and begin to beat.
+    def open(self, seconds: float, is_over: Callable[[], bool] = lambda: False) -> Welcome:
+        """Say hello until the station answers, and begin to beat. Where *is_over*, nobody wants it any more.
 
         Raises
         ------
@@ -169,7 +169,7 @@ class Link:
                 hello = hello.replace(past=past)
             except StationLost:
                 pass
-            if self._now() > deadline or not self._is_alive():
+            if self._now() > deadline or is_over() or not self._is_alive():
                 raise self._silence()
         self.boot, self._heard = welcome.boot, self._now()
         self._offset.note(welcome.now, self._heard)

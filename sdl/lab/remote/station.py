@@ -39,11 +39,14 @@ from sdl.lab.remote.plans import taken_apart
 from sdl.lab.remote.relay import EngineEnd
 from sdl.lab.remote.safe import rules_of
 from sdl.lab.remote.sockets import Address, is_locked
-from sdl.lab.remote.worker import Worker
+from sdl.lab.remote.worker import Worker, wait_for
 from sdl.lab.station import Station
 
 START_TIMEOUT = 120.0
 """Seconds until a station's process must answer."""
+
+HOLD_TIMEOUT = 30.0
+"""Seconds until the process of a station that a step is to hold must answer: it was there when the session began."""
 
 ADOPT_TIMEOUT = 2.0
 """Seconds for the answer of a process that an engine before this one has started."""
@@ -219,7 +222,7 @@ class RemoteStation(Station):
 
     # --- on the worker thread -------------------------------------------------------------------------------------
 
-    def _connected(self) -> Link:
+    def _connected(self, seconds: float = START_TIMEOUT) -> Link:
         if self._link is not None and not self._link.lost:
             return self._link
         self._part()
@@ -228,14 +231,14 @@ class RemoteStation(Station):
                 f"station {self.name} is in a process of its own, and no campaign has it",
                 hint="run it in a campaign, or keep it in this process to try things out",
             )
-        deadline = self._now() + START_TIMEOUT
+        deadline = self._now() + seconds
         while True:
             is_taken = self._child is not None and not self._child.is_alive and is_locked(self._address.lock)
             self._is_adopted = is_taken  # what an engine before this one has started, and may be about to end
             if self._child is not None and not is_taken:
                 self._child.start()
             try:
-                return self._opened(self._session, ADOPT_TIMEOUT if is_taken else START_TIMEOUT)
+                return self._opened(self._session, ADOPT_TIMEOUT if is_taken else seconds)
             except StationLost as error:
                 if self._child is None or self._child.is_alive or self._now() > deadline:
                     raise
@@ -246,7 +249,7 @@ class RemoteStation(Station):
     def _opened(self, session: Session, seconds: float) -> Link:
         self._link = link = Link(self.name, self._address, session, self._is_alive, self._now)
         try:
-            self._greeted(link, link.open(seconds))
+            self._greeted(link, link.open(seconds, lambda: self._is_closed))
         except SdlError:
             self._part()
             raise
@@ -346,7 +349,7 @@ class RemoteStation(Station):
         for name in job.needs:
             self.interlocks.check_station(name)
         if job.hold is not None:
-            job.hold()
+            wait_for(job.hold, self._check_abort)
         link = self._connected()
         self._check_abort()  # both may have taken their time
         self._sequence += 1
@@ -369,9 +372,9 @@ class RemoteStation(Station):
     def _hold(self, held: Held) -> None:
         with _undone():
             try:
-                ask_to_hold(held, self._connected())
+                ask_to_hold(held, self._connected(HOLD_TIMEOUT))
             except StationLost:  # nothing moves by it; perhaps its process was started anew a moment ago
-                ask_to_hold(held, self._connected())
+                ask_to_hold(held, self._connected(HOLD_TIMEOUT))
 
     def _say(self, link: Link, run: Run) -> None:
         """Say a step, and again where its answer may have been lost: it is begun once, however often it is said."""

@@ -9,6 +9,32 @@ from typing import Any
 
 from sdl.errors import LabError
 
+LOOK = 0.05
+"""Seconds between two looks at whether a wait is to end."""
+
+
+def wait_for(what: Callable[[], None], check: Callable[[], None]) -> None:
+    """Do *what* on a thread of its own, and raise what it raises; nobody waits for it any more when *check* raises."""
+    box: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            what()
+        except Exception as error:  # noqa: BLE001 # it is raised where it is waited for
+            box.put(error)
+        else:
+            box.put(None)
+
+    threading.Thread(target=work, name="sdl-wait", daemon=True).start()
+    while True:
+        try:
+            error = box.get(timeout=LOOK)
+            break
+        except queue.Empty:
+            check()
+    if error is not None:
+        raise error
+
 
 class Worker:
     """Does what it is told to, in order. Its thread begins with the first order.
