@@ -94,7 +94,7 @@ function headOf(campaign, path) {
     [t("trials"), [progressBar(campaign), campaign.counts.failed ? ` · ${campaign.counts.failed} ${t("st_failed")}` : "", campaign.counts.unknown ? ` · ${campaign.counts.unknown} ${t("st_unknown")}` : ""]],
     [t("goal"), campaign.objectives.map(goal).join("; ")],
     [t("best"), campaign.best.length ? campaign.best.slice(0, 5).map((one) => h("div", {}, h("a", { href: `#/c/${encodeURIComponent(campaign.id)}/t/${one.trial}`, data: { key: `best ${one.trial}` } }, `${t("trial")} ${one.trial}`),
-      `: ${quantities(one.outcomes)} · ${quantities(one.values)}`)) : "–"],
+      `: ${quantities(one.outcomes)} · ${quantities(one.values)}`)).concat(campaign.best.length > 5 ? h("div", { class: "quiet" }, `${t("on_front")}: ${campaign.best.length}`) : []) : "–"],
     [t("lab_time"), `${duration(campaign.lab_seconds)}${campaign.seconds_left ? ` · ${duration(campaign.seconds_left)} ${t("remaining")}` : ""}`],
     [t("cost"), number(campaign.cost)],
     [t("planner"), campaign.planner],
