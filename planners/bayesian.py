@@ -49,7 +49,7 @@ class BayesianPlanner(Value):
         Makes two planners in one campaign differ.
     n_initial
         How many trials are completed or under way before the model decides; seed data count. None: between 4 and 20,
-        by the number of free parameters.
+        by the number of free parameters, fewer where all of them are continuous.
     expert_points
         Points that a person wants tried first, in his order, before any other: mappings of the free parameters to
         values in their units, or to texts with a unit. They count as trials before the model.
@@ -230,7 +230,7 @@ class BayesianPlanner(Value):
 
     def _n_filling(self, problem: Problem, history: History, n: int, domain: Domain) -> int:
         """Return how many of *n* points are still to fill the space."""
-        wanted = self.n_initial or max(4, min(2 * domain.n_free, domain.n_free + 4, MOST_INITIAL))
+        wanted = self.n_initial or n_first(domain)
         completed = [entry for entry in placed(domain, history.completed) if entry.measures(problem.outcomes)]
         n_different = len(np.unique(domain.encoding.encode([entry.values for entry in completed]), axis=0))
         # While most of the first points are still being measured, a model of the few others would choose badly.
@@ -273,6 +273,17 @@ class BayesianPlanner(Value):
         from sdl.planners.robust import Risk  # noqa: PLC0415 # as above
 
         return Risk(self.missed_by, self.worst) if self.missed_by else None
+
+
+def n_first(domain: Domain) -> int:
+    """Return how many trials there are before the model.
+
+    A model of few points chooses better than chance where the space is continuous; among levels and candidates, it must
+    have seen some of them first.
+    """
+    n = domain.n_free
+    wanted = min(2 * n, n + 4) if domain.encoding.has_levels else 2 + -(-n // 2)
+    return min(MOST_INITIAL, max(4, wanted))
 
 
 def _require_measurements(problem: Problem, history: History) -> None:

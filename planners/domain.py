@@ -195,7 +195,8 @@ class Domain:
         rows = np.repeat(self._context_row(), len(numbers), axis=0)
         for code in self.free_codes:
             column = pool.columns[code.name]
-            values: list[ParameterValue] = [column[int(number)] for number in numbers]
+            is_whole = len(numbers) == len(column)  # a list is in the order of the pool
+            values: Sequence[ParameterValue] = column if is_whole else [column[int(number)] for number in numbers]
             rows[:, code.start : code.start + code.width] = code.encode(values)
         if self.encoding.embedding.shape[1]:
             rows[:, -self.encoding.embedding.shape[1] :] = self.encoding.embedding[numbers]

@@ -57,7 +57,7 @@ class NumberCode:
 
     def encode(self, values: Iterable[ParameterValue]) -> Array:
         """Return the column of *values*, shape (n, 1). Values outside the bounds keep their place outside [0, 1]."""
-        numbers = np.fromiter((float(value) for value in values), dtype=np.float64)
+        numbers = np.asarray(values if isinstance(values, Sequence) else list(values), dtype=np.float64)
         if self.is_log:
             smallest = np.finfo(np.float64).tiny
             numbers = (np.log(np.maximum(numbers, smallest)) - log(self.low)) / (log(self.high) - log(self.low))

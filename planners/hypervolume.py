@@ -195,8 +195,7 @@ class TargetAxis:
         mean = np.repeat(glance.mean, self.is_box.shape[1], axis=1) if glance.mean.shape[1] > 1 else glance.mean
         part = self.approach.part(glance, mean)
         values = np.where(self.is_box, part.values.reshape(shape), NOTHING)
-        derivatives = part.by_mean.reshape(shape), part.by_deviation.reshape(shape)
-        return Edges(glance, values, lambda: derivatives)
+        return Edges(glance, values, lambda: reshaped(part.derivatives(), shape))
 
 
 @dataclass(frozen=True)
@@ -233,6 +232,12 @@ class FrontLook:
         """Return the gradient of the average, where draws have *weights*, shape (n, draws)."""
         weighted = weights[:, :, None] * self.shares
         return np.asarray(np.sum([_slopes(edge, weighted) for edge in self.edges], axis=0))
+
+
+def reshaped(derivatives: tuple[Array, Array], shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Return both in another shape."""
+    by_mean, by_deviation = derivatives
+    return by_mean.reshape(shape), by_deviation.reshape(shape)
 
 
 def _slopes(edge: Edges, weighted: Array) -> Array:

@@ -9,8 +9,9 @@ that gradients lead uphill even where an improvement is out of sight.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import log, pi
 from typing import Protocol
 
@@ -19,7 +20,7 @@ import numpy as np
 from sdl.planners.domain import LinearForm, Mask
 from sdl.planners.encoding import Array
 from sdl.planners.field import Field, Glance
-from sdl.planners.numerics import log_normal_cdf, minimise, minimise_within, scaled_erfc
+from sdl.planners.numerics import log_normal_cdf, minimise, minimise_within, normal_cdf, scaled_erfc
 
 CHUNK = 2048
 """Rows that are evaluated at a time."""
@@ -92,7 +93,8 @@ class Limit:
         chance = log_between(low, high)
         by_low, by_high = -density_ratio(low, chance), density_ratio(high, chance)
         by_deviation = -(_finite(low) * by_low + _finite(high) * by_high) / deviation
-        return Part(glance, chance, -(by_low + by_high) / deviation, by_deviation)
+        by_mean = -(by_low + by_high) / deviation
+        return Part(glance, chance, lambda: (by_mean, by_deviation))
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,11 @@ class Gain:
         deviation = glance.deviation[:, None]
         z = (self.sign * glance.mean - self.bests) / deviation
         shape = log_improvement(z)
+        return Part(glance, np.log(deviation) + shape, partial(self._derivatives, z, shape, deviation))
+
+    def _derivatives(self, z: Array, shape: Array, deviation: Array) -> tuple[Array, Array]:
         ratio = np.exp(np.minimum(log_normal_cdf(z) - shape, 700.0))
-        return Part(glance, np.log(deviation) + shape, self.sign * ratio / deviation, (1.0 - ratio * z) / deviation)
+        return self.sign * ratio / deviation, (1.0 - ratio * z) / deviation
 
 
 @dataclass(frozen=True)
@@ -159,8 +164,8 @@ class Approach:
         by_low = -self.weights * density_ratio(low, total)
         by_high = self.weights * density_ratio(high, total)
         by_deviation = -(_finite(low) * by_low + _finite(high) * by_high) / deviation
-        by_mean = -(by_low + by_high) / deviation
-        return Part(glance, total[:, :, 0], by_mean.sum(axis=2), by_deviation.sum(axis=2))
+        derivatives = (-(by_low + by_high) / deviation).sum(axis=2), by_deviation.sum(axis=2)
+        return Part(glance, total[:, :, 0], lambda: derivatives)
 
 
 class Improvement:
@@ -242,27 +247,35 @@ class Improvement:
 
 @dataclass(frozen=True)
 class Part:
-    """A factor that one field tells: its logarithm for each row and draw, and the derivatives of that."""
+    """A factor that one field tells.
+
+    Parameters
+    ----------
+    values
+        Its logarithm for each row and draw, shape (n, draws).
+    derivatives
+        Returns the derivatives of that with respect to means and deviations, in the same shape.
+    """
 
     glance: Glance
     values: Array
-    by_mean: Array
-    by_deviation: Array
+    derivatives: Callable[[], tuple[Array, Array]]
 
     def slopes(self, weights: Array) -> Array:
         """Return the gradient of the average, where draws have *weights*, shape (n, draws)."""
-        by_mean = summed(weights * self.by_mean, self.glance.mean)
-        return self.glance.back(by_mean, (weights * self.by_deviation).sum(axis=1))
+        by_mean, by_deviation = self.derivatives()
+        return self.glance.back(summed(weights * by_mean, self.glance.mean), (weights * by_deviation).sum(axis=1))
 
 
 def log_improvement(z: Array) -> Array:
     """Return the log of the expected positive part of a normal variable of mean *z* and deviation 1."""
-    size = np.maximum(-z, 1.0)
-    tail = 1.0 - size * scaled_erfc(size / np.sqrt(2.0)) * np.sqrt(0.5 * pi)
-    log_tail = np.where(z > FAR_BELOW, np.log(np.maximum(tail, TINY)), -2.0 * np.log(size))
-    near = np.maximum(z, -1.0)
-    above = np.log(np.exp(-0.5 * near**2 - LOG_ROOT_2PI) + near * np.exp(log_normal_cdf(near)))
-    return np.where(z > -1.0, above, -0.5 * z**2 - LOG_ROOT_2PI + log_tail)
+    found, is_far = np.empty_like(z), z <= -1.0
+    near, far = z[~is_far], z[is_far]
+    found[~is_far] = np.log(np.exp(-0.5 * near**2 - LOG_ROOT_2PI) + near * normal_cdf(near))
+    tail = 1.0 + far * scaled_erfc(-far / np.sqrt(2.0)) * np.sqrt(0.5 * pi)
+    log_tail = np.where(far > FAR_BELOW, np.log(np.maximum(tail, TINY)), -2.0 * np.log(-far))
+    found[is_far] = -0.5 * far**2 - LOG_ROOT_2PI + log_tail
+    return found
 
 
 def log_between(low: Array, high: Array) -> Array:
