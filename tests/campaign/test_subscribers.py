@@ -132,11 +132,12 @@ def test_a_callback_that_raises_is_told_of_and_stops_nothing(caplog: pytest.LogC
 
 def test_a_slow_callback_holds_up_no_device() -> None:
     """On a wall clock: the campaign goes on while a callback hangs, and the end waits for it only so long."""
-    go_on = threading.Event()
+    hangs, go_on = threading.Event(), threading.Event()
     seen: list[str] = []
 
     def slow(name: str, document: dict[str, Any]) -> None:
         seen.append(name)
+        hangs.set()
         go_on.wait(60)
 
     with ToyLab(seconds=0.0, clock=sdl.WallClock()) as lab:
@@ -147,10 +148,13 @@ def test_a_slow_callback_holds_up_no_device() -> None:
         campaign = toy_campaign(lab, planner_place="thread")
         runner = threading.Thread(target=campaign.run, kwargs={"trials": 1})
         runner.start()
-        assert done.wait(60), "the run did not end while a callback hung"
-        assert seen == ["start"]
-        go_on.set()
-        runner.join(60)
+        try:
+            assert hangs.wait(60)  # each callback has a thread of its own
+            assert done.wait(60), "the run did not end while a callback hung"
+            assert seen == ["start"]
+        finally:
+            go_on.set()
+            runner.join(60)
     assert seen == ["start", "descriptor", "event", "stop"]
 
 
