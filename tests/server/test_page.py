@@ -137,6 +137,40 @@ def test_a_campaign_is_submitted_by_one_approved_by_another_and_watched(bench: B
     expect(sato.locator("main")).to_contain_text("scrambled Sobol sequence")
 
 
+def test_what_is_pressed_is_clicked_though_the_page_is_drawn_anew_meanwhile(bench: Bench) -> None:
+    """By the mouse and by the space bar; and in the table, whose rows go from one drawing to the next."""
+    campaign = bench.asking.submit("ada", "pressed", trials=1, level=1)["id"]
+    lee = bench.sign_in("lee")
+    lee.goto(f"{bench.address}/#/c/{campaign}")
+    dialog, approve = lee.locator("dialog"), lee.get_by_role("button", name="Approve")
+
+    def draw_anew() -> None:
+        for text in ("one", "another"):  # the table is asked for last: at the second time all was drawn once at least
+            with lee.expect_response(lambda response: "/trials?" in response.url, timeout=PATIENCE):
+                said = bench.asking("ada", "POST", f"/campaigns/{campaign}/comments", json={"text": text, "trial": 1})
+                assert said.status_code == 200
+
+    approve.hover(timeout=PATIENCE)
+    lee.mouse.down()
+    draw_anew()
+    lee.mouse.up()
+    expect(dialog).to_have_count(1)
+    lee.keyboard.press("Escape")
+    approve.focus()
+    lee.keyboard.down("Space")
+    draw_anew()
+    lee.keyboard.up("Space")
+    expect(dialog).to_have_count(1)
+    lee.keyboard.press("Escape")
+    lee.locator("tbody th a").hover()
+    lee.mouse.down()
+    draw_anew()
+    lee.mouse.up()
+    expect(lee.get_by_role("heading", name="Why this trial")).to_be_visible(timeout=PATIENCE)
+    bench.asking("ada", "POST", f"/campaigns/{campaign}/orders", json={"order": "abort", "because": "it was clicked"})
+    lee.context.close()
+
+
 @pytest.mark.parametrize(
     ("button", "answer", "then"),
     [

@@ -50,7 +50,8 @@ function overview(id, path) {
     const first = shown.first ?? Math.max(0, last - PAGE);
     const found = await get(`${path}/trials?after=${first}&limit=${PAGE}`);
     const go = (to) => { shown.first = to; drawTable(); };
-    swap(rows, trialTable(id, shown.first === null ? [...found.trials].reverse() : found.trials, cache), h("p", { class: "buttons" },
+    const drawn = () => trialTable(id, shown.first === null ? [...found.trials].reverse() : found.trials, cache); // it takes rows out of the table before
+    swap(rows, drawn, h("p", { class: "buttons" },
       h("button", { type: "button", disabled: first <= 0, data: { key: "older" }, onclick: () => go(Math.max(0, first - PAGE)) }, t("older")),
       h("button", { type: "button", disabled: first + PAGE >= last, data: { key: "newer" }, onclick: () => go(first + PAGE) }, t("newer")),
       h("button", { type: "button", disabled: shown.first === null, data: { key: "newest" }, onclick: () => go(null) }, t("newest")),

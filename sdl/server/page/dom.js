@@ -14,10 +14,48 @@ export function h(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Put *children* into *container*; what had the focus keeps it, by its data-key. */
+const HELD = 5000; // milliseconds for which a press holds what is pressed, at most: nobody tells of its end at a scroll bar
+const later = new Map(); // what comes into containers when the press has ended
+let press = null; // what a pointer, or a key that clicks, is down on
+
+/** A press begins: the browser makes a click of it only where what it began on is still there at its end. */
+function begin({ target }) {
+  const begun = { target };
+  press = begun;
+  setTimeout(() => letGo(begun), HELD);
+}
+
+/** A press ends, after the click that comes of it. */
+function end() {
+  const ended = press;
+  setTimeout(() => letGo(ended));
+}
+
+function letGo(ended) {
+  if (press !== ended) return; // another has begun meanwhile
+  press = null;
+  const waiting = [...later];
+  later.clear();
+  for (const [container, children] of waiting) swap(container, ...children);
+}
+
+const isPress = (event) => (event.key === "Enter" || event.key === " ") && !event.repeat;
+window.addEventListener("pointerdown", begin, true);
+window.addEventListener("keydown", (event) => { if (isPress(event)) begin(event); }, true);
+window.addEventListener("keyup", (event) => { if (isPress(event)) end(); }, true);
+for (const name of ["pointerup", "pointercancel", "contextmenu"]) window.addEventListener(name, end, true);
+window.addEventListener("blur", end); // of the window itself: what loses the focus within it is none of it
+
+/**
+ * Put *children*, or what functions among them make, into *container*, or do so when nobody presses anything in it any
+ * more. What had the focus keeps it, by its data-key.
+ */
 export function swap(container, ...children) {
+  if (press?.target.isConnected && container.contains(press.target)) { later.set(container, children); return; }
+  later.delete(container);
   const focused = container.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  container.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const made = children.map((child) => (typeof child === "function" ? child() : child)).flat(Infinity);
+  container.replaceChildren(...made.filter((child) => child !== null && child !== undefined && child !== false));
   if (focused) container.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
