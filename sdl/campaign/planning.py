@@ -261,6 +261,22 @@ def spec_of(described: Mapping[str, JsonValue]) -> PlannerSpec | None:
     return PlannerSpec(module=str(described["module"]), name=str(described["class"]), options=described["options"])
 
 
+def functions_named(options: JsonValue) -> list[str]:
+    """Return what *options* of a planner of sdl's own name of somebody's code: whoever asks that planner imports it."""
+    found: list[str] = []
+    if isinstance(options, Mapping):
+        for name, value in options.items():
+            found += _texts(value) if name == "prior_mean" else functions_named(value)
+    elif isinstance(options, list | tuple):
+        found += [name for value in options for name in functions_named(value)]
+    return found
+
+
+def _texts(value: JsonValue) -> list[str]:
+    within = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else None
+    return [str(value)] if within is None else [text for part in within for text in _texts(part)]
+
+
 PlannerPlace = Literal["auto", "process", "thread"]
 
 

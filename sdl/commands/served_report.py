@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdl.campaign.file import PLANNERS
 from sdl.campaign.planner import Predictor
-from sdl.campaign.planning import spec_of
+from sdl.campaign.planning import functions_named, spec_of
 from sdl.campaign.view import CampaignView
 from sdl.commands.exports import check_writable, predictor_of
 from sdl.commands.line import Line
@@ -18,12 +19,14 @@ from sdl.errors import CampaignError
 from sdl.journal import MemoryJournal
 from sdl.journal.envelope import Head
 from sdl.journal.records import Entry, read_body
+from sdl.problem.value import listing
 
 if TYPE_CHECKING:
     from sdl.server.models import EventInfo
 
 OWN_PLANNERS = "sdl.planners."
-"""Where the planners are that may be asked again here: a laboratory far away does not say what this machine imports."""
+OWN_NAMES = frozenset(target.partition(":")[2] for target in PLANNERS.values())
+"""The planners that may be asked again here: no laboratory far away says what this machine imports."""
 
 
 class ToldTimes:
@@ -75,13 +78,18 @@ def report(line: Line, output: Path | None, *campaign: str | Path | None) -> Non
     view.catch_up(journal)
     if view.opened is None:
         raise CampaignError(f"campaign {of.name} has not begun", hint="it is queued, or was not started")
-    for written in write_report(view, path, predictor=_predictor(view), journal=journal):
+    for written in write_report(view, path, predictor=predictor_here(view), journal=journal):
         say(str(written))
 
 
-def _predictor(view: CampaignView) -> Predictor | None:
+def predictor_here(view: CampaignView) -> Predictor | None:
+    """Return what draws the slices of the model; None where that would need code that a laboratory far away names."""
     spec = spec_of(view.planner)
-    if spec is not None and spec.module.startswith(OWN_PLANNERS):
-        return predictor_of(view)
+    if spec is not None and spec.module.startswith(OWN_PLANNERS) and spec.name in OWN_NAMES:
+        strangers = functions_named(spec.options)
+        if not strangers:
+            return predictor_of(view)
+        tell(f"the report goes without slices of the model: they would need {listing(strangers)}, code from elsewhere")
+        return None
     tell("the report goes without slices of the model: they are drawn by planners of sdl alone")
     return None

@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 
 from sdl.campaign.campaign import Campaign
 from sdl.campaign.file import PLANNERS, CampaignFile, LabSection, RemoteSection, make_lab, parse_campaign
+from sdl.campaign.planning import functions_named
 from sdl.campaign.yaml_text import YamlText
 from sdl.errors import ProblemError
 from sdl.lab import Interlock, Lab
@@ -137,6 +138,7 @@ class Laboratory:
                 here,
             ),
             _unlisted("planner", named, [*PLANNERS, *own.planners]),
+            _unlisted("planner.prior_mean", functions_named(dict(described.planner.options)), own.planners),
             _unlisted("experiment", experiment, own.experiments),
             _unlisted("checks", described.checks, own.checks),
             ("seed_data", "no files can be named" if described.seed_data else "", "hand the data in as trials"),

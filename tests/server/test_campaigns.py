@@ -98,6 +98,7 @@ def test_an_agent_hands_in_within_its_level_and_is_marked(asking: Asking) -> Non
     ("more", "said"),
     [
         ("planner: os:system\n", "planner"),
+        ("planner: {type: bayesian, options: {prior_mean: {resistance: 'os:system'}}}\n", "planner.prior_mean"),
         ("experiment: os:system\n", "experiment"),
         ("checks: ['os:system']\n", "checks"),
         ("seed_data: [/etc/passwd]\n", "seed_data"),
