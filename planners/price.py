@@ -43,7 +43,8 @@ MAX_CANDIDATES = 100_000
 """Candidates of a list that are compared."""
 
 CHEAPEST = 1e-3
-"""Prices below this part of the median are raised to it: what costs nothing would be measured for ever."""
+"""Prices below this part of the median of those that cost something are raised to it: what costs nothing would be
+measured for ever."""
 
 N_TYPICAL = 256
 """Points of the space whose median price is the typical one."""
@@ -114,8 +115,8 @@ def _weight(problem: Problem, situation: Situation) -> float:
 def _least(price: Price, encoding: Encoding) -> float:
     """Return what cheaper trials are taken to cost: prices must have a logarithm."""
     points = encoding.space.sample(N_TYPICAL, np.random.default_rng(0))
-    typical = float(np.median(prices(price, encoding, encoding.encode(points))))
-    return CHEAPEST * typical if typical > 0.0 else 1.0
+    found = prices(price, encoding, encoding.encode(points))
+    return CHEAPEST * float(np.median(found[found > 0.0])) if (found > 0.0).any() else 1.0
 
 
 def _learned(history: History, encoding: Encoding) -> Callable[[Array], Array] | None:

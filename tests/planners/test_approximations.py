@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from sdl.campaign.trials import TrialRecord
 from sdl.errors import SdlError
 from sdl.journal.trust import Role
 from sdl.planners import BayesianPlanner
+from sdl.planners.encoding import Encoding
 from sdl.planners.price import Spending
 from sdl.problem import Categorical, Continuous, Discrete, Maximize, Measurement, Price, Problem, SearchSpace
 
@@ -165,6 +166,21 @@ def test_what_costs_nothing_is_weighed_alike_whatever_it_is_compared_with() -> N
     rows = np.array([[0.5, 0.0], [0.5, 0.001], [0.5, 0.5], [0.5, 1.0]])
     assert np.array_equal(spending.logs(rows), np.concatenate([spending.logs(row[None, :]) for row in rows]))
     assert np.all(np.diff(spending.logs(rows)) > 0.0)
+
+
+def test_a_price_counts_alike_in_any_currency() -> None:
+    """Also where most choices cost nothing."""
+    problem = Problem(SearchSpace(gas=Categorical(["none", "air", "xenon"])), Maximize("gain"))
+    rows = Encoding(problem.space).encode([{"gas": gas} for gas in ("none", "air", "xenon")])
+
+    def logs(xenon: float) -> Any:
+        price = Price(of={"gas": {"none": 0.0, "air": 0.0, "xenon": xenon}})
+        spending = Spending.of(problem, History(), Situation(price=price), thrift=1.0)
+        assert spending is not None
+        return spending.logs(rows)
+
+    assert np.allclose(np.diff(logs(0.5)), np.diff(logs(500.0)))
+    assert np.diff(logs(0.5))[-1] > 1.0
 
 
 def test_a_price_is_a_sum_and_says_what_is_missing() -> None:
