@@ -155,5 +155,6 @@ class PlateReader:
 
 
 def well(row: int, column: int) -> str:
-    """Return the name of a well, counted from 0: ``A1``, ``H12``."""
-    return f"{chr(ord('A') + row)}{column + 1}"
+    """Return the name of a well, counted from 0: ``A1``, ``H12``, and ``AA1`` after ``Z1``."""
+    letters = chr(ord("A") + row % 26)
+    return f"{'A' * (row // 26)}{letters}{column + 1}"

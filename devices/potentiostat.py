@@ -43,8 +43,8 @@ class Sweep(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it takes."""
-        return 2 * abs(self.vertex - self.start) / self.rate * self.cycles
+        """How long it takes; nothing where it cannot be, which is refused when it is set."""
+        return 2 * abs(self.vertex - self.start) / self.rate * self.cycles if self.rate > 0 else 0.0
 
 
 class Hold(NamedTuple):
@@ -153,7 +153,7 @@ class Potentiostat:
         if isinstance(technique, Sweep):
             self._hold_to(self.potentials, "V", technique.start, technique.vertex)
             self._hold_to(self.rates, "V/s", technique.rate)
-            if not 1 <= technique.cycles <= N_CYCLES or technique.start == technique.vertex:
+            if technique.cycles not in range(1, N_CYCLES + 1) or technique.start == technique.vertex:
                 raise LimitError(
                     f"{self.name} was told {technique}", hint=f"1 to {N_CYCLES} cycles between two potentials"
                 )

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+from bluesky import preprocessors
 from bluesky.utils import MsgGenerator
 
 from sdl.devices.curves import Curves, numbers
@@ -113,11 +114,15 @@ class Spectrometer:
         return list(readings[self.spectrum.name]["value"]) if readings else []
 
     def dark(self) -> MsgGenerator[list[float]]:
-        """Plan stub: switch the lamp off, take a spectrum, and switch it on again."""
-        yield from go(self.lamp, "off", timeout=30)
-        counts = yield from self.measure()
-        yield from go(self.lamp, "on", timeout=30)
-        return counts
+        """Plan stub: switch the lamp off, take a spectrum, and switch it on again, also where there is no spectrum."""
+
+        def taken() -> MsgGenerator[list[float]]:
+            yield from go(self.lamp, "off", timeout=30)
+            return (yield from self.measure())
+
+        finalized = cast("Any", preprocessors).finalize_wrapper  # bluesky has no types for it
+        plan: MsgGenerator[list[float]] = finalized(taken(), lambda: go(self.lamp, "on", timeout=30))
+        return (yield from plan)
 
     async def self_test(self) -> str:
         """Ask who it is, and whether it complains. Raises DeviceError."""

@@ -180,6 +180,15 @@ def test_a_saturated_spectrum_is_no_data_and_a_lamp_that_does_not_ignite_is_a_fa
         tried(lambda lab: lab.eye.dark(), eye=spectrometer(deck(), lamp_fails=True))
 
 
+def test_the_lamp_is_on_again_after_a_dark_spectrum_that_failed() -> None:
+    eye = spectrometer(deck())
+    twin: Any = eye._line.transport.instrument  # type: ignore[attr-defined] # a simulated transport
+    twin._acquire = lambda: "ERR 50 shutter"
+    with pytest.raises(DeviceError, match="error 50: shutter"):
+        tried(lambda lab: lab.eye.dark(), eye=eye)
+    assert twin.lit_since is not None
+
+
 def test_a_sweep_has_the_peak_of_randles_and_sevcik_and_a_step_decays_as_cottrell_says() -> None:
     rate, molar = 0.1, 1e-3
     sweep = Sweep(0.0, 0.8, rate)
@@ -193,6 +202,12 @@ def test_a_sweep_has_the_peak_of_randles_and_sevcik_and_a_step_decays_as_cottrel
     step = np.full(20_000, POTENTIAL + 0.5)
     late = current(step, 1e-3, molar)[-1]
     assert late == pytest.approx(FARADAY * AREA * molar * 1e-3 * math.sqrt(DIFFUSION / (math.pi * 20.0)), rel=0.01)
+
+
+@pytest.mark.parametrize("sweep", [Sweep(0.0, 0.8, 0.0), Sweep(0.0, 0.8, 0.1, cycles=1.5)])  # type: ignore[arg-type]
+def test_a_sweep_that_cannot_be_is_refused(sweep: Sweep) -> None:
+    with pytest.raises(LimitError, match="was told"):
+        tried(lambda lab: lab.cell.run(sweep), cell=potentiostat(deck()))
 
 
 def test_more_current_than_it_can_give_is_a_fault_and_no_trace() -> None:
