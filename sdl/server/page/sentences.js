@@ -283,6 +283,7 @@ const PARTS = [
 const DEEPEST = 9; // sentences in sentences
 const LONGEST = 3000; // characters of what is looked at
 const KEPT = 1000; // sentences that are remembered
+const MOST = 1000; // parts of a sentence that are looked at: nobody writes so many, and whoever does is not to freeze the page
 
 /** How little of anybody's own a form lets in: what is put behind something first, then what says most itself. */
 const firmness = (pieces) => pieces.join("").length + (/^[, ]/.test(pieces[0]) ? 1000 : 0);
@@ -291,6 +292,7 @@ const formsOf = (rows) => rows.map(([english, japanese]) => ({ pieces: english.s
 const wholes = [formsOf(JAPANESE)];
 const parts = [...wholes, formsOf(PARTS)];
 const known = new Map();
+let left = MOST; // parts of the sentence that may still be looked at
 
 /** What parts begin with that are put behind something: where two holes meet, the second begins there. */
 const TAILS = [": ", ...PARTS.map(([english]) => english.split("{}")[0]).filter((piece) => /^[, ]/.test(piece))];
@@ -303,6 +305,7 @@ export function said(text) {
   const given = String(text);
   if (!known.has(given)) {
     if (known.size >= KEPT) known.clear();
+    left = MOST;
     known.set(given, translated(given, wholes) ?? given);
   }
   return known.get(given);
@@ -310,7 +313,8 @@ export function said(text) {
 
 /** Say a text in one of the *forms*, or as several sentences; null where nothing of it has a form. */
 function translated(text, forms, depth = 0) {
-  if (depth > DEEPEST || text.length > LONGEST) return null;
+  left -= 1;
+  if (left < 0 || depth > DEEPEST || text.length > LONGEST) return null;
   const more = (part) => translated(part, forms, depth + 1);
   const capital = text.charAt(0).toUpperCase() + text.slice(1); // what stands alone elsewhere is a part of a sentence here
   for (const some of forms) {
