@@ -49,6 +49,11 @@ class _Call:
         except Exception as error:  # noqa: BLE001 # the border: whoever asked gets it
             self.answer.set_exception(error)
 
+    def refuse(self, error: Exception) -> None:
+        """Tell whoever asks that it will not be made."""
+        if self.answer.set_running_or_notify_cancel():
+            self.answer.set_exception(error)
+
 
 @dataclass
 class _Guest:
@@ -103,15 +108,20 @@ class Host:
             The laboratory runs no campaigns any more.
         """
         if self._ended.is_set():
-            raise CampaignError("the laboratory runs no campaigns any more", hint=self.failure or "it was closed")
+            raise self._no_more()
         answer: Future[T] = Future()
         self._floor.mailbox.put((None, _Call(call, answer)))
+        if self._ended.is_set() and answer.cancel():  # nobody may have found it any more
+            raise self._no_more()
         try:
             return answer.result(seconds)
         except TimeoutError:
             if answer.cancel():
                 raise
             return answer.result()  # it is being made, and is not to be said not to have been
+
+    def _no_more(self) -> CampaignError:
+        return CampaignError("the laboratory runs no campaigns any more", hint=self.failure or "it was closed")
 
     def post(self, call: Callable[[], object]) -> None:
         """Make *call* between two turns, some time; nobody waits for it."""
@@ -165,7 +175,17 @@ class Host:
                 except Exception as error:  # noqa: BLE001 # the border: one campaign's error ends those that run, and no more
                     self._fail(error)
         finally:
-            self._ended.set()
+            self._ended.set()  # before the look into the mailbox: whoever puts something in afterwards sees it
+            self._refuse_what_waits()
+
+    def _refuse_what_waits(self) -> None:
+        """Tell those who asked during the last turn that nothing is done any more: they would wait in vain."""
+        mailbox, last = self._floor.mailbox, (None, None)
+        mailbox.put(last)  # which is found without a wait, and time does not go on
+        while (news := mailbox.get()) is not last:
+            _, message = cast("tuple[object, object]", news)
+            if isinstance(message, _Call):
+                message.refuse(self._no_more())
 
     def _turn(self) -> None:
         loops = self._loops
