@@ -29,6 +29,7 @@ from sdl.lab.job import Job, JobResult
 from sdl.lab.lab import Lab
 from sdl.lab.listener import Listener, Runs
 from sdl.lab.remote.history import mark_of
+from sdl.lab.remote.worker import check_needs, take_hold
 from sdl.lab.station import Station
 from sdl.lab.stream import check_address
 
@@ -255,7 +256,9 @@ class QueueServerStation(Station):
 
     def _begin_abort(self) -> None:
         if self._aborter is None or not self._aborter.is_alive():
-            self._aborter = threading.Thread(target=self._abort, name=f"sdl-{self.name}-abort", daemon=True)
+            self._aborter = threading.Thread(
+                target=self._abort, args=(self._correlation,), name=f"sdl-{self.name}-abort", daemon=True
+            )
             self._aborter.start()
 
     def recall(self, act: ActRecord, campaign: str, *, may_probe: bool) -> Evidence | None:
@@ -310,10 +313,7 @@ class QueueServerStation(Station):
 
     def _run(self, job: Job, errand: _Errand) -> Any:
         plan, settings = _parts(job)
-        for name in job.needs:
-            self.interlocks.check_station(name)
-        if job.hold is not None:
-            job.hold()
+        take_hold(job, self.interlocks, self._check_abort)
         act = errand.name_act()
         md = job.md
         trial = md.get("trial")
@@ -330,6 +330,7 @@ class QueueServerStation(Station):
             if not stream.wait_connected(self._server.silence):
                 raise LabError(f"nobody publishes documents at {self._server.documents}", hint="see queue_server()")
             self._wait_idle(api)
+            check_needs(job, self.interlocks)  # others may have kept the server busy for an hour
             errand.intend(plan, item)
             self._check_abort(errand)  # from here on the plan may run, and an abort is told to the server
             self._send(api, item, errand)
@@ -437,14 +438,16 @@ class QueueServerStation(Station):
         except Exception:  # noqa: BLE001 # the wire: silence is what the caller counts
             return None
 
-    def _abort(self) -> None:
-        """Pause the plan at once and abort it, where the one that runs is ours."""
+    def _abort(self, correlation: str) -> None:
+        """Pause the plan at once and abort it, where the one that runs is ours, by *correlation*."""
+        if not correlation:  # ours has no name yet, so none is there; and an item of somebody else has none ever
+            return
         with contextlib.suppress(Exception), self._client() as api:  # it has ended by itself, or the server is gone
             deadline = self._now() + self._server.silence
             is_told = False
             while self._now() < deadline:
                 state = api.ask("status")["manager_state"]
-                if _correlation(api.ask("queue_get")["running_item"]) != self._correlation:
+                if _correlation(api.ask("queue_get")["running_item"]) != correlation:
                     return  # the next one may be somebody else's
                 if state == "paused":
                     api.ask("re_abort")

@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace as Namespace
 from typing import Any
 
 import pytest
@@ -15,12 +16,14 @@ from queue_bench import FakeServer, SlowServer, queue_server_process, why_not
 
 import sdl
 from sdl.campaign import History, Situation, Suggestion
-from sdl.errors import LabError
+from sdl.errors import InterlockError, LabError
 from sdl.journal import MemoryJournal
 from sdl.journal.acts import ActEnded, ActIntended
 from sdl.journal.records import DocumentEmitted
+from sdl.journal.safety import LatchSet
 from sdl.lab.actions import ActionClass, ActRecord
 from sdl.lab.job import Job, JobResult
+from sdl.lab.latches import Latch
 from sdl.lab.listener import Runs
 from sdl.lab.queueserver import QueuePlan, QueueServer, QueueServerStation, queue_server
 from sdl.lab.stream import DocumentStream
@@ -182,6 +185,57 @@ def test_an_abort_at_any_moment_ends_our_plan_and_no_other(when: str) -> None:
     assert len(fake.requests) == (0 if when == "before it is sent" else 1)
     wanted = {"before it is sent": [], "while it is sent": ["re_pause", "re_abort"], "overtaken": ["re_pause"]}
     assert fake.told == wanted[when]
+
+
+def test_an_abort_while_a_step_waits_for_another_station_leaves_the_plan_of_somebody_else_alone() -> None:
+    done: queue.SimpleQueue[JobResult] = queue.SimpleQueue()
+    is_over = threading.Event()
+    with DocumentStream() as stream:
+        fake = SlowServer(stream, state="executing_queue", running={"name": "measure", "meta": {"owner": "another"}})
+        with lab_of(fake) as lab:
+            station: Any = lab.stations["queue"]
+
+            def hold() -> None:
+                station.abort("a person said so")
+                is_over.wait(60.0)
+
+            plan: Any = functools.partial(MEASURE, lab, sdl.Settings({"x": 0.5}))
+            station.submit(Job(plan, md={"trial": 1, "step": "scan"}, on_done=done.put, needs=("arm",), hold=hold))
+            result = done.get(timeout=30.0)  # before the other station has answered
+            is_over.set()
+            station._aborter.join(10.0)
+    assert result.is_aborted
+    assert (fake.told, fake.requests) == ([], [])
+
+
+@pytest.mark.parametrize("when", ["while another one is asked", "while the server is busy"])
+def test_a_plan_does_not_begin_when_a_station_that_it_holds_was_latched_meanwhile(when: str) -> None:
+    done: queue.SimpleQueue[JobResult] = queue.SimpleQueue()
+    acts: list[object] = []
+    with DocumentStream() as stream:
+        fake = SlowServer(stream, state="executing_queue")
+        with lab_of(fake) as lab:
+            station: Any = lab.stations["queue"]
+
+            def latch() -> None:
+                body = LatchSet(lab="beamline", station="arm", interlock="door", devices=(), reason="open")
+                lab.interlocks.latches.append(Latch(body))
+                fake.state = "idle"
+
+            def ask(method: str, **params: Any) -> dict[str, Any]:
+                if method == "status" and when == "while the server is busy" and fake.state != "idle":
+                    latch()
+                return SlowServer.ask(fake, method, **params)
+
+            station._client = lambda: contextlib.nullcontext(Namespace(ask=ask))
+            plan: Any = functools.partial(MEASURE, lab, sdl.Settings({"x": 0.5}))
+            hold = latch if when == "while another one is asked" else lambda: None
+            station.submit(
+                Job(plan, md={"step": "scan"}, on_act=acts.append, on_done=done.put, needs=("arm",), hold=hold)
+            )
+            result = done.get(timeout=60.0)
+    assert isinstance(result.error, InterlockError)
+    assert (acts, fake.requests) == ([], [])
 
 
 def test_a_plan_ends_when_a_station_that_it_holds_is_lost() -> None:

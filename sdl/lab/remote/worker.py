@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sdl.errors import LabError
+from sdl.lab.interlocks import Interlocks
+from sdl.lab.job import Job
 
 LOOK = 0.05
 """Seconds between two looks at whether a wait is to end."""
@@ -34,6 +36,26 @@ def wait_for(what: Callable[[], None], check: Callable[[], None]) -> None:
             check()
     if error is not None:
         raise error
+
+
+def take_hold(job: Job, interlocks: Interlocks, check: Callable[[], None]) -> None:
+    """Hold the other stations that the step of *job* needs. Nobody waits for them any more when *check* raises.
+
+    Raises
+    ------
+    InterlockError
+        One of them is latched; it may have been while another one was asked, which takes its time.
+    """
+    check_needs(job, interlocks)
+    if job.hold is not None:
+        wait_for(job.hold, check)
+        check_needs(job, interlocks)
+
+
+def check_needs(job: Job, interlocks: Interlocks) -> None:
+    """Raise :class:`~sdl.errors.InterlockError` where a station that the step of *job* holds is latched."""
+    for name in job.needs:
+        interlocks.check_station(name)
 
 
 class Worker:
