@@ -81,20 +81,33 @@ def say_yes(page: Page, note: str = "") -> None:
     page.locator("dialog [data-role=confirm]").click()
 
 
-def approve(page: Page, trial: int, said: str = "Done") -> None:
-    """Approve a trial at the page of its campaign, which says how that went."""
+def answered(page: Page, path: str, note: str = "") -> None:
+    """Confirm what the page asks; the server has taken it when this returns."""
+    with page.expect_response(lambda response: path in response.url, timeout=PATIENCE) as got:
+        say_yes(page, note)
+    assert got.value.ok, got.value.text()
+
+
+def press_approve(page: Page, trial: int) -> None:
+    """Let the page of a campaign ask whether a trial is to be approved."""
     card = page.locator("article", has_text=f"Trial {trial}")
     card.get_by_role("button", name="Approve").click(timeout=PATIENCE)
-    say_yes(page)
-    expect(page.locator("#told")).to_contain_text(said, timeout=PATIENCE)
+
+
+def approve(page: Page, trial: int) -> None:
+    """Approve a trial at the page of its campaign."""
+    press_approve(page, trial)
+    answered(page, "/approvals/")
+    expect(page.locator("#told")).to_contain_text("Done", timeout=PATIENCE)
 
 
 def weigh(page: Page, trial: int) -> None:
     """Say at the inbox that a sample was weighed."""
     page.get_by_role("link", name="Inbox").click()
+    expect(page).to_have_url(re.compile("#/inbox"), timeout=PATIENCE)
     card = page.locator("article", has_text=f"Weigh the powder of sample {trial}")
     card.get_by_role("button", name="Done", exact=True).click(timeout=PATIENCE)
-    say_yes(page, "it was moist")
+    answered(page, "/tasks/", "it was moist")
 
 
 @needs_chromium
@@ -133,7 +146,9 @@ def test_a_killed_server_goes_on_and_so_does_who_watches(tmp_path: Path) -> None
                 with pytest.raises(TransportError):
                     lab.me()
             expect(page.locator("header .link.lost")).to_be_visible(timeout=PATIENCE)
-            approve(page, 2, "no connection")
+            press_approve(page, 2)
+            say_yes(page)
+            expect(page.locator("#told")).to_contain_text("no connection", timeout=PATIENCE)
             expect(page.locator("tbody tr.completed")).to_have_count(1)
         with process(tmp_path, address.rpartition(":")[2]) as (child, address, line):
             assert "token" not in line  # it was shown once
