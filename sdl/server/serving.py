@@ -26,7 +26,7 @@ GRACE = 3
 """Wall seconds that lines get to end before the server cuts them."""
 
 MOST_SIGNALS = 2
-"""After so many it does not wait for anything any more."""
+"""After more it serves nobody any more; what was aborted is waited for all the same, so that devices come to rest."""
 
 Tell = Callable[[str], object]
 """Says a line to whoever started the server."""
