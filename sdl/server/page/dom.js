@@ -56,7 +56,14 @@ export function swap(container, ...children) {
   const focused = container.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   const made = children.map((child) => (typeof child === "function" ? child() : child)).flat(Infinity);
   container.replaceChildren(...made.filter((child) => child !== null && child !== undefined && child !== false));
-  if (focused) container.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  if (focused) container.querySelector(keyed(focused))?.focus();
+}
+
+const keyed = (key) => `[data-key="${CSS.escape(key)}"]`;
+
+/** The browser gives the focus back to what asked, unless that was replaced meanwhile. */
+function goBack(key) {
+  if (key && document.activeElement === document.body) document.querySelector(keyed(key))?.focus();
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -82,6 +89,7 @@ export function section(title, ...children) {
 export function ask({ title, text = "", fields = [], confirm, cancel, isGrave = false }) {
   return new Promise((resolve) => {
     const inputs = fields.map((field) => [field.name, inputOf(field), field]);
+    const asker = document.activeElement?.dataset.key;
     let answer = null;
     const give = () => {
       const missing = inputs.find(([, input, field]) => field.isRequired && !input.value.trim());
@@ -89,7 +97,7 @@ export function ask({ title, text = "", fields = [], confirm, cancel, isGrave = 
       answer = Object.fromEntries(inputs.map(([name, input]) => [name, input.value]));
       dialog.close();
     };
-    const dialog = h("dialog", { "aria-label": title, onclose: () => { dialog.remove(); resolve(answer); } },
+    const dialog = h("dialog", { "aria-label": title, onclose: () => { dialog.remove(); goBack(asker); resolve(answer); } },
       h("h2", {}, title),
       text && h("p", {}, text),
       inputs.map(([, input, field]) => h("label", {}, h("span", {}, field.label), input)),
