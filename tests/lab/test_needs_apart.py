@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import pytest
-from test_interlocks_apart import MAX_AGE, PATIENCE, ApartLab, Hall, one_more, run_in_thread, wait_for
+from test_interlocks_apart import MAX_AGE, PATIENCE, ApartLab, Hall, Plain, one_more, run_in_thread, wait_for
 
 import sdl
 from sdl.campaign.fallback import SpaceFillingFallback
 from sdl.campaign.planner import TrialState
+from sdl.errors import SdlError
 from sdl.journal import open_journal
 from sdl.journal.records import FailureCategory, StepStarted
 from sdl.lab import Interlock
@@ -133,6 +136,56 @@ def test_nobody_waits_for_a_station_that_is_gone(tmp_path: Path, away: tuple[str
     assert hall.heater.values == []
 
 
+def test_a_station_that_was_started_anew_a_moment_ago_is_asked_again_and_held(tmp_path: Path) -> None:
+    hall = Hall(tmp_path, ("air",), rules=())
+    far: Any = hall.lab.stations["air"]
+    asked = far.hold
+
+    def hold(held: Any) -> None:
+        hall.restart("air")
+        asked(held)
+
+    far.hold = hold
+    try:
+        assert campaign_on(hall, HEAT).run(trials=1).status == "finished"
+    finally:
+        hall.close()
+    assert hall.heater.values == [40.0]
+
+
+def test_closing_while_a_station_takes_up_the_engine_does_not_latch_it(tmp_path: Path) -> None:
+    """Its devices take their time to connect: the hello is answered when nobody waits for it any more."""
+    hall = Hall(tmp_path, ("air",), rules=())
+    server: Any = hall.servers["air"]
+    connect = server._station.connect
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def connect_slowly() -> None:
+        begun.set()
+        may_go_on.wait(PATIENCE)
+        connect()
+
+    server._station.connect = connect_slowly
+    campaign = campaign_on(hall, HEAT)
+
+    def run() -> None:
+        with suppress(SdlError):  # it is closed before its first step
+            campaign.run(trials=1)
+
+    thread = threading.Thread(target=run)
+    try:
+        thread.start()
+        assert begun.wait(PATIENCE)
+        hall.lab.close()
+        may_go_on.set()
+        thread.join()
+        wait_for(lambda: server._gate.epoch and not server._gate.is_held)
+    finally:
+        may_go_on.set()
+        hall.close()
+    assert server._gate.latch == ""
+
+
 @PLACES
 def test_a_trip_on_a_station_that_a_step_holds_ends_the_step(tmp_path: Path, away: tuple[str, ...]) -> None:
     rule = Interlock("air", require="vent.flow >= 10 L/min", max_age=f"{MAX_AGE} s", acts_on=("blower",))
@@ -151,6 +204,29 @@ def test_a_trip_on_a_station_that_a_step_holds_ends_the_step(tmp_path: Path, awa
     assert one_more(campaign).status == "paused"  # what holds it does not begin either
     assert hall.heater.values == [40.0]
     hall.close()
+
+
+def test_a_step_does_not_begin_when_a_station_that_it_holds_is_latched_while_it_is_asked(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The blower goes on with what it does, so nothing is cut off: the step itself is to look."""
+    rule = Interlock("air", require="vent.flow >= 10 L/min", max_age=f"{MAX_AGE} s", acts_on=("blower",))
+    monkeypatch.setattr(Plain, "safe_action", "finish_step_then_hold")
+    hall = Hall(tmp_path, ("hot", "air"), rules=(rule,))
+    far: Any = hall.lab.stations["air"]
+    asked = far.hold
+
+    def hold(held: Any) -> None:
+        asked(held)
+        hall.flow.value = 0.0
+        wait_for(lambda: hall.lab.latches)
+
+    far.hold = hold
+    try:
+        assert campaign_on(hall, HEAT).run(trials=1).status == "paused"
+    finally:
+        hall.close()
+    assert hall.heater.values == []
 
 
 def test_a_step_does_not_rely_on_what_a_station_that_it_holds_has_lost(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sdl.errors import LabError, SdlError, TransportError
 from sdl.lab.remote.messages import (
     Abort,
     Beat,
+    Bye,
     Hello,
     Malformed,
     Pulse,
@@ -42,7 +43,7 @@ RETRY = 0.25
 """Seconds between two tries to reach a station that is not there yet."""
 
 GOODBYE = 1.0
-"""Seconds that an abort gets to leave, before the link is given up."""
+"""Seconds that an abort or a bye gets to leave, before the link is given up."""
 
 ANEW = "it was started anew"
 
@@ -170,12 +171,19 @@ class Link:
             except StationLost:
                 pass
             if self._now() > deadline or is_over() or not self._is_alive():
+                self._take_back()
                 raise self._silence()
         self.boot, self._heard = welcome.boot, self._now()
         self._offset.note(welcome.now, self._heard)
         self._pulse_point = self._address.pulse_at(welcome.pulse)
         self._pulse.start()
         return welcome
+
+    def _take_back(self) -> None:
+        """Say bye after a hello that may be answered yet: else the station would miss this engine, and latch."""
+        self._socket.setsockopt(zmq.LINGER, int(1000 * GOODBYE))
+        with suppress(StationLost):  # nobody is there, and so nobody has the hello
+            self.send(Bye(store=self.session.store, epoch=self.session.epoch))
 
     def _silence(self) -> StationLost:
         why = "" if self._doubt is None else self._doubt.words()

@@ -39,7 +39,7 @@ from sdl.lab.remote.plans import taken_apart
 from sdl.lab.remote.relay import EngineEnd
 from sdl.lab.remote.safe import rules_of
 from sdl.lab.remote.sockets import Address, is_locked
-from sdl.lab.remote.worker import Worker, wait_for
+from sdl.lab.remote.worker import Worker, check_needs, take_hold
 from sdl.lab.station import Station
 
 START_TIMEOUT = 120.0
@@ -263,8 +263,8 @@ class RemoteStation(Station):
             self._say_bye(link)  # else it would miss this engine, and latch
             raise LabError(
                 f"station {self.name} knows other limits, interlocks or safe actions than this engine",
-                hint="make the laboratory from the same file in both: sdl station FILE.yaml --station NAME; or end its "
-                "process, so that it is started anew",
+                hint="Lab(limits=..., interlocks=..., safe_actions=...) are compared: make it from the same file "
+                "in both, sdl station FILE.yaml --station NAME; or end its process, so that it is started anew",
             )
         if welcome.latch in self._rearmed:
             by, because = self._rearmed[welcome.latch]
@@ -346,12 +346,10 @@ class RemoteStation(Station):
     def _run(self, job: Job, errand: Errand) -> JobResult:
         self._check_abort()
         parts = taken_apart(job)
-        for name in job.needs:
-            self.interlocks.check_station(name)
-        if job.hold is not None:
-            wait_for(job.hold, self._check_abort)
+        take_hold(job, self.interlocks, self._check_abort)
         link = self._connected()
         self._check_abort()  # both may have taken their time
+        check_needs(job, self.interlocks)
         self._sequence += 1
         run = run_of(job, parts, link, self._sequence, self._mark(job.md))
         with _undone():
@@ -371,10 +369,16 @@ class RemoteStation(Station):
 
     def _hold(self, held: Held) -> None:
         with _undone():
+            link = self._connected(HOLD_TIMEOUT)
+            link.on_lost = None  # there may be another process by now, and then the step need not end
             try:
-                ask_to_hold(held, self._connected(HOLD_TIMEOUT))
+                ask_to_hold(held, link)
             except StationLost:  # nothing moves by it; perhaps its process was started anew a moment ago
                 ask_to_hold(held, self._connected(HOLD_TIMEOUT))
+            finally:
+                link.on_lost = self._on_lost
+            if self._link is not None:  # what was lost in between has told nobody
+                self._link.check()
 
     def _say(self, link: Link, run: Run) -> None:
         """Say a step, and again where its answer may have been lost: it is begun once, however often it is said."""
