@@ -19,6 +19,7 @@ from sdl.errors import SdlError
 from sdl.journal import open_journal
 from sdl.journal.records import FailureCategory, StepStarted
 from sdl.lab import Interlock
+from sdl.lab.remote import host
 from sdl.lab.remote.station import HOLD_TIMEOUT
 
 PLACES = pytest.mark.parametrize("away", [("air",), ("hot",)], ids="".join)
@@ -96,6 +97,15 @@ def test_a_plan_that_uses_a_device_of_another_process_is_refused_before_it_moves
     assert failure_of(campaign).category is FailureCategory.PLAN
     assert "uses blower, and its station air is in a process of its own" in failure_of(campaign).reason
     assert hall.heater.values == hall.blower.values == hall.lab.blower.values == []
+
+
+def test_stations_that_move_out_one_after_the_other_are_all_known_to_be_elsewhere(tmp_path: Path) -> None:
+    devices: dict[str, Any] = {name: Plain(name) for name in ("one", "two", "three")}
+    stations = {"a": ["one"], "b": ["two"], "c": ["three"]}
+    with sdl.Lab("rooms", clock=sdl.WallClock(), stations=stations, **devices) as lab:
+        for name in ("a", "b"):
+            host(lab, "rooms:Rooms", stations=[name], folder=tmp_path / "stations", is_started_here=False)
+        assert sorted(lab.stations["c"].elsewhere.values()) == [("one", "a"), ("two", "b")]
 
 
 def test_a_step_ends_when_a_station_that_it_holds_is_lost(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def host(
         address = away.get(station) or Address.under(place, station)
         made[station] = RemoteStation(made[station], lab, address, child=child, lease=lease, grace=grace)
     here = [each for each in made.values() if not each.is_elsewhere]
-    far = devices_elsewhere((made[name] for name in chosen), here)
+    far = devices_elsewhere((each for each in made.values() if each.is_elsewhere), here)
     for each in here:
         each.elsewhere = far
     lab.stations = MappingProxyType(made)

@@ -29,7 +29,10 @@ def check_lab(lab: Lab, stations: Sequence[str]) -> None:
 
 
 def rules_of(lab: Lab) -> str:
-    """Return the SHA-256 of what *lab* says of all devices: limits, interlocks, and safe actions."""
+    """Return the SHA-256 of what *lab* itself was given: its limits, its interlocks, and its safe actions.
+
+    What a device declares is not in it: its own limits, and the safe action and the kinds of action of its class.
+    """
     data = {
         "limits": {name: list(limit) for name, limit in lab.limits.items()},
         "interlocks": [rule.interlock.model_dump(mode="json") for rule in lab.interlocks.rules],

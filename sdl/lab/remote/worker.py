@@ -72,15 +72,17 @@ class Worker:
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_over = False
+        self._ordering = threading.Lock()
 
     def order(self, what: Callable[[], None]) -> None:
         """Have *what* done. Returns at once. Raises :class:`~sdl.errors.LabError` after the end."""
-        if self._is_over:
-            raise LabError(f"station {self._station} is closed", hint="make the laboratory anew")
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=f"sdl-{self._station}-link", daemon=True)
-            self._thread.start()
-        self._orders.put(what)
+        with self._ordering:  # what came after the last order would never be done, and be waited for
+            if self._is_over:
+                raise LabError(f"station {self._station} is closed", hint="make the laboratory anew")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"sdl-{self._station}-link", daemon=True)
+                self._thread.start()
+            self._orders.put(what)
 
     def do(self, what: Callable[[], Any]) -> Any:
         """Have *what* done, and return or raise what it does."""
@@ -100,12 +102,14 @@ class Worker:
 
     def end(self, last: Callable[[], None]) -> None:
         """Do *last* after all that was ordered, and end; where nothing was, there is nothing to do."""
-        self._is_over = True
-        if self._thread is not None:
-            self._orders.put(last)
-            self._orders.put(None)
-            self._thread.join()
-            self._thread = None
+        with self._ordering:
+            self._is_over = True
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._orders.put(last)
+                self._orders.put(None)
+        if thread is not None:
+            thread.join()
 
     def _work(self) -> None:
         while (order := self._orders.get()) is not None:
