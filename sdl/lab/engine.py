@@ -392,10 +392,10 @@ class Engine:
     def _begin(self, task: _Task) -> Steps[None]:
         """All that comes before the first message of a step's plan: the dry walk too."""
         yield from self._enter(task)
+        if task.job.hold is not None:  # which may take as long as a process needs to start
+            yield from awaited(functools.partial(aside, task.job.hold))
         task.watchdog = self._watchdog(task)
         self.safety.check_start()
-        if task.job.hold is not None:
-            yield from awaited(functools.partial(aside, task.job.hold))
         if not self._is_connected:
             yield from self._connect()
         elif self._lines:
@@ -495,13 +495,16 @@ class Engine:
         task = self._task
         return task is not None and task.supervisor is not None and task.supervisor.is_moving(device)
 
-    def interrupt(self, reason: str, cause: SdlError | None) -> None:
-        """Abort the plan that is being executed, because of *cause*. Called on the loop."""
-        task = self._task
-        if task is not None and task.supervisor is not None and task.ended is None:
-            task.abort_reason, task.abort_cause = task.abort_reason or reason, task.abort_cause or cause
-            self._clock.hold()
-            self._interrupt(task, reason)
+    def interrupter(self, reason: str, cause: SdlError | None) -> Callable[[], None]:
+        """Return what aborts the step that is under way now, and no later one, because of *cause*; for the loop."""
+        return functools.partial(self._abort_for, self._task, reason, cause)
+
+    def _abort_for(self, task: _Task | None, reason: str, cause: SdlError | None) -> None:
+        if task is None or task is not self._task or task.supervisor is None or task.ended is not None:
+            return
+        task.abort_reason, task.abort_cause = task.abort_reason or reason, task.abort_cause or cause
+        self._clock.hold()
+        self._interrupt(task, reason)
 
     async def keep_up(self) -> None:
         """Wait while too many documents are being recorded. A disk may hang, and an abort needs the loop."""

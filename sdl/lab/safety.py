@@ -39,8 +39,8 @@ class Worked(Protocol):
         """Whether a plan is being executed."""
         ...
 
-    def interrupt(self, reason: str, cause: SdlError | None) -> None:
-        """Abort the plan that is being executed. Called on the loop."""
+    def interrupter(self, reason: str, cause: SdlError | None) -> Callable[[], None]:
+        """Return what aborts the step that is under way now, and no later one; it is called on the loop."""
         ...
 
     def is_moving(self, device: object) -> bool:
@@ -140,7 +140,7 @@ class StationSafety:
 
     def interrupt(self, error: SdlError) -> None:
         """Stop every device, and end the step with *error*. From any thread."""
-        self.stop_all(lambda: self._engine.interrupt(error.message, error))
+        self.stop_all(self._engine.interrupter(error.message, error))
 
     # --- interlocks -----------------------------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class StationSafety:
         moving = {id(each.device) for each in at_once if self._engine.is_moving(each.device)}
         self._spared |= {id(each.device) for each in at_once}
         if any(each.action.is_immediate for each in at_once):
-            self._stop_here(lambda: self._engine.interrupt(error.message, error))
+            self._stop_here(self._engine.interrupter(error.message, error))
         for each in at_once:
             self._act(each, is_moving=id(each.device) in moving)
 

@@ -7,6 +7,8 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import bluesky.plan_stubs as bps
 import pytest
@@ -22,6 +24,28 @@ from sdl.lab.messages import message
 
 
 class TestAborting:
+    def test_an_interrupt_that_comes_late_ends_no_later_step(self, lab: Lab) -> None:
+        """The loop may be told of a loss when the step that it concerned is over, and the next one is under way."""
+        station: Any = lab.stations["bench"]
+        box: Any = lab.clock.mailbox()
+        late: list[Callable[[], None]] = []
+
+        def first() -> Steps:
+            safety = station._engine.safety
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(safety, "stop_all", late.append)
+                safety.interrupt(LabError("what it held is lost"))
+            yield from bps.null()
+
+        def second() -> Steps:
+            late.pop()()
+            yield from bps.null()
+
+        for plan in (first, second):
+            station.submit(Job(plan, on_done=box.put))
+            assert box.get().error is None
+        assert not late
+
     def test_while_it_waits(self, lab: Lab) -> None:
         assert execute(lab, lambda: bps.null())[0].error is None
         lab.knob.seconds = 1e5 if lab.clock.is_virtual else 20.0
