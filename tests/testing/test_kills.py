@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dosing import liquid_booked, liquid_given
-from racing import race
+from racing import Raced, race
 
 from sdl.failpoints import fail_point
 from sdl.journal import open_journal
@@ -76,7 +76,9 @@ def test_of_two_engines_one_writes_and_the_other_takes_over_when_it_is_killed(
     """They start at the same moment, and the other one waits; more in tests/soak/races.py."""
     kills = ["guard.before_act:1", "guard.after_act:2", "recorder.before_append:4", "journal.before_commit:9"]
     with KillHarness("dosing:main", path=[HERE]) as other:
-        raced = [race((harness, other), tmp_path / kill, kill) for kill in kills]
+        raced: list[Raced] = []
+        while len(raced) < 5 * len(kills) and not any(each.was_killed for each in raced):  # who is first is chance
+            raced += [race((harness, other), tmp_path / f"{len(raced)}-{kill}", kill) for kill in kills]
     assert all(each.is_done for each in raced)
     assert not [str(each.report) for each in raced if not each.report.ok]
     assert any(each.was_killed for each in raced)
