@@ -49,7 +49,7 @@ class BayesianPlanner(Value):
         Makes two planners in one campaign differ.
     n_initial
         How many trials are completed or under way before the model decides; seed data count. None: between 4 and 20,
-        by the number of free parameters, fewer where all of them are continuous.
+        by the number of free parameters, more of them in a finite space or with a choice among more than two.
     expert_points
         Points that a person wants tried first, in his order, before any other: mappings of the free parameters to
         values in their units, or to texts with a unit. They count as trials before the model.
@@ -230,7 +230,7 @@ class BayesianPlanner(Value):
 
     def _n_filling(self, problem: Problem, history: History, n: int, domain: Domain) -> int:
         """Return how many of *n* points are still to fill the space."""
-        wanted = self.n_initial or n_first(domain)
+        wanted = self.n_initial or _n_first(domain)
         completed = [entry for entry in placed(domain, history.completed) if entry.measures(problem.outcomes)]
         n_different = len(np.unique(domain.encoding.encode([entry.values for entry in completed]), axis=0))
         # While most of the first points are still being measured, a model of the few others would choose badly.
@@ -275,11 +275,11 @@ class BayesianPlanner(Value):
         return Risk(self.missed_by, self.worst) if self.missed_by else None
 
 
-def n_first(domain: Domain) -> int:
+def _n_first(domain: Domain) -> int:
     """Return how many trials there are before the model.
 
-    A model of few points chooses better than chance where the space is continuous; among levels and candidates, it must
-    have seen some of them first.
+    A model of few points chooses better than chance where neighbours resemble each other; in a finite space, and where
+    there is a choice among more than two, it must have seen some of them first.
     """
     n = domain.n_free
     wanted = min(2 * n, n + 4) if domain.encoding.has_levels else 2 + -(-n // 2)

@@ -209,6 +209,31 @@ def test_the_search_finds_the_maximum_behind_a_linear_constraint() -> None:
 # --- what it takes into account ---------------------------------------------------------------------------------------
 
 
+NUMBERS = {f"x{number}": Continuous(0.0, 1.0) for number in range(6)}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n_first"),
+    [
+        (dict(list(NUMBERS.items())[:1]), 4),
+        (NUMBERS, 5),
+        ({**NUMBERS, "gas": Categorical(["argon", "air"])}, 6),
+        ({**NUMBERS, "gas": Categorical(["argon", "air", "xenon"])}, 11),
+        ({f"n{number}": Discrete([1, 2, 3]) for number in range(6)}, 10),
+    ],
+    ids=["one", "continuous", "two levels", "three levels", "finite"],
+)
+def test_so_many_points_come_before_the_model(parameters: dict[str, Any], n_first: int) -> None:
+    """Few where neighbours resemble each other, more where levels must have been seen."""
+    problem = Problem(SearchSpace(parameters), Minimize("loss"))
+    rng = np.random.default_rng(0)
+    points = problem.space.sample(n_first, rng)
+    for n, is_first in ((n_first - 1, True), (n_first, False)):
+        history = history_of(points[:n], lambda values: {"loss": float(len(str(values)))})
+        (suggestion,) = ask(BayesianPlanner(), problem, history)
+        assert ("Before there is a model" in suggestion.decision.note) is is_first
+
+
 def test_it_begins_with_a_sobol_sequence_and_counts_seed_data() -> None:
     planner = BayesianPlanner(n_initial=5)
     assert ask(planner, LINE, line_history(4))[0].decision.acquisition is None
